@@ -1,0 +1,98 @@
+// An image as ordered integer levels inside a frame one voxel thick.
+//
+// Every algorithm of the kernel works on one object: the face-connected (vertex-built) cubical complex of a sublevel
+// filtration. Voxels are its vertices, a cell enters with its last vertex. Voxels are ordered by (level, index), so no
+// two are equal. The frame makes borders disappear from the code: its voxels are either `absent` (later than all, so no
+// cell holding one exists) or `present` (earlier than all: one vertex at infinity).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+namespace topo {
+
+using Voxel = std::uint32_t;  // index into the framed image
+using Level = std::int32_t;   // order-preserving image of a value
+
+constexpr Level absent = INT32_MAX;
+constexpr Level present = INT32_MIN;
+
+// The critical voxels of one class, as indices into the framed image.
+struct VoxelPair {
+  int dim;
+  Voxel birth, death;
+};
+
+// Order-preserving integer of a finite float; -0.0 and 0.0 are the same. Never `absent` nor `present`.
+inline Level level_of(float value) {
+  value += 0.0f;
+  std::int32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits ^ ((bits >> 31) & INT32_MAX);
+}
+
+// Levels of a whole image, in C order; `negate` turns the filtration around.
+inline void levels_of(const float* values, std::size_t count, bool negate, Level* levels) {
+  if (negate)
+    for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(-values[i]);
+  else
+    for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(values[i]);
+}
+
+// A double holds more values than a level: dense ranks of the values instead.
+inline void levels_of(const double* values, std::size_t count, bool negate, Level* levels) {
+  std::vector<std::uint32_t> order(count);
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return values[a] < values[b]; });
+  Level rank = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0 && values[order[i]] > values[order[i - 1]]) ++rank;
+    levels[order[i]] = negate ? -rank : rank;
+  }
+}
+
+template <int D>
+struct Grid {
+  std::array<Voxel, D> extent;  // of the image, without the frame
+  std::array<Voxel, D> stride;  // in the framed image
+  std::vector<Level> level;     // of the framed image
+
+  Grid(const std::array<Voxel, D>& image_extent, Level frame) : extent(image_extent) {
+    Voxel size = 1;
+    for (int a = D - 1; a >= 0; --a) {
+      stride[a] = size;
+      size *= extent[a] + 2;
+    }
+    level.assign(size, frame);
+  }
+
+  Voxel size() const { return static_cast<Voxel>(level.size()); }
+  bool before(Voxel u, Voxel v) const { return level[u] < level[v] || (level[u] == level[v] && u < v); }
+
+  // Calls visit(first voxel in the frame, first index in the image) for every row along the last axis.
+  template <class Visit>
+  void for_each_row(Visit visit) const {
+    const Voxel planes = D == 3 ? extent[0] : 1, rows = extent[D - 2];
+    for (Voxel z = 0; z < planes; ++z)
+      for (Voxel y = 0; y < rows; ++y) {
+        const Voxel plane = D == 3 ? (z + 1) * stride[0] : 0;
+        visit(plane + (y + 1) * stride[D - 2] + 1, (z * rows + y) * extent[D - 1]);
+      }
+  }
+
+  // C-order index into the image of a voxel that is not in the frame.
+  std::int64_t image_index(Voxel v) const {
+    std::int64_t index = 0;
+    for (int a = 0; a < D; ++a) {
+      index = index * extent[a] + (v / stride[a] - 1);
+      v %= stride[a];
+    }
+    return index;
+  }
+};
+
+}  // namespace topo

@@ -1,0 +1,40 @@
+// Independent tasks on plain threads. No OpenMP: a second OpenMP runtime beside torch's hangs. No pool that outlives the
+// call: it would not survive a fork, and starting a thread costs tens of microseconds.
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace topo {
+
+// Calls task(i) for i in [0, count). The first exception is rethrown here when all threads have stopped.
+template <class Task>
+void parallel_for(std::size_t count, std::size_t threads, Task task) {
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr error;
+  std::mutex error_mutex;
+  const auto work = [&] {
+    try {
+      for (std::size_t i; (i = next.fetch_add(1)) < count;) task(i);
+    } catch (...) {
+      next = count;
+      const std::lock_guard<std::mutex> lock(error_mutex);
+      if (!error) error = std::current_exception();
+    }
+  };
+  std::vector<std::thread> helpers;
+  try {
+    for (std::size_t t = 1; t < threads && t < count; ++t) helpers.emplace_back(work);
+  } catch (const std::system_error&) {
+    // No more threads to be had: those that run, this one at least, do the work.
+  }
+  work();
+  for (auto& helper : helpers) helper.join();
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace topo

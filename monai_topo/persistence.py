@@ -1,0 +1,268 @@
+"""Persistent homology of cubical complexes in 2D and 3D, with the critical voxels of every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+try:
+    from monai_topo import _core
+except ImportError as error:  # a checkout on the path, but never built
+    raise ImportError(
+        "The compiled kernel of monai_topo is missing or was built for another Python: run `pip install -e .` in the "
+        f"checkout, or `pip install monai_topo` outside of it ({error})."
+    ) from error
+
+__all__ = ["Border", "Connectivity", "Filtration", "PersistencePairs", "betti_numbers", "persistence_pairs"]
+
+Filtration = Literal["superlevel", "sublevel"]
+Connectivity = Literal["full", "face"]
+Border = Literal["open", "foreground"]
+
+
+@dataclass(frozen=True)
+class PersistencePairs:
+    """Persistence pairs of a batch of images, named by their critical voxels.
+
+    All tensors are int64 on the CPU; the `P` pairs of all images stand one after another, sorted by
+    `(image, dim, birth, death)`. Voxels are flat C-order indices into their own image.
+
+    Attributes:
+        image: `(P,)`, the image of each pair.
+        dim: `(P,)`, its dimension: 0 component, 1 loop, and in 3D 2 cavity.
+        birth: `(P,)`, the voxel with which the class appears.
+        death: `(P,)`, the voxel with which it disappears, of a different value.
+        essential: `(N,)`, the voxel with which the component appears that never ends. With `border="foreground"` that
+            component is the frame, which is no voxel: the entry is then `num_voxels`, one past the last index, which
+            indexing refuses. No pair ever has the frame as a critical voxel.
+        num_voxels: voxels of one image.
+    """
+
+    image: Tensor
+    dim: Tensor
+    birth: Tensor
+    death: Tensor
+    essential: Tensor
+    num_voxels: int
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def values(self, images: Tensor) -> Tensor:
+        """Birth and death values, gathered from images: the one place where a gradient arises.
+
+        Args:
+            images: `(N, *spatial)`, the images of which these are the pairs, on any device.
+
+        Returns:
+            `(P, 2)`, birth and death, of the dtype and on the device of `images`, differentiable in them: the gradient
+            reaches the critical voxels only and adds up where a voxel is critical for several pairs.
+
+        Raises:
+            ValueError: if `images` has another number of images or voxels.
+        """
+        expected = (len(self.essential), self.num_voxels)
+        if (images.shape[0], images[0].numel() if len(images) else self.num_voxels) != expected:
+            raise ValueError(
+                f"Expected `images` to hold {expected[0]} images of {expected[1]} voxels, the ones the pairs were "
+                f"computed from, but got shape {tuple(images.shape)}."
+            )
+        offset = self.image * self.num_voxels
+        voxels = torch.stack((offset + self.birth, offset + self.death), dim=1).flatten()
+        return images.reshape(-1).index_select(0, voxels.to(images.device)).view(-1, 2)
+
+
+def persistence_pairs(
+    images: Tensor,
+    *,
+    filtration: Filtration = "superlevel",
+    connectivity: Connectivity = "full",
+    border: Border = "open",
+    dims: Sequence[int] | None = None,
+    min_persistence: float = 0.0,
+    num_threads: int | None = None,
+) -> PersistencePairs:
+    """Pair the voxels with which topological classes appear and disappear as a threshold sweeps through an image.
+
+    Voxels of equal value enter one after another, the lower C-order index first. This one rule makes every critical
+    voxel unique; pairs of equal value are left out, so a constant image has none.
+
+    Args:
+        images: `(N, H, W)` or `(N, D, H, W)`, the batch always first; any floating dtype, device and strides; finite.
+            Detached, and brought to the CPU. float16 and bfloat16 are widened to float32, float64 keeps its precision.
+        filtration: `"superlevel"`: large values enter first (the features of a foreground likelihood); `"sublevel"`:
+            small values first.
+        connectivity: of the features that the filtration adds: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). What
+            they leave has the other one.
+        border: `"open"`: the image is all there is. `"foreground"`: outside the image everything belongs to the
+            features from the start, so a structure cut by the border is closed there; this is the homology of the image
+            relative to its frame, and classes of the frame itself are not reported.
+        dims: dimensions to report, all by default. Leaving out dimension 1 in 3D saves most of the work.
+        min_persistence: report only pairs whose birth and death differ by more than this.
+        num_threads: images computed at the same time, `torch.get_num_threads()` by default. The result never depends
+            on it. The GIL is released.
+
+    Returns:
+        The pairs; see `PersistencePairs`.
+
+    Raises:
+        TypeError: if `images` is no floating tensor.
+        ValueError: if its shape, a value (NaN, infinite) or a setting is not one of the above.
+
+    Cost: linear in the voxels but for the critical ones, which are sorted, and for dimension 1 in 3D, a matrix
+    reduction that is nearly linear on smooth images. About 16 bytes a voxel for each image in work.
+
+    Method: lower-star gradient (Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse
+    complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after Guillou,
+    Vidal, Tierny, "Discrete Morse Sandwich", 2022; full connectivity through the duality of Garin et al., "Duality in
+    persistent homology of images", 2020.
+
+    Example:
+        >>> import torch
+        >>> ring = torch.tensor([[[0.9, 0.8, 0.9, 0.0], [0.7, 0.1, 0.8, 0.0], [0.9, 0.8, 0.9, 0.5]]])
+        >>> pairs = persistence_pairs(ring, dims=[1])
+        >>> pairs.values(ring)
+        tensor([[0.7000, 0.1000]])
+    """
+    _check_images(images)
+    _check_choice("filtration", filtration, get_args(Filtration))
+    _check_connectivity(connectivity)
+    _check_choice("border", border, get_args(Border))
+    values = images.detach().cpu()
+    values = values.contiguous() if values.dtype == torch.float64 else values.float().contiguous()
+    array = values.numpy()
+    if not np.isfinite(array).all():
+        raise ValueError(
+            "Expected `images` to be finite, but got NaN or infinite values: look for a diverged network or an "
+            "overflow in half precision."
+        )
+    spatial_dims = array.ndim - 1
+    superlevel, full, foreground = filtration == "superlevel", connectivity == "full", border == "foreground"
+    # The kernel knows face-connected sublevel sets only. Full connectivity is their dual: the complement, with the
+    # filtration, the dimensions and the role of the border turned around.
+    columns = _core.persistence_pairs(
+        array,
+        superlevel != full,
+        full,
+        full != foreground,
+        _dims_mask(dims, spatial_dims),
+        _check_min_persistence(min_persistence),
+        _check_num_threads(num_threads),
+    )
+    num_voxels = array[0].size if len(array) else int(np.prod(array.shape[1:]))
+    if foreground:
+        essential = np.full(len(array), num_voxels)
+    else:
+        flat = array.reshape(len(array), num_voxels)
+        essential = flat.argmax(1) if superlevel else flat.argmin(1)
+    image, dim, birth, death = (torch.from_numpy(column) for column in columns)
+    return PersistencePairs(image, dim, birth, death, torch.from_numpy(essential), num_voxels)
+
+
+def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border: Border = "open") -> Tensor:
+    """Count components, loops and cavities of binary images.
+
+    Args:
+        masks: `(N, H, W)` or `(N, D, H, W)`, bool or any dtype with the values 0 and 1 only, on any device.
+        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
+        border: `"open"`, or `"foreground"`: outside everything is foreground. Then only what the image adds to that
+            frame counts: components that do not touch it, and one hole (dimension d-1) less than there are components
+            of the background.
+
+    Returns:
+        `(N, d)` int64 on the CPU: Betti numbers of dimension 0 to d-1. An empty mask has none; a full one is a single
+        component, or nothing beside the frame.
+
+    Raises:
+        ValueError: if the shape, a value or a setting is not one of the above.
+
+    Cost: linear, by components and the Euler characteristic, not by persistence; beside the masks one byte a voxel at
+    most. Images run on `torch.get_num_threads()` threads.
+
+    Example:
+        >>> import torch
+        >>> betti_numbers(torch.tensor([[[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]]]))
+        tensor([[1, 1]])
+    """
+    _check_shape("masks", masks)
+    _check_connectivity(connectivity)
+    _check_choice("border", border, get_args(Border))
+    values = masks.detach().cpu()
+    if values.dtype != torch.bool:
+        found = values != 0
+        if not torch.equal(found.to(values.dtype), values):
+            raise ValueError(
+                "Expected `masks` to hold only 0 and 1, but got other values: threshold first, for example `x > 0.5`."
+            )
+        values = found
+    bits = values.contiguous().numpy().view(np.uint8)
+    numbers = _core.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
+    return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
+
+
+def _check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"Expected `images` to be a floating-point torch.Tensor, but got {kind}: convert it first.")
+    _check_shape("images", images)
+
+
+def _check_shape(name: str, images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"Expected `{name}` to be a torch.Tensor, but got {type(images).__name__}: convert it first.")
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            f"Expected `{name}` to have shape (N, H, W) or (N, D, H, W), the batch first, "
+            f"but got shape {tuple(images.shape)}."
+        )
+    if 0 in images.shape[1:]:
+        raise ValueError(f"Expected `{name}` to have voxels, but got shape {tuple(images.shape)}.")
+    framed = int(np.prod([extent + 2 for extent in images.shape[1:]], dtype=object))
+    if framed > _core.max_voxels:
+        raise ValueError(
+            f"Expected `{name}` of at most {_core.max_voxels} voxels each, their border included, but got shape "
+            f"{tuple(images.shape)}: work on patches."
+        )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def _check_connectivity(connectivity: object) -> None:
+    if connectivity not in get_args(Connectivity):
+        raise ValueError(
+            "Expected `connectivity` to be 'full' (8 in 2D, 26 in 3D) or 'face' (4, 6), but got "
+            f"{connectivity!r}: a cubical complex has nothing between them, 18-connectivity neither."
+        )
+
+
+def _check_min_persistence(min_persistence: float) -> float:
+    if not 0.0 <= min_persistence < float("inf"):
+        raise ValueError(f"Expected `min_persistence` to be finite and at least 0, but got {min_persistence!r}.")
+    return float(min_persistence)
+
+
+def _check_num_threads(num_threads: int | None) -> int:
+    if num_threads is None:
+        return torch.get_num_threads()
+    if num_threads < 1:
+        raise ValueError(f"Expected `num_threads` to be at least 1, or None, but got {num_threads!r}.")
+    return num_threads
+
+
+def _dims_mask(dims: Sequence[int] | None, spatial_dims: int) -> int:
+    if dims is None:
+        return (1 << spatial_dims) - 1
+    if any(dim not in range(spatial_dims) for dim in dims):
+        raise ValueError(
+            f"Expected `dims` to hold dimensions from 0 to {spatial_dims - 1} of a {spatial_dims}D image, "
+            f"but got {list(dims)!r}."
+        )
+    return sum(1 << dim for dim in set(dims))
