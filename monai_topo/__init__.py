@@ -1,5 +1,22 @@
-"""Topology-preserving segmentation for MONAI."""
+"""Topology-preserving segmentation for MONAI, in 2D and 3D.
 
-from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
+Likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss, or metric, or picture.
+"""
 
-__all__ = ["PersistencePairs", "betti_numbers", "persistence_pairs"]
+from importlib.metadata import version
+
+from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs  # isort: split
+from monai_topo.losses import PersistenceLoss, TopologyAwareLoss  # isort: split
+from monai_topo.metrics import BettiErrorMetric, compute_betti_error
+
+__version__ = version("monai_topo")
+
+__all__ = [
+    "BettiErrorMetric",
+    "PersistenceLoss",
+    "PersistencePairs",
+    "TopologyAwareLoss",
+    "betti_numbers",
+    "compute_betti_error",
+    "persistence_pairs",
+]

@@ -118,9 +118,9 @@ def persistence_pairs(
     reduction that is nearly linear on smooth images. About 16 bytes a voxel for each image in work.
 
     Method: lower-star gradient (Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse
-    complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after Guillou,
-    Vidal, Tierny, "Discrete Morse Sandwich", 2022; full connectivity through the duality of Garin et al., "Duality in
-    persistent homology of images", 2020.
+    complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after
+    Guillou, Vidal, Tierny, "Discrete Morse Sandwich", 2022; full connectivity through the duality of Garin et al.,
+    "Duality in persistent homology of images", 2020.
 
     Example:
         >>> import torch

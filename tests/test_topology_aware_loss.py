@@ -1,0 +1,65 @@
+"""TopologyAwareLoss: the sum, the warm-up and the pieces kept for logging."""
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.handlers import ParamSchedulerHandler
+from monai.losses import DiceCELoss
+
+from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
+
+LABEL = torch.zeros(2, 1, 6, 7)
+LABEL[..., 2:4, :] = 1
+LOGITS = torch.randn(2, 1, 6, 7, generator=torch.Generator().manual_seed(0))
+
+
+def make(weight):
+    return TopologyAwareLoss(DiceCELoss(sigmoid=True), PersistenceLoss(sigmoid=True), weight)
+
+
+def test_value_is_base_plus_weighted_topology():
+    loss = make(0.25)
+    value = loss(LOGITS, LABEL)
+    base, topology = loss.base(LOGITS, LABEL), loss.topology(LOGITS, LABEL)
+    assert value.item() == pytest.approx((base + 0.25 * topology).item())
+    assert {name: part.item() for name, part in loss.last_components.items()} == pytest.approx(
+        {"base": base.item(), "topology": topology.item(), "total": value.item()}
+    )
+    assert not any(part.requires_grad for part in loss.last_components.values())
+
+
+def test_weight_zero_does_not_compute_the_topology_loss():
+    def never(input, target):
+        raise AssertionError("computed during the warm-up")
+
+    loss = TopologyAwareLoss(DiceCELoss(sigmoid=True), never, weight=0.0)
+    assert loss(LOGITS, LABEL) == DiceCELoss(sigmoid=True)(LOGITS, LABEL)
+    assert sorted(loss.last_components) == ["base", "total"]
+
+
+def test_warm_up_by_a_param_scheduler_handler():
+    loss, seen = make(0.0), []
+    engine = Engine(lambda engine, batch: None)
+    ParamSchedulerHandler(
+        parameter_setter=loss.set_weight,
+        value_calculator="step",
+        vc_kwargs={"initial_value": 0.5, "gamma": 0.1, "step_size": 2},
+        epoch_level=True,
+        event=Events.EPOCH_STARTED,
+    ).attach(engine)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append(loss.weight))
+    engine.run([0], max_epochs=4)
+    assert seen == pytest.approx([0.5, 0.05, 0.05, 0.005])
+
+
+@pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
+def test_impossible_weight_is_refused(weight):
+    with pytest.raises(ValueError, match="weight"):
+        make(weight)
+    with pytest.raises(ValueError, match="weight"):
+        make(1.0).set_weight(weight)
+
+
+def test_loss_that_is_no_loss_is_refused():
+    with pytest.raises(TypeError, match="topology"):
+        TopologyAwareLoss(DiceCELoss(), "persistence")
