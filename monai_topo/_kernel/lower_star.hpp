@@ -49,26 +49,9 @@ struct Link {
     return 4 * signs[0] + 2 * signs[1] + signs[2];
   }
 
-  static constexpr Star star(Star edge_bits, Star square_bits, Star cube_bits) {
-    return edge_bits | square_bits << edges | cube_bits << (edges + squares);
-  }
   static constexpr Star edge_bits(Star star) { return star & edge_mask; }
   static constexpr Star square_bits(Star star) { return star >> edges & square_mask; }
-  static constexpr Star cube_bits(Star star) { return star >> (edges + squares); }
-};
-
-// Cubes of one star collapsed through free squares; the first cube is critical when all eight are there.
-struct Collapse {
-  std::uint16_t squares = 0;                                     // matched with a cube
-  std::uint8_t crossing[8] = {3, 3, 3, 3, 3, 3, 3, 3};           // axis across the square that a cube is matched with
-};
-
-// Spanning forest of the squares that the collapse leaves, as a graph on the link's vertices.
-struct Forest {
-  std::uint16_t squares = 0;                                     // matched with an edge
-  std::uint8_t children = 0;                                     // edges matched with a square; the others are roots
-  std::uint8_t square[6] = {15, 15, 15, 15, 15, 15};             // the square that an edge is matched with
-  std::uint8_t crossing[4] = {3, 3, 3, 3};                       // 2D: axis across the edge that a square is matched with
+  static constexpr Star cube_bits(Star star) { return star >> (edges + squares) & 255; }
 };
 
 template <int D>
@@ -77,32 +60,33 @@ class Matching {
 
  public:
   Matching() {
-    for (Star squares = 0; squares <= L::square_mask; ++squares) forests_[squares] = span(squares);
+    crossing_.fill(0xffff);
+    for (Star squares = 0; squares <= L::square_mask; ++squares) span(squares);
     if (D == 3)
-      for (Star cubes = 0; cubes < collapses_.size(); ++cubes) collapses_[cubes] = collapse(cubes);
+      for (Star cubes = 0; cubes < collapsed_.size(); ++cubes) collapse(cubes);
   }
 
-  const Collapse& collapse_of(Star star) const { return collapses_[L::cube_bits(star)]; }
+  // Squares that are not matched with a cube.
   Star graph(Star star) const {
-    return D == 3 ? L::square_bits(star) & ~Star{collapse_of(star).squares} : L::square_bits(star);
+    return D == 3 ? L::square_bits(star) & ~Star{collapsed_[L::cube_bits(star)]} : L::square_bits(star);
   }
-  const Forest& forest_of(Star star) const { return forests_[graph(star)]; }
-
   static bool is_minimum(Star star) { return L::edge_bits(star) == 0; }
-  Star roots(Star star) const { return L::edge_bits(star) & ~Star{forest_of(star).children}; }
+  Star roots(Star star) const { return L::edge_bits(star) & ~Star{children_[graph(star)]}; }
   Star critical_edges(Star star) const {
     const Star all = roots(star);
     return all & (all - 1);  // the lowest root is matched with the voxel
   }
   Star critical_squares(Star star) const {
     const Star all = graph(star);
-    return all & ~Star{forests_[all].squares};
+    return all & ~Star{forest_[all]};
   }
   // Critical cells of dimension D - 1: the facets between cells of dimension D.
   Star critical_facets(Star star) const { return D == 3 ? critical_squares(star) : critical_edges(star); }
+  // The square that an edge is matched with, or `no_square`.
+  int square_of_edge(Star star, int edge) const { return square_of_edge_[graph(star)] >> (4 * edge) & 15; }
   // Axis along which the gradient leaves a cell of dimension D, or `no_axis` where the cell is critical.
   int crossing(Star star, int top) const {
-    return D == 3 ? collapse_of(star).crossing[top] : forest_of(star).crossing[top];
+    return crossing_[D == 3 ? L::cube_bits(star) : L::square_bits(star)] >> (2 * top) & 3;
   }
 
   static const Matching& instance() {
@@ -111,23 +95,25 @@ class Matching {
   }
 
  private:
-  static Collapse collapse(Star cubes) {
-    Collapse result;
+  // Cubes collapsed one by one through a square that no other cube holds; where all eight are there, the first is
+  // critical.
+  void collapse(Star cubes) {
+    const Star all = cubes;
     if (cubes == 255) cubes &= ~1u;
     while (cubes != 0)
       for (int square = 0; square < 12; ++square) {
         const Star low = cubes >> Link<3>::cube(square, 0) & 1, high = cubes >> Link<3>::cube(square, 1) & 1;
         if (low == high) continue;
         const int cube = Link<3>::cube(square, high);
-        result.squares |= 1u << square;
-        result.crossing[cube] = Link<3>::third_axis(square);
+        collapsed_[all] |= static_cast<std::uint16_t>(1u << square);
+        set_crossing(all, cube, Link<3>::third_axis(square));
         cubes &= ~(1u << cube);
       }
-    return result;
   }
 
-  static Forest span(Star squares) {
-    Forest result;
+  // Spanning forest of a graph of squares on the link's vertices: every edge but the roots is matched with a square.
+  void span(Star squares) {
+    square_of_edge_[squares] = UINT32_MAX;
     Star reached = 0;
     for (int root = 0; root < L::edges; ++root) {
       if (reached >> root & 1) continue;
@@ -140,19 +126,27 @@ class Matching {
           if ((reached >> a & 1) == (reached >> b & 1)) continue;
           const int child = reached >> a & 1 ? b : a;
           reached |= 1u << child;
-          result.children |= 1u << child;
-          result.squares |= 1u << square;
-          result.square[child] = static_cast<std::uint8_t>(square);
-          if (D == 2) result.crossing[square] = static_cast<std::uint8_t>(1 - child / 2);
+          children_[squares] |= static_cast<std::uint8_t>(1u << child);
+          forest_[squares] |= static_cast<std::uint16_t>(1u << square);
+          square_of_edge_[squares] ^= static_cast<std::uint32_t>(no_square ^ square) << (4 * child);
+          if (D == 2) set_crossing(squares, square, 1 - child / 2);
           grown = true;
         }
       }
     }
-    return result;
   }
 
-  std::array<Forest, std::size_t{1} << Link<D>::squares> forests_;
-  std::array<Collapse, D == 3 ? 256 : 1> collapses_;
+  void set_crossing(Star tops, int top, int axis) {
+    crossing_[tops] ^= static_cast<std::uint16_t>((no_axis ^ axis) << (2 * top));
+  }
+
+  // By the square bits left: small enough for the first-level cache, where a table of whole structs was not.
+  std::array<std::uint8_t, std::size_t{1} << L::squares> children_{};
+  std::array<std::uint16_t, std::size_t{1} << L::squares> forest_{};
+  std::array<std::uint32_t, std::size_t{1} << L::squares> square_of_edge_{};
+  // By the bits of the cells of dimension D.
+  std::array<std::uint16_t, D == 3 ? 256 : 16> crossing_{};
+  std::array<std::uint16_t, 256> collapsed_{};
 };
 
 // Lower stars of all voxels of the image (zero in the frame), and the voxels with a critical cell of dimension 1 to
@@ -176,37 +170,52 @@ class Stars {
   }
 
  private:
-  // A neighbour is earlier when its level is lower, or equal and its index is lower.
-  static Star earlier(Level neighbour, Level centre, bool lower_index) {
-    return lower_index ? neighbour <= centre : neighbour < centre;
-  }
-
+  // One direction at a time over a block of a row, in loops that compilers turn into vector code without being asked.
   void fill_row(const Grid<D>& grid, Voxel first, Voxel length) {
-    const Level* __restrict__ at = grid.level.data() + first;
-    Star* __restrict__ out = star.data() + first;
+    constexpr std::ptrdiff_t block = 64;
+    Star there[L::edges + L::squares][block];  // 1 where the cell enters with the voxel
     std::ptrdiff_t step[3] = {};
     for (int a = 0; a < D; ++a) step[a] = grid.stride[a];
-    for (std::ptrdiff_t x = 0; x < static_cast<std::ptrdiff_t>(length); ++x) {
-      const Level centre = at[x];
-      Star edge[6] = {}, square[12] = {}, word = 0;
+    const auto offset = [&](int edge) { return edge % 2 ? step[edge / 2] : -step[edge / 2]; };
+
+    for (std::ptrdiff_t start = 0; start < static_cast<std::ptrdiff_t>(length); start += block) {
+      const Level* centre = grid.level.data() + first + start;
+      Star* out = star.data() + first + start;
+      const std::ptrdiff_t count = std::min(block, static_cast<std::ptrdiff_t>(length) - start);
       for (int e = 0; e < L::edges; ++e) {
-        edge[e] = earlier(at[x + (e % 2 ? step[e / 2] : -step[e / 2])], centre, e % 2 == 0);
-        word |= edge[e] << e;
+        fill(centre, offset(e), e % 2 == 0, count, there[e], [](std::ptrdiff_t) { return 1u; });
+        for (std::ptrdiff_t x = 0; x < count; ++x) out[x] |= there[e][x] << e;
       }
       for (int s = 0; s < L::squares; ++s) {
         const int a = L::first_edge(s), b = L::second_edge(s);
-        const std::ptrdiff_t offset = (a % 2 ? step[a / 2] : -step[a / 2]) + (b % 2 ? step[b / 2] : -step[b / 2]);
-        square[s] = edge[a] & edge[b] & earlier(at[x + offset], centre, a % 2 == 0);
-        word |= square[s] << (L::edges + s);
+        const Star *side_a = there[a], *side_b = there[b];
+        Star* square = there[L::edges + s];
+        fill(centre, offset(a) + offset(b), a % 2 == 0, count, square,
+             [=](std::ptrdiff_t x) { return side_a[x] & side_b[x]; });
+        for (std::ptrdiff_t x = 0; x < count; ++x) out[x] |= square[x] << (L::edges + s);
       }
       for (int c = 0; c < L::cubes; ++c) {
         const int s0 = c / 4, s1 = c / 2 % 2, s2 = c % 2;
-        const std::ptrdiff_t offset = (s0 ? step[0] : -step[0]) + (s1 ? step[1] : -step[1]) + (s2 ? step[2] : -step[2]);
-        const Star faces = square[2 * s0 + s1] & square[4 + 2 * s0 + s2] & square[8 + 2 * s1 + s2];
-        word |= (faces & earlier(at[x + offset], centre, s0 == 0)) << (L::edges + L::squares + c);
+        const Star *face = there[L::edges], *face_01 = face + (2 * s0 + s1) * block,
+                   *face_02 = face + (4 + 2 * s0 + s2) * block, *face_12 = face + (8 + 2 * s1 + s2) * block;
+        Star cube[block];
+        fill(centre, offset(s0) + offset(2 + s1) + offset(4 + s2), s0 == 0, count, cube,
+             [=](std::ptrdiff_t x) { return face_01[x] & face_02[x] & face_12[x]; });
+        for (std::ptrdiff_t x = 0; x < count; ++x) out[x] |= cube[x] << (L::edges + L::squares + c);
       }
-      out[x] = word;
     }
+  }
+
+  // Whether a cell enters with its voxel: its facets do, and its far corner is earlier, which for equal levels the lower
+  // index decides.
+  template <class Facets>
+  static void fill(const Level* centre, std::ptrdiff_t offset, bool lower_index, std::ptrdiff_t count,
+                   Star* __restrict__ out, Facets facets) {
+    const Level* far = centre + offset;
+    if (lower_index)
+      for (std::ptrdiff_t x = 0; x < count; ++x) out[x] = facets(x) & static_cast<Star>(far[x] <= centre[x]);
+    else
+      for (std::ptrdiff_t x = 0; x < count; ++x) out[x] = facets(x) & static_cast<Star>(far[x] < centre[x]);
   }
 };
 

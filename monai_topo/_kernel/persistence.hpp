@@ -40,12 +40,11 @@ template <int D, class Emit>
 void pair_cells(const Grid<D>& grid, unsigned dims, Emit emit) {
   const auto& matching = Matching<D>::instance();
   Stars<D> stars(grid);
-  const auto& star = stars.star;
-  CriticalCells cells{std::move(stars.critical), {}, {}};
+  auto& star = stars.star;
+  CriticalCells cells{std::move(stars.critical), {}};
   sort_by_level(grid, cells.voxel);
   const std::size_t count = cells.voxel.size();
   const bool middle = D == 3 && (dims >> 1 & 1);  // needs to know what the other dimensions have paired
-  cells.dead_edges.resize(middle ? count : 0);
   cells.born_squares.resize(middle ? count : 0);
 
   if (middle || (dims & 1)) {
@@ -57,7 +56,7 @@ void pair_cells(const Grid<D>& grid, unsigned dims, Emit emit) {
         const int edge = lowest_bit(edges);
         const Voxel younger = minima.join(v, flow.neighbour(v, edge));
         if (younger == minima.none) continue;
-        if (middle) cells.dead_edges[r] |= static_cast<std::uint8_t>(1u << edge);
+        if (middle) star[v] |= 1u << (dead_shift + edge);
         emit(0, younger, v);
       }
     }

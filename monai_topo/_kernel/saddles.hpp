@@ -9,12 +9,14 @@
 
 namespace topo {
 
-// The critical cells of dimension 1 to D - 1, by voxel in filtration order, and which of them are already paired.
+// The voxels with critical cells of dimension 1 or 2, in filtration order, and which of the cells are already paired.
 struct CriticalCells {
   std::vector<Voxel> voxel;
-  std::vector<std::uint8_t> dead_edges;      // of a voxel: edges that end a class of dimension 0
-  std::vector<std::uint16_t> born_squares;   // of a voxel: squares that begin a class of dimension 2
+  std::vector<std::uint16_t> born_squares;  // of a voxel: squares that begin a class of dimension 2
 };
+
+// Edges that end a class of dimension 0 are marked in the bits of a 3D star that no cell takes.
+constexpr int dead_shift = Link<3>::edges + Link<3>::squares + Link<3>::cubes;
 
 class SaddleReduction {
   using L = Link<3>;
@@ -73,12 +75,8 @@ class SaddleReduction {
   void push(Edge edge) {
     const Voxel v = voxel_of(edge);
     if (grid_.level[v] == present) return;  // both ends in the frame, which is one vertex
-    const int direction = direction_of(edge);
-    const Star roots = matching_.roots(star_[v]);
-    if (roots >> direction & 1) {
-      const bool matched_with_voxel = (roots & ((1u << direction) - 1)) == 0;
-      if (matched_with_voxel || (cells_.dead_edges[rank_[v]] >> direction & 1)) return;
-    }
+    const Star roots = matching_.roots(star_[v]), bit = 1u << direction_of(edge);
+    if ((roots & bit) && ((roots & (bit - 1)) == 0 || (star_[v] & bit << dead_shift))) return;
     heap_.push_back(edge);
     std::push_heap(heap_.begin(), heap_.end());
   }
@@ -114,7 +112,7 @@ class SaddleReduction {
       const Edge top = pop_pivot();
       const Voxel w = voxel_of(top);
       const int direction = direction_of(top);
-      const int matched = matching_.forest_of(star_[w]).square[direction];
+      const int matched = matching_.square_of_edge(star_[w], direction);
       if (matched != no_square) {
         push_boundary(w, matched, top);
         continue;

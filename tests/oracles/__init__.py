@@ -1,0 +1,71 @@
+"""Independent references for the tests, the terms they are compared in, and the images they are asked about.
+
+No module in here shares code with `monai_topo`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+if TYPE_CHECKING:
+    from monai_topo.persistence import PersistencePairs
+
+FILTRATIONS = ("superlevel", "sublevel")
+CONNECTIVITIES = ("full", "face")
+BORDERS = ("open", "foreground")
+SETTINGS = [
+    {"filtration": filtration, "connectivity": connectivity, "border": border}
+    for filtration, connectivity, border in itertools.product(FILTRATIONS, CONNECTIVITIES, BORDERS)
+]
+
+
+def setting_name(setting: dict[str, str]) -> str:
+    """Name of one of `SETTINGS` in a test id."""
+    return "-".join(setting.values())
+
+
+def all_shapes(largest: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Every shape from one voxel up to `largest`."""
+    return list(itertools.product(*(range(1, n + 1) for n in largest)))
+
+
+def smooth_image(rng: np.random.Generator, shape: tuple[int, ...], sigma: float = 1.5) -> np.ndarray:
+    """Smoothed noise of unit variance: wide basins and long ridges, as a network's likelihood map has them."""
+    image = gaussian_filter(rng.normal(size=shape), sigma, mode="wrap")
+    return image / max(image.std(), 1e-9)
+
+
+# How the values of a test image are drawn; ties are the rule in practice (saturated maps, labels), so most have them.
+IMAGE_KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+    "distinct": lambda rng, shape: rng.permutation(int(np.prod(shape))).reshape(shape).astype(np.float64),
+    "tied": lambda rng, shape: rng.integers(0, 3, shape).astype(np.float64),
+    "binary": lambda rng, shape: rng.integers(0, 2, shape).astype(np.float64),
+    "constant": lambda rng, shape: np.full(shape, rng.normal()),
+    "smooth": smooth_image,
+    "saturated": lambda rng, shape: smooth_image(rng, shape).clip(-0.5, 0.5),
+    "staircase": lambda rng, shape: smooth_image(rng, shape).round(),
+}
+
+
+def pairs_of_image(pairs: PersistencePairs, index: int) -> list[tuple[int, int, int]]:
+    """Points (dim, birth voxel, death voxel) of one image of the batch, in the order in which they were returned."""
+    here = pairs.image == index
+    return list(zip(*(x[here].tolist() for x in (pairs.dim, pairs.birth, pairs.death)), strict=True))
+
+
+def diagram_of_image(pairs: PersistencePairs, images: torch.Tensor, index: int) -> list[tuple[int, float, float]]:
+    """Sorted points (dim, birth value, death value) of one image of the batch, read off the image at the voxels."""
+    value = images[index].detach().double().flatten().tolist()
+    return sorted((dim, value[birth], value[death]) for dim, birth, death in pairs_of_image(pairs, index))
+
+
+def assert_same_pairs(actual: PersistencePairs, expected: PersistencePairs) -> None:
+    """The two results are equal, entry for entry and in the same order."""
+    for field in ("image", "dim", "birth", "death", "essential"):
+        torch.testing.assert_close(getattr(actual, field), getattr(expected, field), rtol=0, atol=0, msg=field)
