@@ -82,8 +82,8 @@ class Matching {
   }
   // Critical cells of dimension D - 1: the facets between cells of dimension D.
   Star critical_facets(Star star) const { return D == 3 ? critical_squares(star) : critical_edges(star); }
-  // The square that an edge is matched with, or `no_square`.
-  int square_of_edge(Star star, int edge) const { return square_of_edge_[graph(star)] >> (4 * edge) & 15; }
+  // Four bits for each edge: the square that it is matched with, or `no_square`.
+  std::uint32_t squares_of_edges(Star star) const { return square_of_edge_[graph(star)]; }
   // Axis along which the gradient leaves a cell of dimension D, or `no_axis` where the cell is critical.
   int crossing(Star star, int top) const {
     return crossing_[D == 3 ? L::cube_bits(star) : L::square_bits(star)] >> (2 * top) & 3;
