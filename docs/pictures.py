@@ -64,6 +64,11 @@ def _words(likelihood: torch.Tensor) -> str:
     return f"{components} component{'s' * (components != 1)}, {loops} loop{'s' * (loops != 1)}"
 
 
-if __name__ == "__main__":
+def make_all() -> None:
+    """Make every picture of the documentation."""
     IMAGES.mkdir(exist_ok=True)
     repair(IMAGES / "repair.png")
+
+
+if __name__ == "__main__":
+    make_all()

@@ -1,0 +1,23 @@
+"""Sphinx configuration: `sphinx-build -W docs docs/_build`."""
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import pictures
+
+project = "monai_topo"
+author = "The monai_topo developers"
+version = release = version_of("monai_topo")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+html_theme_options = {"description": "Topology-preserving segmentation for MONAI", "page_width": "1100px"}
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+myst_enable_extensions = ["dollarmath"]
+# MONAI's and torch's own docstrings are theirs to format.
+autodoc_inherit_docstrings = False
+
+pictures.make_all()
