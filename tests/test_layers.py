@@ -16,12 +16,13 @@ PACKAGE = Path(monai_topo.__file__).parent
 # Each layer may import from the ones before it, and from itself.
 LAYERS = [
     {"_core"},
-    {"persistence", "_inputs", "_patches", "data"},
+    {"persistence", "_inputs", "_patches", "_files", "data"},
     {"matching"},
     {"losses"},
     {"metrics"},
     {"transforms"},
     {"handlers"},
+    {"bundle"},
 ]
 SIBLINGS = [{"losses", "metrics", "transforms"}]
 

@@ -1,0 +1,23 @@
+"""What the bundles share as code: checks before the first epoch, the run's folder, the report at the end."""
+
+from monai_topo.bundle.cases import check_cases, find_images, prepare_dataset
+from monai_topo.bundle.errors import SettingsError, show_cause_last
+from monai_topo.bundle.runs import new_run_dir, report_evaluation, report_inference, report_training, start_run
+from monai_topo.bundle.settings import check_checkpoint, check_known_settings, check_sizes, check_training_settings
+
+__all__ = [
+    "SettingsError",
+    "check_cases",
+    "check_checkpoint",
+    "check_known_settings",
+    "check_sizes",
+    "check_training_settings",
+    "find_images",
+    "new_run_dir",
+    "prepare_dataset",
+    "report_evaluation",
+    "report_inference",
+    "report_training",
+    "show_cause_last",
+    "start_run",
+]

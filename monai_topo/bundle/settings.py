@@ -1,0 +1,198 @@
+"""The settings of a run, checked before any work begins."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from monai.bundle import ConfigParser
+
+from monai_topo.bundle.errors import SettingsError
+from monai_topo.matching import Matching
+from monai_topo.persistence import Border, Connectivity
+
+__all__ = ["check_checkpoint", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
+
+_ALL_RUNS: Any = {"imports", "_meta_", "_requirements_", "initialize", "run", "finalize"}
+
+
+def running_config() -> ConfigParser:
+    """Return the parser of the bundle run that this call belongs to.
+
+    MONAI gives configuration items no handle on their parser, and accepts unknown top-level settings without a word. So
+    it is looked up among the callers, where it works on this very item.
+
+    Raises:
+        RuntimeError: when called from elsewhere than a bundle's configuration.
+    """
+    frame = sys._getframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ConfigParser):
+            return caller
+        frame = frame.f_back  # type: ignore[assignment]
+    raise RuntimeError(
+        "Expected to be called from a bundle's configuration, but found no ConfigParser among the callers."
+    )
+
+
+def check_known_settings(bundle_root: str, files: Sequence[str]) -> None:
+    """Stop at a top-level setting that is in none of the bundle's files and that nothing refers to.
+
+    Args:
+        bundle_root: the bundle's folder.
+        files: the configuration files that the run is made of, such as `["train.json"]`.
+
+    Raises:
+        SettingsError: with the setting, and the known one that is most like it.
+    """
+    folder = Path(bundle_root) / "configs"
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        raise SettingsError(
+            f"Expected `bundle_root` to be the bundle's folder, but got {str(bundle_root)!r}, which has no "
+            f"configs/{missing[0]}; start from the bundle's folder, or add --bundle_root with its path."
+        )
+    config = running_config().get()
+    items = [item for name in files for item in json.loads((folder / name).read_text(encoding="utf-8"))]
+    known = {re.split("::|#", item)[0].lstrip("+") for item in items} | _ALL_RUNS
+    referred = set(re.findall(r"[@%](\w+)", json.dumps(config, default=str)))
+    for key in config:
+        if key not in known and key not in referred:
+            raise SettingsError(_unknown(key, known, files))
+
+
+def _unknown(key: str, known: Iterable[str], files: Sequence[str]) -> str:
+    alike = difflib.get_close_matches(key, [name for name in known if not name.startswith("_")], n=1)
+    cure = f"did you mean {alike[0]!r}?" if alike else "see the first lines of the file for the settings there are."
+    return f"Expected every setting to be one of {' and '.join(files)}, but got {key!r}, which nothing reads; {cure}"
+
+
+def check_training_settings(
+    *,
+    epochs: int,
+    warmup_epochs: int,
+    val_interval: int,
+    batch_size: int,
+    topology_weight: float,
+    learning_rate: float,
+    matching: str,
+    connectivity: str,
+    border: str,
+) -> None:
+    """Stop at a number or a choice that no training can be made with.
+
+    Raises:
+        SettingsError: naming the setting, what it may be, and what it is.
+    """
+    _check_whole("epochs", epochs, 1)
+    _check_whole("warmup_epochs", warmup_epochs, 0)
+    _check_whole("val_interval", val_interval, 1)
+    _check_whole("batch_size", batch_size, 1)
+    if warmup_epochs > epochs:
+        raise SettingsError(
+            f"Expected `warmup_epochs` to be at most `epochs`, {epochs}, but got {warmup_epochs}; "
+            "the topology term would never be on (for that, set --topology_weight 0)."
+        )
+    _check_real("topology_weight", topology_weight, 0, or_equal=True)
+    _check_real("learning_rate", learning_rate, 0, or_equal=False)
+    for name, value, choices in (
+        ("matching", matching, Matching),
+        ("connectivity", connectivity, Connectivity),
+        ("border", border, Border),
+    ):
+        _check_choice(name, value, choices)
+
+
+def check_sizes(
+    *,
+    patch_size: Sequence[int],
+    topology_patch_size: int | Sequence[int] | None,
+    strides: Sequence[int],
+    spatial_dims: int,
+) -> None:
+    """Stop at patch sizes that do not fit each other or the network.
+
+    Raises:
+        SettingsError: naming the setting and one that would do.
+    """
+    example = [128] * spatial_dims
+    if not _are_sizes(patch_size, spatial_dims):
+        raise SettingsError(
+            f"Expected `patch_size` to be {spatial_dims} whole numbers such as {example}, but got {patch_size!r}."
+        )
+    factor = math.prod(strides)
+    if any(size % factor for size in patch_size):
+        fitting = [max(factor, round(size / factor) * factor) for size in patch_size]
+        raise SettingsError(
+            f"Expected `patch_size` to be multiples of {factor}, the product of the network's `strides`, but got "
+            f"{list(patch_size)}; set --patch_size '{fitting}'."
+        )
+    if topology_patch_size is None:
+        return
+    per_axis = [topology_patch_size] * spatial_dims if isinstance(topology_patch_size, int) else topology_patch_size
+    if not _are_sizes(per_axis, spatial_dims):
+        raise SettingsError(
+            f"Expected `topology_patch_size` to be a whole number, {spatial_dims} of them, or null, but got "
+            f"{topology_patch_size!r}."
+        )
+    if any(small > large for small, large in zip(per_axis, patch_size, strict=True)):
+        raise SettingsError(
+            f"Expected `topology_patch_size` to be at most `patch_size`, {list(patch_size)}, but got "
+            f"{topology_patch_size}; make the one smaller or the other larger."
+        )
+
+
+def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> None:
+    """Stop if there is no model to load.
+
+    Args:
+        ckpt_path: the model's file.
+        output_dir: where runs lie; the sentence names the newest model among them.
+
+    Raises:
+        SettingsError: if `ckpt_path` is no file.
+    """
+    if Path(ckpt_path).is_file():
+        return
+    models = sorted(Path(output_dir).glob("*/model.pt"), key=lambda file: file.stat().st_mtime)
+    cure = (
+        f"add --ckpt_path {models[-1]}, the newest there is"
+        if models
+        else "train first, then add --ckpt_path RUN/model.pt"
+    )
+    raise SettingsError(
+        f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {cure}."
+    )
+
+
+def _are_sizes(value: Any, count: int) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == count
+        and all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in value)
+    )
+
+
+def _check_whole(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise SettingsError(f"Expected `{name}` to be a whole number of at least {low}, but got {value!r}.")
+
+
+def _check_real(name: str, value: Any, low: float, *, or_equal: bool) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or value < low or (value == low and not or_equal):
+        limits = f"at least {low}" if or_equal else f"above {low}"
+        raise SettingsError(f"Expected `{name}` to be a number {limits}, but got {value!r}.")
+
+
+def _check_choice(name: str, value: Any, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise SettingsError(f"Expected `{name}` to be one of {get_args(choices)}, but got {value!r}.")

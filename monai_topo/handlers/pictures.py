@@ -1,0 +1,218 @@
+"""Pictures of a validation: what is missing and what is spurious, for the eye and for TensorBoard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.utils import IgniteInfo, min_version, optional_import
+from numpy.typing import NDArray
+
+from monai_topo._files import whole_file
+from monai_topo.handlers.loss_components import WeightedLoss
+
+Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
+Figure, _ = optional_import("matplotlib.figure", name="Figure")
+skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
+binary_dilation, _ = optional_import("scipy.ndimage", name="binary_dilation")
+
+__all__ = ["PredictionPictures", "error_picture", "structure_errors"]
+
+Colours = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+_MISSING, _SPURIOUS = (0.835, 0.369, 0.0), (0.337, 0.706, 0.914)
+_BACKGROUND, _FOREGROUND = 0.12, 0.75
+
+
+def structure_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
+    """Find the structures that one mask has and the other lacks.
+
+    Args:
+        prediction: `(H, W)` or `(D, H, W)` bool.
+        label: bool of the same shape.
+
+    Returns:
+        `missing`, the label's skeleton outside the prediction, and `spurious`, the prediction's skeleton outside the
+        label and its neighbours, as bool masks. So a rim that is a voxel too thick or too thin, which changes no
+        topology, shows in neither, while a break of one voxel shows. Empty masks have empty skeletons.
+    """
+    missing = _skeleton(label) & ~prediction
+    spurious = _skeleton(prediction) & ~_widened(label, by_vox=1)
+    return missing, spurious
+
+
+def _skeleton(mask: Mask) -> Mask:
+    # Structures go on beyond the border here, as skeletons fork at their ends.
+    margin = 8
+    skeleton: Mask = skeletonize(np.pad(mask, margin, mode="edge"))
+    return skeleton[(slice(margin, -margin),) * mask.ndim]
+
+
+def error_picture(prediction: Mask, label: Mask) -> Colours:
+    """Draw a prediction in grey, what it misses in orange and what is spurious in blue; `(H, W, 3)` in [0, 1].
+
+    Volumes are projected along their shortest axis. The marks are widened by two voxels, to be seen.
+    """
+    missing, spurious = (_widened(_projected(mask), by_vox=2) for mask in structure_errors(prediction, label))
+    grey = np.where(_projected(prediction), _FOREGROUND, _BACKGROUND).astype(np.float32)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    picture[missing] = _MISSING
+    picture[spurious] = _SPURIOUS
+    return picture
+
+
+class PredictionPictures:
+    """Pictures of validation cases: input, label, and predictions at the moments that matter.
+
+    Attached to an evaluator whose batch and output hold `image`, `label` and a binary `pred`, channel first, one
+    channel of label and prediction. After every validation a PNG file is written anew, whole, with a row a case:
+    input, label, and the predictions at the end of the warm-up (the last one made while the topology term was off), at
+    the best validation and at the latest. Without a loss there is one prediction. TensorBoard gets the same panels one
+    by one.
+
+    MONAI's readers put x first, so pictures are transposed here to lie as their files do.
+
+    Args:
+        path: of the PNG file.
+        summary_writer: a TensorBoard SummaryWriter; none without.
+        loss: the `TopologyAwareLoss` of the training; without one there is no warm-up.
+        max_cases: number of cases that are drawn, the first ones.
+        titles: name -> metric: per-case values of these metrics stand above each prediction.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        summary_writer: Any = None,
+        loss: WeightedLoss | None = None,
+        max_cases: int = 4,
+        titles: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.summary_writer = summary_writer
+        self.loss = loss
+        self.max_cases = max_cases
+        self.titles = dict(titles or {})
+        self.fixed: list[list[tuple[str, Colours]]] = []
+        self.moments: dict[str, tuple[int, list[tuple[str, Colours]]]] = {}
+        self._pictures: list[Colours] = []
+        self._num_fixed = 0
+
+    def attach(self, engine: Any) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.completed)
+
+    def started(self, engine: Any) -> None:
+        """Begin a validation."""
+        self._pictures = []
+        self._num_fixed = len(self.fixed)
+
+    def iteration_completed(self, engine: Any) -> None:
+        """Draw the cases of a batch while they are at hand."""
+        for case in engine.state.output:
+            number = len(self._pictures)
+            if number >= self.max_cases:
+                return
+            label = _array(case["label"])[0] > 0.5
+            if number >= self._num_fixed:
+                grey = np.where(_projected(label), _FOREGROUND, _BACKGROUND).astype(np.float32)
+                self.fixed.append([("input", _image_colours(_array(case["image"]))), ("label", _in_colours(grey))])
+            self._pictures.append(error_picture(_array(case["pred"])[0] > 0.5, label))
+
+    def completed(self, engine: Any) -> None:
+        """Keep the predictions if the moment matters, and write them out."""
+        epoch = engine.state.epoch
+        drawn = [(self._title(engine, case), picture) for case, picture in enumerate(self._pictures)]
+        if self.loss is None:
+            self.moments = {"prediction": (epoch, drawn)}
+        else:
+            if self.loss.weight == 0:
+                self.moments["end of warm-up"] = (epoch, drawn)
+            if engine.state.best_metric_epoch == epoch:
+                self.moments["best"] = (epoch, drawn)
+            self.moments["latest"] = (epoch, drawn)
+        self._write_tensorboard(epoch)
+        self._write_png()
+
+    def _title(self, engine: Any, case: int) -> str:
+        details = engine.state.metric_details
+        values = [
+            f"{name} {float(details[key][case].mean()):.3g}" for name, key in self.titles.items() if key in details
+        ]
+        return ", ".join(values)
+
+    def _write_tensorboard(self, epoch: int) -> None:
+        if self.summary_writer is None:
+            return
+        for case, picture in enumerate(self._pictures):
+            panels = [("prediction", picture)]
+            if case >= self._num_fixed:
+                panels += self.fixed[case]
+            for name, panel in panels:
+                self.summary_writer.add_image(f"case_{case}/{name}", panel, epoch, dataformats="HWC")
+        self.summary_writer.flush()
+
+    def _write_png(self) -> None:
+        columns: dict[int, tuple[str, list[tuple[str, Colours]]]] = {}
+        for name, (epoch, drawn) in self.moments.items():
+            columns[epoch] = (f"{columns[epoch][0]} = {name}" if epoch in columns else name, drawn)
+        rows = [list(fixed) for fixed in self.fixed]
+        for epoch, (name, drawn) in sorted(columns.items()):
+            heading = name if self.loss is None else f"{name}, epoch {epoch}"
+            for row, (title, picture) in zip(rows, drawn, strict=True):
+                row.append((f"{heading}\n{title}", picture))
+        if rows:
+            _save_panels(self.path, rows)
+
+
+def _save_panels(path: Path, rows: list[list[tuple[str, Colours]]]) -> None:
+    height, width = rows[0][0][1].shape[:2]
+    panel_width = 3.4
+    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.5) * len(rows) + 0.3)
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
+    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    for row, panels in zip(axes, rows, strict=True):
+        for place, (title, picture) in zip(row, panels, strict=True):
+            place.imshow(picture, interpolation="nearest")
+            place.set_title(title, fontsize=9)
+            place.set_axis_off()
+    figure.supxlabel("orange: missing in the prediction   blue: spurious in the prediction", fontsize=9)
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished)
+
+
+def _array(data: Any) -> NDArray[Any]:
+    return data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
+
+
+def _projected(volume: NDArray[Any]) -> NDArray[Any]:
+    """The greatest value along the shortest axis of a volume, and y before x, as pictures have it."""
+    plane = volume if volume.ndim == 2 else volume.max(axis=int(np.argmin(volume.shape)))
+    return plane.T
+
+
+def _widened(mask: Mask, *, by_vox: int) -> Mask:
+    widened: Mask = binary_dilation(mask, np.ones((3,) * mask.ndim, dtype=bool), iterations=by_vox)
+    return widened
+
+
+def _image_colours(image: NDArray[Any]) -> Colours:
+    """A channel-first image in colours, its 1st to 99th percentile stretched to [0, 1]; three channels are RGB."""
+    channels = image if len(image) == 3 else image[:1]
+    low, high = np.percentile(channels, (1, 99))
+    stretched = np.clip((channels - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
+    planes = [_projected(channel) for channel in stretched]
+    return np.stack(planes, axis=2) if len(planes) == 3 else _in_colours(planes[0])
+
+
+def _in_colours(grey: NDArray[Any]) -> Colours:
+    return np.repeat(grey[..., None], 3, axis=2)

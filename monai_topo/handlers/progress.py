@@ -1,0 +1,86 @@
+"""Progress bars: one for a whole training, one for a pass over images."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from monai.utils import IgniteInfo, min_version, optional_import
+
+from monai_topo.handlers.loss_components import LossComponents, WeightedLoss
+
+Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
+tqdm, _ = optional_import("tqdm", name="tqdm")
+
+__all__ = ["ImageProgress", "TrainingProgress"]
+
+
+class TrainingProgress:
+    """One progress bar over all iterations of a training, with the epoch and the parts of the loss.
+
+    On a terminal it is redrawn in place; in a log file it adds a line every half minute at most.
+
+    Args:
+        loss: the loss of the trainer, a `monai_topo.losses.TopologyAwareLoss`.
+    """
+
+    def __init__(self, loss: WeightedLoss) -> None:
+        self.components = LossComponents(loss)
+        self.bar: Any = None
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
+
+    def started(self, engine: Any) -> None:
+        """Draw the bar; a resumed training starts where it was."""
+        state = engine.state
+        total = state.max_epochs * state.epoch_length
+        self.bar = _bar(total=total, initial=state.iteration, desc="training", unit="step")
+
+    def iteration_completed(self, engine: Any) -> None:
+        """Advance by one step."""
+        parts = {name.removeprefix("loss/"): f"{value:.3g}" for name, value in self.components(None).items()}
+        self.bar.set_postfix(epoch=f"{engine.state.epoch}/{engine.state.max_epochs}", **parts, refresh=False)
+        self.bar.update()
+
+    def completed(self, engine: Any) -> None:
+        """Leave the finished bar on the screen."""
+        self.bar.close()
+
+
+class ImageProgress:
+    """A progress bar over the batches of an evaluator, for inference.
+
+    Args:
+        title: what stands before the bar.
+    """
+
+    def __init__(self, title: str = "inference") -> None:
+        self.title = title
+        self.bar: Any = None
+
+    def attach(self, engine: Any) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.completed)
+
+    def started(self, engine: Any) -> None:
+        """Draw the bar."""
+        self.bar = _bar(total=engine.state.epoch_length, desc=self.title, unit="image")
+
+    def iteration_completed(self, engine: Any) -> None:
+        """Advance by one batch."""
+        self.bar.update()
+
+    def completed(self, engine: Any) -> None:
+        """Leave the finished bar on the screen."""
+        self.bar.close()
+
+
+def _bar(**settings: Any) -> Any:
+    """A bar that is redrawn in place on a terminal, and adds a line every half minute at most to a log file."""
+    return tqdm(mininterval=0.5 if sys.stderr.isatty() else 30, dynamic_ncols=True, **settings)
