@@ -84,13 +84,18 @@ struct Grid {
       }
   }
 
+  // Place in the framed image: 0 is the frame.
+  std::array<std::int64_t, D> coordinates(Voxel v) const {
+    std::array<std::int64_t, D> at;
+    for (int a = 0; a < D; v %= stride[a++]) at[a] = v / stride[a];
+    return at;
+  }
+
   // C-order index into the image of a voxel that is not in the frame.
   std::int64_t image_index(Voxel v) const {
+    const auto at = coordinates(v);
     std::int64_t index = 0;
-    for (int a = 0; a < D; ++a) {
-      index = index * extent[a] + (v / stride[a] - 1);
-      v %= stride[a];
-    }
+    for (int a = 0; a < D; ++a) index = index * extent[a] + at[a] - 1;
     return index;
   }
 };

@@ -3,6 +3,11 @@
 // What dimension 0 (edges) and dimension 2 (squares) leave over is reduced as in matrix reduction, but a column is never
 // written down: the boundary of a square is followed along the gradient from its last edge down, and only as far as the
 // first unpaired critical edge (the idea of Guillou, Vidal and Tierny's Discrete Morse Sandwich, 2022).
+//
+// On a plateau, such as the saturated background of a vessel likelihood, the gradient knows only the order of indices and
+// a cycle wanders far. Where the first or the last value of the filtration is a plateau that large, no cycle is followed
+// into it: a class that is born (or dies) there is known by its being left over, and gets the nearest plateau voxel.
+// A 128^3 vessel map with 89 % of its voxels at 0 took 0.54 s (full connectivity) and 5.7 s (face) without, 0.2 s with.
 #pragma once
 
 #include "lower_star.hpp"
@@ -18,6 +23,58 @@ struct CriticalCells {
 // Edges that end a class of dimension 0 are marked in the bits of a 3D star that no cell takes.
 constexpr int dead_shift = Link<3>::edges + Link<3>::squares + Link<3>::cubes;
 
+// The larger of the plateaus of the first and the last value, if it is a large part of the image.
+class Plateau {
+ public:
+  explicit Plateau(const Grid<3>& grid) : grid_(grid) {
+    Level low = absent, high = present;
+    grid.for_each_row([&](Voxel first, Voxel) {
+      const auto [least, greatest] = std::minmax_element(row(first), row(first) + grid.extent[2]);
+      low = std::min(low, *least);
+      high = std::max(high, *greatest);
+    });
+    std::size_t at_low = 0, at_high = 0, voxels = 0;
+    grid.for_each_row([&](Voxel first, Voxel) {
+      at_low += std::count(row(first), row(first) + grid.extent[2], low);
+      at_high += std::count(row(first), row(first) + grid.extent[2], high);
+      voxels += grid.extent[2];
+    });
+    if (low == high || std::max(at_low, at_high) < voxels / least_part) return;
+    (at_low >= at_high ? first_ : last_) = at_low >= at_high ? low : high;
+  }
+
+  bool is_first(Voxel v) const { return grid_.level[v] <= first_; }  // or of a frame that is there before
+  bool is_last(Voxel v) const { return grid_.level[v] == last_; }
+  bool has_last() const { return last_ != absent; }
+
+  // The plateau voxel at the least chessboard distance from v.
+  Voxel nearest(Voxel v) const {
+    const Level level = has_last() ? last_ : first_;
+    const auto at = grid_.coordinates(v);
+    for (std::int64_t radius = 1;; ++radius) {
+      std::array<std::int64_t, 3> from, to;
+      for (int a = 0; a < 3; ++a) {
+        from[a] = std::max<std::int64_t>(1, at[a] - radius);
+        to[a] = std::min<std::int64_t>(grid_.extent[a], at[a] + radius);
+      }
+      for (std::int64_t z = from[0]; z <= to[0]; ++z)
+        for (std::int64_t y = from[1]; y <= to[1]; ++y)
+          for (std::int64_t x = from[2]; x <= to[2]; ++x) {
+            const auto u = static_cast<Voxel>(z * grid_.stride[0] + y * grid_.stride[1] + x);
+            if (grid_.level[u] == level) return u;
+          }
+    }
+  }
+
+ private:
+  static constexpr std::size_t least_part = 8;
+
+  const Level* row(Voxel first) const { return grid_.level.data() + first; }
+
+  const Grid<3>& grid_;
+  Level first_ = present, last_ = absent;
+};
+
 class SaddleReduction {
   using L = Link<3>;
   // An edge with its place in the filtration: level of its last voxel, then that voxel, then direction.
@@ -28,7 +85,7 @@ class SaddleReduction {
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
   SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells)
-      : grid_(grid), star_(star), cells_(cells), rank_(grid.size(), 0), first_edge_(cells.voxel.size()) {
+      : grid_(grid), star_(star), cells_(cells), plateau_(grid), rank_(grid.size(), 0), first_edge_(cells.voxel.size()) {
     std::uint32_t edges = 0;
     for (std::size_t r = 0; r < cells.voxel.size(); ++r) {
       rank_[cells.voxel[r]] = static_cast<std::uint32_t>(r);
@@ -38,18 +95,24 @@ class SaddleReduction {
     column_of_edge_.assign(edges, no_column);
   }
 
-  // Calls emit(birth voxel, death voxel) for every class.
+  // Calls emit(birth voxel, death voxel) for every class but some that live on one value only.
   template <class Emit>
   void pair_all(Emit emit) {
     for (std::size_t r = 0; r < cells_.voxel.size(); ++r) {
       const Voxel v = cells_.voxel[r];
+      if (plateau_.is_first(v) || plateau_.is_last(v)) continue;
       Star squares = matching_.critical_squares(star_[v]) & ~Star{cells_.born_squares[r]};
-      for (; squares != 0; squares &= squares - 1) emit(voxel_of(reduce(v, lowest_bit(squares))), v);
+      for (; squares != 0; squares &= squares - 1) {
+        const Edge pivot = reduce(v, lowest_bit(squares));
+        emit(pivot == no_edge ? plateau_.nearest(v) : voxel_of(pivot), v);
+      }
     }
+    if (plateau_.has_last()) pair_what_is_left(emit);
   }
 
  private:
   static constexpr std::uint32_t no_column = UINT32_MAX;
+  static constexpr Edge no_edge = UINT64_MAX;
 
   static Voxel voxel_of(Edge edge) { return static_cast<Voxel>(edge) >> direction_bits; }
   static int direction_of(Edge edge) { return static_cast<int>(edge & ((1 << direction_bits) - 1)); }
@@ -61,6 +124,17 @@ class SaddleReduction {
 
   Voxel neighbour(Voxel v, int direction) const {
     return direction % 2 ? v + grid_.stride[direction / 2] : v - grid_.stride[direction / 2];
+  }
+
+  // Edges that no square before the last plateau has killed: their classes die there.
+  template <class Emit>
+  void pair_what_is_left(Emit emit) {
+    for (Voxel v : cells_.voxel) {
+      if (plateau_.is_last(v)) continue;
+      Star edges = matching_.critical_edges(star_[v]) & ~(star_[v] >> dead_shift);
+      for (; edges != 0; edges &= edges - 1)
+        if (column_of(v, lowest_bit(edges)) == no_column) emit(v, plateau_.nearest(v));
+    }
   }
 
   std::uint32_t& column_of(Voxel v, int direction) {
@@ -81,9 +155,9 @@ class SaddleReduction {
     return top;
   }
 
-  // The two edges of a square that do not touch its last voxel. Those matched with their own voxel, or between voxels
-  // of the frame (which is one vertex), are never the last of a cycle and left out, here rather than when they are
-  // popped: a heap that holds them takes 1.5 times as long on white noise.
+  // The two edges of a square that do not touch its last voxel. Those matched with their own voxel, and those of the
+  // frame (which is one vertex) or of the first plateau, are left out, here rather than when they are popped: a heap
+  // that holds them takes 1.5 times as long on white noise.
   void push_far_edges(Voxel v, int square) {
     const int a = L::first_edge(square), b = L::second_edge(square);
     const Voxel at_a = neighbour(v, a), at_b = neighbour(v, b), corner = neighbour(at_a, b);
@@ -95,20 +169,20 @@ class SaddleReduction {
     const bool corner_is_last = grid_.before(u, corner);
     const Voxel last = corner_is_last ? corner : u;
     if (corner_is_last) direction ^= 1;
-    if (grid_.level[last] == present) return;
+    if (plateau_.is_first(last)) return;
     const Star roots = matching_.roots(star_[last]), bit = 1u << direction;
     if ((roots & bit) && ((roots & (bit - 1)) == 0 || (star_[last] & bit << dead_shift))) return;
     push(key(last, direction));
   }
 
   // Reduces the boundary of a critical square to a cycle whose last edge is critical and the pivot of no other column,
-  // and makes it the pivot of this one.
+  // and makes it the pivot of this one. No edge is left when the cycle lies in the first plateau.
   Edge reduce(Voxel v, int square) {
     heap_.clear();
     push(key(v, L::first_edge(square)));
     push(key(v, L::second_edge(square)));
     push_far_edges(v, square);
-    for (;;) {
+    while (!heap_.empty()) {
       // All edges of the last voxel at once: those that occur twice cancel.
       const Edge top = pop();
       const Voxel w = voxel_of(top);
@@ -125,6 +199,7 @@ class SaddleReduction {
       }
       for (std::size_t i = columns_[column]; i < columns_[column + 1]; ++i) push(entries_[i]);
     }
+    return no_edge;
   }
 
   // Replaces edges of a voxel by what the gradient makes of them: along the squares of the voxel's forest to the roots,
@@ -162,6 +237,7 @@ class SaddleReduction {
   const Grid<3>& grid_;
   const std::vector<Star>& star_;
   const CriticalCells& cells_;
+  const Plateau plateau_;
   std::vector<std::uint32_t> rank_;            // of a critical voxel among them, by voxel
   std::vector<std::uint32_t> first_edge_;      // number of critical edges before those of a critical voxel
   std::vector<std::uint32_t> column_of_edge_;  // the column whose pivot a critical edge is

@@ -59,6 +59,28 @@ def pairs_of_image(pairs: PersistencePairs, index: int) -> list[tuple[int, int, 
     return list(zip(*(x[here].tolist() for x in (pairs.dim, pairs.birth, pairs.death)), strict=True))
 
 
+PLATEAU = -1
+
+
+def up_to_plateau(points: list[tuple[int, int, int]], image: np.ndarray) -> list[tuple[int, int, int]]:
+    """Sorted points, with `PLATEAU` for the critical voxels of which only the value is agreed.
+
+    In 3D, a class of dimension 1 that is born or dies on the larger of the plateaus of the least and greatest value, if
+    that holds an eighth of the voxels, gets whichever plateau voxel is near. (Of two equally large ones it is left open
+    which.)
+    """
+    if image.ndim < 3:
+        return sorted(points)
+    value = image.ravel()
+    sizes = {level: int((value == level).sum()) for level in (value.min(), value.max())}
+    largest = max(sizes.values())
+    plateaus = [level for level, size in sizes.items() if size == largest and size >= image.size // 8]
+    return sorted(
+        (dim, *(PLATEAU if dim == 1 and value[voxel] in plateaus else voxel for voxel in voxels))
+        for dim, *voxels in points
+    )
+
+
 def diagram_of_image(pairs: PersistencePairs, images: torch.Tensor, index: int) -> list[tuple[int, float, float]]:
     """Sorted points (dim, birth value, death value) of one image of the batch, read off the image at the voxels."""
     value = images[index].detach().double().flatten().tolist()
