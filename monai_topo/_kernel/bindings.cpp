@@ -3,6 +3,8 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/tuple.h>
 
+#include <chrono>
+#include <future>
 #include <memory>
 
 #include "betti.hpp"
@@ -14,6 +16,8 @@ using namespace nb::literals;
 
 namespace {
 
+constexpr std::size_t long_work_voxels = std::size_t{1} << 19;  // a fraction of a second
+
 template <class T>
 using Images = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
@@ -23,6 +27,29 @@ Indices to_numpy(std::vector<std::int64_t>&& values) {
   nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<std::int64_t>*>(p); });
   auto* vector = owned.release();
   return Indices(vector->data(), {vector->size()}, owner);
+}
+
+// Runs work(stop) on a thread of its own while this one waits for signals: Ctrl-C stops the work at its next check, and
+// is raised here. Work that is over in a blink runs at once.
+template <class Work>
+void interruptible(bool is_long, Work work) {
+  topo::StopFlag stop;
+  if (!is_long) return work(stop);
+  auto done = std::async(std::launch::async, [&] { work(stop); });
+  bool interrupted = false;
+  while (!interrupted && done.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    nb::gil_scoped_acquire locked;
+    interrupted = PyErr_CheckSignals() != 0;
+  }
+  if (interrupted) stop.raise();
+  try {
+    done.get();
+  } catch (const topo::StopFlag::Stopped&) {
+  }
+  if (interrupted) {
+    nb::gil_scoped_acquire locked;
+    throw nb::python_error();
+  }
 }
 
 template <class T>
@@ -41,10 +68,14 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
   {
     nb::gil_scoped_release unlocked;
     std::vector<std::vector<topo::Pair>> pairs(count);
-    topo::parallel_for(count, num_threads, [&](std::size_t i) {
-      const T* values = images.data() + i * size;
-      pairs[i] = ndim == 2 ? topo::persistence_pairs<2>(values, {shape[0], shape[1]}, filtration)
-                           : topo::persistence_pairs<3>(values, shape, filtration);
+    // Threads that a batch leaves idle work inside its images.
+    const std::size_t inside = std::max<std::size_t>(1, num_threads / std::max<std::size_t>(1, count));
+    interruptible(count * size > long_work_voxels, [&](const topo::StopFlag& stop) {
+      topo::parallel_for(count, num_threads, [&](std::size_t i) {
+        const T* values = images.data() + i * size;
+        pairs[i] = ndim == 2 ? topo::persistence_pairs<2>(values, {shape[0], shape[1]}, filtration, inside, stop)
+                             : topo::persistence_pairs<3>(values, shape, filtration, inside, stop);
+      });
     });
     std::size_t total = 0;
     for (const auto& of_image : pairs) total += of_image.size();

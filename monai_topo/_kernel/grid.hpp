@@ -21,12 +21,6 @@ using Level = std::int32_t;   // order-preserving image of a value
 constexpr Level absent = INT32_MAX;
 constexpr Level present = INT32_MIN;
 
-// The critical voxels of one class, as indices into the framed image.
-struct VoxelPair {
-  int dim;
-  Voxel birth, death;
-};
-
 // Order-preserving integer of a finite float; -0.0 and 0.0 are the same. Never `absent` nor `present`.
 inline Level level_of(float value) {
   value += 0.0f;
@@ -73,15 +67,14 @@ struct Grid {
   Voxel size() const { return static_cast<Voxel>(level.size()); }
   bool before(Voxel u, Voxel v) const { return level[u] < level[v] || (level[u] == level[v] && u < v); }
 
-  // Calls visit(first voxel in the frame, first index in the image) for every row along the last axis.
-  template <class Visit>
-  void for_each_row(Visit visit) const {
-    const Voxel planes = D == 3 ? extent[0] : 1, rows = extent[D - 2];
+  // The first voxel of every row along the last axis, in order.
+  std::vector<Voxel> rows() const {
+    std::vector<Voxel> first;
+    const Voxel planes = D == 3 ? extent[0] : 1;
     for (Voxel z = 0; z < planes; ++z)
-      for (Voxel y = 0; y < rows; ++y) {
-        const Voxel plane = D == 3 ? (z + 1) * stride[0] : 0;
-        visit(plane + (y + 1) * stride[D - 2] + 1, (z * rows + y) * extent[D - 1]);
-      }
+      for (Voxel y = 1; y <= extent[D - 2]; ++y)
+        first.push_back((D == 3 ? (z + 1) * stride[0] : 0) + y * stride[D - 2] + 1);
+    return first;
   }
 
   // Place in the framed image: 0 is the frame.

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "grid.hpp"
+#include "parallel.hpp"
 
 namespace topo {
 
@@ -159,17 +160,27 @@ class Stars {
   std::vector<Star> star;
   std::vector<Voxel> critical;
 
-  explicit Stars(const Grid<D>& grid) : star(grid.size()) {
-    const auto& matching = Matching<D>::instance();
-    const Voxel length = grid.extent[D - 1];
-    grid.for_each_row([&](Voxel first, Voxel) {
-      fill_row(grid, first, length);
-      for (Voxel v = first; v < first + length; ++v)
-        if (matching.critical_edges(star[v]) | matching.critical_squares(star[v])) critical.push_back(v);
+  Stars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop) : star(grid.size()) {
+    const std::vector<Voxel> rows = grid.rows();
+    const std::size_t slabs = std::min(rows.size(), threads == 1 ? 1 : 4 * threads);
+    std::vector<std::vector<Voxel>> found(slabs);
+    parallel_for(slabs, threads, [&](std::size_t slab) {
+      for (std::size_t r = slab * rows.size() / slabs; r < (slab + 1) * rows.size() / slabs; ++r) {
+        stop.check();
+        fill_row(grid, rows[r], grid.extent[D - 1]);
+        collect(rows[r], grid.extent[D - 1], found[slab]);
+      }
     });
+    for (const auto& voxels : found) critical.insert(critical.end(), voxels.begin(), voxels.end());
   }
 
  private:
+  void collect(Voxel first, Voxel length, std::vector<Voxel>& found) const {
+    const auto& matching = Matching<D>::instance();
+    for (Voxel v = first; v < first + length; ++v)
+      if (matching.critical_edges(star[v]) | matching.critical_squares(star[v])) found.push_back(v);
+  }
+
   // One direction at a time over a block of a row, in loops that compilers turn into vector code without being asked.
   void fill_row(const Grid<D>& grid, Voxel first, Voxel length) {
     constexpr std::ptrdiff_t block = 64;

@@ -1,5 +1,5 @@
-// Independent tasks on plain threads. No OpenMP: a second OpenMP runtime beside torch's hangs. No pool that outlives the
-// call: it would not survive a fork, and starting a thread costs tens of microseconds.
+// Independent tasks on plain threads, and a flag that stops them. No OpenMP: a second OpenMP runtime beside torch's hangs.
+// No pool that outlives the call: it would not survive a fork, and starting a thread costs tens of microseconds.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,22 @@
 #include <vector>
 
 namespace topo {
+
+// Raised from outside to give a computation up, looked at wherever one may be long.
+class StopFlag {
+ public:
+  struct Stopped : std::exception {
+    const char* what() const noexcept override { return "stopped"; }
+  };
+
+  void raise() { raised_.store(true, std::memory_order_relaxed); }
+  void check() const {
+    if (raised_.load(std::memory_order_relaxed)) throw Stopped();
+  }
+
+ private:
+  std::atomic<bool> raised_{false};
+};
 
 // Calls task(i) for i in [0, count). The first exception is rethrown here when all threads have stopped.
 template <class Task>

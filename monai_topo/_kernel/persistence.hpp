@@ -35,50 +35,83 @@ void sort_by_level(const Grid<D>& grid, std::vector<Voxel>& voxels) {
   }
 }
 
-// Calls emit(dim, birth, death) for the pairs of the face-connected complex in every dimension asked for.
-template <int D, class Emit>
-void pair_cells(const Grid<D>& grid, unsigned dims, Emit emit) {
-  const auto& matching = Matching<D>::instance();
-  Stars<D> stars(grid);
-  auto& star = stars.star;
-  CriticalCells cells{std::move(stars.critical), {}};
-  sort_by_level(grid, cells.voxel);
-  const std::size_t count = cells.voxel.size();
-  const bool middle = D == 3 && (dims >> 1 & 1);  // needs to know what the other dimensions have paired
-  cells.born_squares.resize(middle ? count : 0);
+using VoxelPairs = std::vector<std::pair<Voxel, Voxel>>;  // birth, death
 
-  if (middle || (dims & 1)) {
-    const Descent<D> flow{grid, star};
-    Extrema<Descent<D>> minima(flow, grid.size());
-    for (std::size_t r = 0; r < count; ++r) {
-      const Voxel v = cells.voxel[r];
-      for (Star edges = matching.critical_edges(star[v]); edges != 0; edges &= edges - 1) {
-        const int edge = lowest_bit(edges);
-        const Voxel younger = minima.join(v, flow.neighbour(v, edge));
-        if (younger == minima.none) continue;
-        if (middle) star[v] |= 1u << (dead_shift + edge);
-        emit(0, younger, v);
-      }
+// Pairs of dimension 0; `dead(r, edge)` for the edge of the r-th critical voxel that ends each.
+template <int D, class Dead>
+VoxelPairs pair_components(const Grid<D>& grid, const std::vector<Star>& star, const std::vector<Voxel>& critical,
+                           const StopFlag& stop, Dead dead) {
+  VoxelPairs pairs;
+  const Descent<D> flow{grid, star};
+  Extrema<Descent<D>> minima(flow, grid.size());
+  for (std::size_t r = 0; r < critical.size(); ++r) {
+    stop.check();
+    const Voxel v = critical[r];
+    for (Star edges = Matching<D>::instance().critical_edges(star[v]); edges != 0; edges &= edges - 1) {
+      const int edge = lowest_bit(edges);
+      const Voxel younger = minima.join(v, flow.neighbour(v, edge));
+      if (younger == minima.none) continue;
+      dead(r, edge);
+      pairs.emplace_back(younger, v);
     }
   }
-  if (middle || (dims >> (D - 1) & 1)) {
-    const Ascent<D> flow{grid, star};
-    Extrema<Ascent<D>> maxima(flow, grid.size());
-    for (std::size_t r = count; r-- > 0;) {
-      const Voxel v = cells.voxel[r];
-      for (Star facets = matching.critical_facets(star[v]); facets != 0;) {
-        const int facet = highest_bit(facets);
-        facets &= ~(1u << facet);
-        const auto [corner, other] = flow.sides(v, facet);
-        const Voxel younger = maxima.join(corner, other);
-        if (younger == maxima.none) continue;
-        if (middle) cells.born_squares[r] |= static_cast<std::uint16_t>(1u << facet);
-        emit(D - 1, v, younger);
-      }
+  return pairs;
+}
+
+// Pairs of dimension D - 1; `born(r, facet)` for the facet of the r-th critical voxel that begins each.
+template <int D, class Born>
+VoxelPairs pair_cavities(const Grid<D>& grid, const std::vector<Star>& star, const std::vector<Voxel>& critical,
+                         const StopFlag& stop, Born born) {
+  VoxelPairs pairs;
+  const Ascent<D> flow{grid, star};
+  Extrema<Ascent<D>> maxima(flow, grid.size());
+  for (std::size_t r = critical.size(); r-- > 0;) {
+    stop.check();
+    const Voxel v = critical[r];
+    for (Star facets = Matching<D>::instance().critical_facets(star[v]); facets != 0;) {
+      const int facet = highest_bit(facets);
+      facets &= ~(1u << facet);
+      const auto [corner, other] = flow.sides(v, facet);
+      const Voxel younger = maxima.join(corner, other);
+      if (younger == maxima.none) continue;
+      born(r, facet);
+      pairs.emplace_back(v, younger);
     }
   }
+  return pairs;
+}
+
+// Pairs of the face-connected complex by dimension; dimensions that nobody asked for may be left empty.
+template <int D>
+std::array<VoxelPairs, D> pair_cells(const Grid<D>& grid, unsigned dims, std::size_t threads, const StopFlag& stop) {
+  Stars<D> stars(grid, threads, stop);
+  auto& star = stars.star;
+  auto& critical = stars.critical;
+  sort_by_level(grid, critical);
+  // Dimension 1 of a volume needs to know what the other dimensions have paired.
+  const bool middle = D == 3 && (dims >> 1 & 1);
+  std::vector<std::uint8_t> dead_edges(middle ? critical.size() : 0);
+  std::vector<std::uint16_t> born_squares(middle ? critical.size() : 0);
+
+  std::array<VoxelPairs, D> pairs;
+  parallel_for(2, threads, [&](std::size_t side) {
+    if (side == 0 && (middle || (dims & 1)))
+      pairs[0] = pair_components(grid, star, critical, stop, [&](std::size_t r, int edge) {
+        if (middle) dead_edges[r] |= static_cast<std::uint8_t>(1u << edge);
+      });
+    if (side == 1 && (middle || (dims >> (D - 1) & 1)))
+      pairs[D - 1] = pair_cavities(grid, star, critical, stop, [&](std::size_t r, int facet) {
+        if (middle) born_squares[r] |= static_cast<std::uint16_t>(1u << facet);
+      });
+  });
   if constexpr (D == 3)
-    if (middle) SaddleReduction(grid, star, cells).pair_all([&](Voxel birth, Voxel death) { emit(1, birth, death); });
+    if (middle) {
+      for (std::size_t r = 0; r < critical.size(); ++r) star[critical[r]] |= Star{dead_edges[r]} << dead_shift;
+      SaddleReduction(grid, star, {critical, born_squares}, stop).pair_all([&](Voxel birth, Voxel death) {
+        pairs[1].emplace_back(birth, death);
+      });
+    }
+  return pairs;
 }
 
 template <int D, class T>
@@ -90,9 +123,11 @@ Grid<D> make_grid(const T* values, const std::array<Voxel, D>& extent, const Fil
   levels_of(values, count, filtration.negate, levels.data());
   // Read backwards, the image orders its ties the other way round.
   if (filtration.dual) std::reverse(levels.begin(), levels.end());
-  grid.for_each_row([&](Voxel first, Voxel index) {
-    std::copy_n(levels.begin() + index, extent[D - 1], grid.level.begin() + first);
-  });
+  auto row = levels.begin();
+  for (Voxel first : grid.rows()) {
+    std::copy_n(row, extent[D - 1], grid.level.begin() + first);
+    row += extent[D - 1];
+  }
   return grid;
 }
 
@@ -102,7 +137,8 @@ struct Pair {
 };
 
 template <int D, class T>
-std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>& extent, const Filtration& filtration) {
+std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>& extent, const Filtration& filtration,
+                                    std::size_t threads, const StopFlag& stop) {
   const Grid<D> grid = make_grid<D>(values, extent, filtration);
   std::int64_t last = 1;
   for (Voxel e : extent) last *= e;
@@ -112,13 +148,17 @@ std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>&
     if (filtration.dims >> k & 1) dims |= 1u << (filtration.dual ? D - 1 - k : k);
 
   std::vector<Pair> pairs;
-  pair_cells(grid, dims, [&](int dim, Voxel birth, Voxel death) {
-    if (!(dims >> dim & 1) || grid.level[birth] == grid.level[death]) return;
-    Pair pair{dim, grid.image_index(birth), grid.image_index(death)};
-    if (filtration.dual) pair = {D - 1 - dim, last - pair.death, last - pair.birth};
-    const double persistence = static_cast<double>(values[pair.birth]) - static_cast<double>(values[pair.death]);
-    if (std::abs(persistence) > filtration.min_persistence) pairs.push_back(pair);
-  });
+  const auto by_dim = pair_cells(grid, dims, threads, stop);
+  for (int dim = 0; dim < D; ++dim) {
+    if (!(dims >> dim & 1)) continue;
+    for (const auto& [birth, death] : by_dim[dim]) {
+      if (grid.level[birth] == grid.level[death]) continue;
+      Pair pair{dim, grid.image_index(birth), grid.image_index(death)};
+      if (filtration.dual) pair = {D - 1 - dim, last - pair.death, last - pair.birth};
+      const double persistence = static_cast<double>(values[pair.birth]) - static_cast<double>(values[pair.death]);
+      if (std::abs(persistence) > filtration.min_persistence) pairs.push_back(pair);
+    }
+  }
   std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) {
     return std::tie(a.dim, a.birth, a.death) < std::tie(b.dim, b.birth, b.death);
   });

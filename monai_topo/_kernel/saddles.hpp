@@ -14,10 +14,10 @@
 
 namespace topo {
 
-// The voxels with critical cells of dimension 1 or 2, in filtration order, and which of the cells are already paired.
+// The voxels with critical cells of dimension 1 or 2, in filtration order, and which of their squares are paired.
 struct CriticalCells {
-  std::vector<Voxel> voxel;
-  std::vector<std::uint16_t> born_squares;  // of a voxel: squares that begin a class of dimension 2
+  const std::vector<Voxel>& voxel;
+  const std::vector<std::uint16_t>& born_squares;  // of a voxel: squares that begin a class of dimension 2
 };
 
 // Edges that end a class of dimension 0 are marked in the bits of a 3D star that no cell takes.
@@ -27,18 +27,21 @@ constexpr int dead_shift = Link<3>::edges + Link<3>::squares + Link<3>::cubes;
 class Plateau {
  public:
   explicit Plateau(const Grid<3>& grid) : grid_(grid) {
+    const std::vector<Voxel> rows = grid.rows();
+    const auto begin = [&](Voxel first) { return grid.level.data() + first; };
+    const auto end = [&](Voxel first) { return begin(first) + grid.extent[2]; };
     Level low = absent, high = present;
-    grid.for_each_row([&](Voxel first, Voxel) {
-      const auto [least, greatest] = std::minmax_element(row(first), row(first) + grid.extent[2]);
+    for (Voxel first : rows) {
+      const auto [least, greatest] = std::minmax_element(begin(first), end(first));
       low = std::min(low, *least);
       high = std::max(high, *greatest);
-    });
-    std::size_t at_low = 0, at_high = 0, voxels = 0;
-    grid.for_each_row([&](Voxel first, Voxel) {
-      at_low += std::count(row(first), row(first) + grid.extent[2], low);
-      at_high += std::count(row(first), row(first) + grid.extent[2], high);
-      voxels += grid.extent[2];
-    });
+    }
+    std::size_t at_low = 0, at_high = 0;
+    for (Voxel first : rows) {
+      at_low += std::count(begin(first), end(first), low);
+      at_high += std::count(begin(first), end(first), high);
+    }
+    const std::size_t voxels = rows.size() * grid.extent[2];
     if (low == high || std::max(at_low, at_high) < voxels / least_part) return;
     (at_low >= at_high ? first_ : last_) = at_low >= at_high ? low : high;
   }
@@ -69,8 +72,6 @@ class Plateau {
  private:
   static constexpr std::size_t least_part = 8;
 
-  const Level* row(Voxel first) const { return grid_.level.data() + first; }
-
   const Grid<3>& grid_;
   Level first_ = present, last_ = absent;
 };
@@ -84,8 +85,8 @@ class SaddleReduction {
  public:
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
-  SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells)
-      : grid_(grid), star_(star), cells_(cells), plateau_(grid), rank_(grid.size(), 0), first_edge_(cells.voxel.size()) {
+  SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells, const StopFlag& stop)
+      : grid_(grid), star_(star), cells_(cells), stop_(stop), plateau_(grid), rank_(grid.size(), 0), first_edge_(cells.voxel.size()) {
     std::uint32_t edges = 0;
     for (std::size_t r = 0; r < cells.voxel.size(); ++r) {
       rank_[cells.voxel[r]] = static_cast<std::uint32_t>(r);
@@ -183,6 +184,7 @@ class SaddleReduction {
     push(key(v, L::second_edge(square)));
     push_far_edges(v, square);
     while (!heap_.empty()) {
+      stop_.check();
       // All edges of the last voxel at once: those that occur twice cancel.
       const Edge top = pop();
       const Voxel w = voxel_of(top);
@@ -236,7 +238,8 @@ class SaddleReduction {
   const Matching<3>& matching_ = Matching<3>::instance();
   const Grid<3>& grid_;
   const std::vector<Star>& star_;
-  const CriticalCells& cells_;
+  const CriticalCells cells_;
+  const StopFlag& stop_;
   const Plateau plateau_;
   std::vector<std::uint32_t> rank_;            // of a critical voxel among them, by voxel
   std::vector<std::uint32_t> first_edge_;      // number of critical edges before those of a critical voxel

@@ -54,7 +54,7 @@ def find_images(dataset_dir: str | os.PathLike[str], images: str) -> list[dict[s
         images: pattern of the images in it, such as `"images/*.png"`; two stars stand for any folders.
 
     Returns:
-        `{"image": path}` for each file, in alphabetical order.
+        A dictionary with the path as `"image"` for each file, in alphabetical order.
 
     Raises:
         SettingsError: if there is no such folder, or nothing in it fits the pattern.
