@@ -10,6 +10,7 @@ import argparse
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import starmap
 
@@ -147,6 +148,41 @@ def thread_row(name: str, shape: tuple[int, ...]) -> list[str]:
     return [name, f"{times['1']:.1f}", f"{times['2']:.1f}", f"{times['1'] / times['2']:.2f}"]
 
 
+def size_rows(picture: str | None) -> Iterable[list[str]]:
+    """Cost against size on smooth images, the fitted slopes, and on request a picture of them."""
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for name, sides, ndim in (
+        ("2D", (64, 128, 256, 512, 1024, 2048, 4096), 2),
+        ("3D", (32, 48, 64, 96, 128, 192, 256), 3),
+    ):
+        voxels, times = curves.setdefault(name, ([], []))
+        for side in sides:
+            tensor = torch.from_numpy(smoothed_noise((side,) * ndim, 2))[None]
+            task = partial(persistence_pairs, tensor, num_threads=1)
+            voxels.append(tensor.numel())
+            times.append(median_ms({"": task}, 9 if tensor.numel() < 2**19 else 3)[""])
+            yield [f"{side}^{ndim}", f"{times[-1]:.1f}", f"{1e6 * times[-1] / voxels[-1]:.0f}"]
+        yield [f"{name}: time grows with the voxels to the power", f"{_slope(voxels, times):.2f}", ""]
+    if picture:
+        _draw_sizes(curves, picture)
+
+
+def _slope(voxels: Sequence[int], times: Sequence[float]) -> float:
+    return float(np.polyfit(np.log(voxels), np.log(times), 1)[0])
+
+
+def _draw_sizes(curves: dict[str, tuple[list[int], list[float]]], picture: str) -> None:
+    figure_class, _ = optional_import("matplotlib.figure", name="Figure")
+    figure = figure_class(figsize=(6, 4), layout="constrained", dpi=100)
+    axes = figure.subplots()
+    for name, (voxels, times) in curves.items():
+        axes.loglog(voxels, times, "o-", label=f"{name}, slope {_slope(voxels, times):.2f}")
+    axes.set(xlabel="voxels", ylabel="ms, one thread", title="persistence_pairs of smoothed noise, all dimensions")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(picture)
+
+
 def betti_row(side: int, density: float) -> list[str]:
     """Betti numbers of a large binary volume."""
     mask = torch.rand(1, side, side, side, generator=torch.Generator().manual_seed(0)) < density
@@ -165,7 +201,9 @@ def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(prog="python -m monai_topo.benchmark", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small images only, seconds instead of minutes")
-    quick = parser.parse_args().quick
+    parser.add_argument("--picture", metavar="PNG", help="draw cost against size there")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     print(f"{_cpu()}; Python {platform.python_version()}; {', '.join(_versions())}")
     print(f"torch threads {torch.get_num_threads()}; persistence on one thread where no other number is said")
     table(
@@ -192,6 +230,8 @@ def main() -> None:
         ["batch", "PersistenceLoss", "soft clDice", "DiceCE", "UNet + DiceCE", "x soft clDice"],
         starmap(loss_row, batches.items()),
     )
+    if not quick:
+        table("Cost against size, smoothed noise; ms", ["image", "ms", "ns a voxel"], size_rows(arguments.picture))
     side = 128 if quick else 512
     table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
 

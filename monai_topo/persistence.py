@@ -107,8 +107,8 @@ def persistence_pairs(
             relative to its frame, and classes of the frame itself are not reported.
         dims: dimensions to report, all by default. Leaving out dimension 1 in 3D saves most of the work.
         min_persistence: report only pairs whose birth and death differ by more than this.
-        num_threads: images computed at the same time, `torch.get_num_threads()` by default. The result never depends
-            on it. The GIL is released.
+        num_threads: images computed at the same time, `torch.get_num_threads()` by default; what a small batch leaves
+            idle works inside its images. The result never depends on it. The GIL is released, and Ctrl-C stops a call.
 
     Returns:
         The pairs; see `PersistencePairs`.

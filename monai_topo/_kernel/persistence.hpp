@@ -139,10 +139,14 @@ struct Pair {
 template <int D, class T>
 std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>& extent, const Filtration& filtration,
                                     std::size_t threads, const StopFlag& stop) {
-  const Grid<D> grid = make_grid<D>(values, extent, filtration);
   std::int64_t last = 1;
   for (Voxel e : extent) last *= e;
+  const auto [least, greatest] = std::minmax_element(values, values + last);
   --last;
+  // No class outlives the range of the values: a patch of mere background ends here.
+  if (static_cast<double>(*greatest) - static_cast<double>(*least) <= filtration.min_persistence) return {};
+
+  const Grid<D> grid = make_grid<D>(values, extent, filtration);
   unsigned dims = 0;
   for (int k = 0; k < D; ++k)
     if (filtration.dims >> k & 1) dims |= 1u << (filtration.dual ? D - 1 - k : k);
