@@ -14,6 +14,17 @@
 #include "grid.hpp"
 #include "parallel.hpp"
 
+// A second copy of a hot function for processors with AVX2, chosen when the module is loaded, so that wheels still run
+// anywhere: lower stars take 0.55 of the time. (The sanitizers do not go with it.)
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define TOPO_ALSO_FOR_AVX2 __attribute__((target_clones("avx2", "default")))
+#define TOPO_INTO_CALLER __attribute__((always_inline)) inline
+#else
+#define TOPO_ALSO_FOR_AVX2
+#define TOPO_INTO_CALLER inline
+#endif
+
 namespace topo {
 
 using Star = std::uint32_t;
@@ -182,7 +193,7 @@ class Stars {
   }
 
   // One direction at a time over a block of a row, in loops that compilers turn into vector code without being asked.
-  void fill_row(const Grid<D>& grid, Voxel first, Voxel length) {
+  TOPO_ALSO_FOR_AVX2 void fill_row(const Grid<D>& grid, Voxel first, Voxel length) {
     constexpr std::ptrdiff_t block = 64;
     Star there[L::edges + L::squares][block];  // 1 where the cell enters with the voxel
     std::ptrdiff_t step[3] = {};
@@ -220,7 +231,7 @@ class Stars {
   // Whether a cell enters with its voxel: its facets do, and its far corner is earlier, which for equal levels the lower
   // index decides.
   template <class Facets>
-  static void fill(const Level* centre, std::ptrdiff_t offset, bool lower_index, std::ptrdiff_t count,
+  TOPO_INTO_CALLER static void fill(const Level* centre, std::ptrdiff_t offset, bool lower_index, std::ptrdiff_t count,
                    Star* __restrict__ out, Facets facets) {
     const Level* far = centre + offset;
     if (lower_index)
