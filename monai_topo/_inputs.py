@@ -167,12 +167,14 @@ def _check_likelihood(likelihood: Tensor) -> None:
     if likelihood.numel() == 0:
         return
     low, high = (value.item() for value in likelihood.detach().aminmax())
-    # Written so that NaN fails too; a softmax may exceed 1 by a rounding error.
-    if not (low >= -1e-3 and high <= 1 + 1e-3):
-        cure = "the network has diverged" if low != low else "set `sigmoid=True` or `softmax=True` for logits"
+    if low != low or high != high:
+        raise ValueError(
+            "Expected `input` to be finite, but got NaN: the network has diverged, or the image holds NaN already."
+        )
+    if low < -1e-3 or high > 1 + 1e-3:  # a softmax may exceed 1 by a rounding error
         raise ValueError(
             f"Expected `input` to be a likelihood in [0, 1] after the activation, but got values from {low:g} to "
-            f"{high:g}: {cure}."
+            f"{high:g}: set `sigmoid=True` or `softmax=True` for logits."
         )
 
 

@@ -96,8 +96,9 @@ def persistence_pairs(
     chessboard distance.
 
     Args:
-        images: `(N, H, W)` or `(N, D, H, W)`, the batch always first; any floating dtype, device and strides; finite.
-            Detached, and brought to the CPU. float16 and bfloat16 are widened to float32, float64 keeps its precision.
+        images: `(N, H, W)` or `(N, D, H, W)`, the batch always first and no channel axis (merge it into the batch:
+            `x.flatten(0, 1)`); any floating dtype, device and strides; finite. Detached, and brought to the CPU.
+            float16 and bfloat16 are widened to float32, float64 keeps its precision.
         filtration: `"superlevel"`: large values enter first (the features of a foreground likelihood); `"sublevel"`:
             small values first.
         connectivity: of the features that the filtration adds: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). What
@@ -221,7 +222,8 @@ def _check_shape(name: str, images: Tensor) -> None:
     if images.ndim not in (3, 4):
         raise ValueError(
             f"Expected `{name}` to have shape (N, H, W) or (N, D, H, W), the batch first, "
-            f"but got shape {tuple(images.shape)}."
+            f"but got shape {tuple(images.shape)}: merge batch and channel by `x.flatten(0, 1)`, or add a batch by "
+            "`x[None]`."
         )
     if 0 in images.shape[1:]:
         raise ValueError(f"Expected `{name}` to have voxels, but got shape {tuple(images.shape)}.")

@@ -396,9 +396,9 @@ def test_a_missing_folder_and_a_missing_datalist_are_told_apart(dataset_dir):
     ("content", "message"),
     [
         ("{", "to be a JSON file, but got"),
-        ({"validation": [], "name": "x"}, r"one of the lists \['validation'\] in .*, but got 'training'"),
-        ({"training": "a.png"}, "`section` to be one of the lists"),
-        ([1], "`section` to be one of the lists"),
+        ({"validation": [], "name": "x"}, r"to hold a list 'training', but got only \['validation'\]"),
+        ({"training": "a.png"}, "to hold a list 'training', but got only"),
+        ([1], "to hold a list 'training', but got only"),
         ({"training": []}, "to hold cases, but got an empty list"),
         ({"training": [{"image": "a.png", "label": "b.png"}, {"image": "a.png"}]}, "entry 1 of section 'training'"),
         ({"training": [{"image": "a.png", "label": ["b.png"]}]}, "entry 0"),

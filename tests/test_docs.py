@@ -67,3 +67,11 @@ def test_pictures_are_made_by_the_project(tmp_path):
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "MPLBACKEND": "agg"})
     assert (tmp_path / "repair.png").read_bytes().startswith(b"\x89PNG")
     assert (ROOT / "docs" / "images" / "repair.png").exists()
+
+
+def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams():
+    command = [sys.executable, "-m", "monai_topo.benchmark", "--quick"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
+    assert [row[-1] for row in rows] == ["yes", "yes"]  # GUDHI is there always

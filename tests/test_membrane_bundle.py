@@ -98,10 +98,9 @@ def test_training_says_where_everything_lies_and_what_it_came_to(trained: subpro
     for path in ("model.pt", "validation.csv", "metrics", "validation.png", "log.txt"):
         assert f"runs/first/{path}" in trained.stdout
     assert "connectivity full, border foreground" in trained.stdout
-    table = {line[:24].strip(): line.split() for line in trained.stdout.splitlines()}
-    assert "before the topology term" in table
-    assert "end of training" in table
+    table = {line.split(",")[0]: line.split() for line in trained.stdout.splitlines() if ", epoch " in line}
     assert table["before the topology term"][-1] != table["end of training"][-1]
+    assert "best score (model.pt)" in table
 
 
 def test_training_shows_one_progress_bar_and_no_log(trained: subprocess.CompletedProcess[str]) -> None:
@@ -184,6 +183,25 @@ def test_evaluation_of_the_model_repeats_its_validation(home: Path, run_dir: Pat
     assert "eval/validation.png" in run.stdout
     assert (home / "eval" / "validation.png").is_file()
     assert (home / "eval" / "metrics" / "val_dice_summary.csv").is_file()
+
+
+def test_printed_commands_run_as_they_stand_and_repeat_the_numbers(home: Path) -> None:
+    # Settings unlike the defaults, network included: the commands have to carry them all.
+    settings = {**TINY, "connectivity": "face", "border": "open", "strides": [2, 2, 1], "topology_patch_size": [16, 24]}
+    places = {"bundle_root": str(ROOT), "synthetic_dir": "data", "run_dir": "runs/unlike"}
+    output = succeeded(bundle("run", ["train.json"], home, **places, **settings)).stdout
+    commands = {
+        line.split()[0]: line.split(maxsplit=1)[1] for line in output.splitlines() if " -m monai.bundle " in line
+    }
+    for name in ("Evaluate", "Infer"):
+        run = subprocess.run(commands[name], shell=True, cwd=home, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+        if name == "Evaluate":
+            evaluated = next(line.split()[1:] for line in run.stdout.splitlines() if line.startswith("model.pt "))
+            best = next(line.split()[-6:] for line in output.splitlines() if line.startswith("best score"))
+            assert evaluated == best
+            assert "connectivity face, border open" in run.stdout
+    assert len(list((home / "runs" / "unlike" / "predictions").rglob("*_mask.png"))) == 4
 
 
 def test_inference_writes_a_mask_and_a_likelihood_for_each_image(home: Path, run_dir: Path) -> None:
@@ -434,7 +452,7 @@ LABEL[10, 5:] = 255
 @pytest.mark.parametrize(
     ("image", "label", "settings", "sentence"),
     [
-        (IMAGE, LABEL, {"sections": ["test"]}, r"Expected `section` to be one of .*but got 'test'"),
+        (IMAGE, LABEL, {"sections": ["test"]}, r"to hold a list 'test', but got only"),
         (IMAGE, LABEL, {"datalist": "cases.json"}, r"to hold the datalist 'cases\.json'"),
         (
             IMAGE,
@@ -487,12 +505,18 @@ def test_suspicious_polarity_is_a_warning(
     label: np.ndarray, warning: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_cases(tmp_path, IMAGE, label)
-    check(tmp_path)
+    check(tmp_path, sections=["training"])
     if warning is None:
         assert not caplog.records
     else:
         assert warning in caplog.text
         assert "set --label_foreground" in caplog.text
+
+
+def test_image_in_two_sections_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_cases(tmp_path, IMAGE, LABEL)
+    check(tmp_path, sections=["training", "validation"])
+    assert "got 1 in several of ['training', 'validation']" in caplog.text
 
 
 # --- real data ------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def find_images(dataset_dir: str | os.PathLike[str], images: str) -> list[dict[s
     if not found:
         raise SettingsError(
             f"Expected `images` to be a pattern of files in {folder}, but got {images!r}, which finds none; "
-            "set --images, for example '*.png'."
+            "set --images, for example 'images/*.png' or '**/*.png'."
         )
     return [{"image": str(file)} for file in found]
 
@@ -95,23 +95,33 @@ def check_cases(
             cannot be read; channels, axes, sizes that do not fit; image and label of different shapes; a label that
             does not follow the convention.
 
-    Labels without any foreground in all cases, and foreground on more than half of all voxels, are logged as a warning:
-    mostly the polarity is the other one.
+    Logged as warnings: labels without any foreground in all cases, and foreground on more than half of all voxels
+    (mostly the polarity is the other one); an image in two sections.
     """
     to_foreground = _to_foreground(label_foreground)
     foreground = voxels = 0
+    seen: dict[str, str] = {}
+    shared: list[str] = []
     for section in sections:
         try:
             cases = load_datalist(dataset_dir, section, datalist=datalist)
         except (OSError, ValueError) as error:
             raise SettingsError(str(error)) from error
         for case in cases:
+            if seen.setdefault(case["image"], section) != section:
+                shared.append(case["image"])
             image, label = _read(case["image"]), _read(case["label"])
             _check_shapes(case, image.shape, label.shape, in_channels, smallest_shape)
             mask = _mask_of(label, to_foreground)
             foreground += int(mask.sum())
             voxels += mask.size
     _warn_of_polarity(foreground / voxels, label_foreground)
+    if shared:
+        _logger.warning(
+            "Expected every image to be in one section, but got %d in several of %s, %s first; numbers on training "
+            "images say nothing about new ones.",
+            *(len(shared), list(sections), shared[0]),
+        )
 
 
 def _to_foreground(label_foreground: int | str) -> LabelToForeground:

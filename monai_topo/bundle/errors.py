@@ -18,13 +18,17 @@ def show_cause_last() -> None:
 
     MONAI's bundle runner wraps an error once for every item of the configuration that it passes, so that the cause
     stands first, hundreds of lines up. From now on a :py:class:`SettingsError` is printed as its sentence alone, and
-    any other error as the usual traceback, followed by its cause. Calls within Python meet the exceptions as ever.
+    any other error as the usual traceback, followed by its cause; Ctrl-C is answered in one line. Calls within Python
+    meet the exceptions as ever.
     """
     sys.excepthook = _print_with_cause_last
 
 
 def _print_with_cause_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     chain = list(_chain(error))
+    if any(isinstance(link, KeyboardInterrupt) for link in chain):
+        print("\nInterrupted. What was finished (model.pt, validation.csv, pictures) is kept.", file=sys.stderr)
+        return
     for link in chain:
         if isinstance(link, SettingsError):
             print(f"Error: {link}", file=sys.stderr)

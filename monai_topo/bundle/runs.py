@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,21 @@ __all__ = ["new_run_dir", "report_evaluation", "report_inference", "report_train
 
 _HISTORY, _MODEL = "validation.csv", "model.pt"
 Row = Mapping[str, str]
+
+
+class _KeptRecords(logging.Handler):
+    """Keeps what was logged, to be said again where it is not overlooked."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+_kept_warnings = _KeptRecords()
+logging.getLogger("monai_topo.bundle").addHandler(_kept_warnings)
 
 
 def new_run_dir(output_dir: str | os.PathLike[str]) -> str:
@@ -60,18 +76,12 @@ def start_run(run_dir: str | os.PathLike[str]) -> None:
     log = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
     logging.getLogger().addHandler(log)
+    for record in _kept_warnings.records:  # what was said before there was a log
+        log.handle(record)
     print(f"Everything of this run goes to {_shown(folder)}.")
 
 
-def report_training(
-    run_dir: str | os.PathLike[str],
-    *,
-    bundle_root: str,
-    dataset_dir: str,
-    label_foreground: int | str,
-    connectivity: str,
-    border: str,
-) -> None:
+def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, dataset_dir: str) -> None:
     """Print what a training came to: the metrics before and after the topology term, and where everything lies."""
     folder = Path(run_dir)
     rows = _read_rows(folder / _HISTORY)
@@ -79,23 +89,28 @@ def report_training(
     warm_up = [row for row in rows if float(row["topology_weight"]) == 0]
     if warm_up and warm_up[-1] is not rows[-1]:
         moments.insert(0, ("before the topology term", warm_up[-1]))
-    _print_table(moments, connectivity=connectivity, border=border)
+    _print_table([(f"{name}, epoch {row['epoch']}", row) for name, row in moments])
     print(f"\nModel        {_shown(folder / _MODEL)}")
     _print_places(folder)
-    print(f"TensorBoard  tensorboard --logdir {_shown(folder)}")
-    root, model = _shown(Path(bundle_root)), shlex.quote(_shown(folder / _MODEL))
-    configs = f"['{root}/configs/train.json','{root}/configs/evaluate.json']"
-    data = f"--dataset_dir {shlex.quote(_shown(Path(dataset_dir)))}"
-    start = f"python -m monai.bundle run --bundle_root {shlex.quote(root)} --ckpt_path {model} {data} --config_file"
-    print(f'Evaluate     {start} "{configs}" --label_foreground {shlex.quote(str(label_foreground))}')
-    print(f"Infer        {start} {shlex.quote(root)}/configs/inference.json")
+    python, root, configs = _python(), _shown(Path(bundle_root)), Path(bundle_root) / "configs"
+    print(f"TensorBoard  {python} -m tensorboard.main --logdir {_shown(folder)}")
+    start = f"{python} -m monai.bundle run --bundle_root {shlex.quote(root)} --config_file"
+    given = {"ckpt_path": _shown(folder / _MODEL), "dataset_dir": _shown(Path(dataset_dir))}
+    changed = _changed_settings(configs / "train.json")
+    both = f"\"['{root}/configs/train.json','{root}/configs/evaluate.json']\""
+    print(f"Evaluate     {start} {both} {_as_arguments({**changed, **given})}")
+    known = json.loads((configs / "inference.json").read_text(encoding="utf-8"))
+    given["output_dir"] = _shown(folder / "predictions")
+    changed = {name: value for name, value in changed.items() if name in known}
+    print(f"Infer        {start} {shlex.quote(root)}/configs/inference.json {_as_arguments({**changed, **given})}")
+    for record in _kept_warnings.records:
+        print(f"\nWarning: {record.getMessage()}")
 
 
-def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str, connectivity: str, border: str) -> None:
+def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str) -> None:
     """Print what an evaluation came to, and where its files lie."""
     folder = Path(run_dir)
-    rows = _read_rows(folder / _HISTORY)
-    _print_table([(Path(ckpt_path).name, rows[-1])], connectivity=connectivity, border=border)
+    _print_table([(Path(ckpt_path).name, _read_rows(folder / _HISTORY)[-1])])
     print(f"\nModel        {_shown(Path(ckpt_path))}")
     _print_places(folder)
 
@@ -114,18 +129,42 @@ def _read_rows(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def _print_table(moments: list[tuple[str, Row]], *, connectivity: str, border: str) -> None:
+def _changed_settings(file: Path) -> dict[str, Any]:
+    """The settings of this run that the file has otherwise, but for the places of its results."""
+    known = json.loads(file.read_text(encoding="utf-8"))
+    running = running_config().get()
+    places = {"bundle_root", "dataset_dir", "output_dir", "run_dir"}
+    return {
+        name: running[name]
+        for name in known
+        if name not in places and running[name] != known[name] and _is_plain(running[name])
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_target_" not in value and all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list) else isinstance(value, (str, int, float, type(None)))
+
+
+def _as_arguments(settings: Mapping[str, Any]) -> str:
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in settings.items())
+
+
+def _print_table(moments: list[tuple[str, Row]]) -> None:
+    settings = running_config()
     columns = [name for name in moments[0][1] if name.startswith("val_")]
     titles = [name.removeprefix("val_").replace("betti_error_", "betti ").replace("_", " ") for name in columns]
     widths = [max(8, len(title)) + 2 for title in titles]
     first = max(len(name) for name, _ in moments)
     print(
-        f"\nMean over the validation cases (connectivity {connectivity}, border {border}; betti: error, per dimension)"
+        f"\nMean over the validation cases (connectivity {settings['connectivity']}, border {settings['border']}; "
+        "betti: error, per dimension)"
     )
-    print(" " * first + "  epoch" + "".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True)))
+    print(" " * first + "".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True)))
     for name, row in moments:
         values = (f"{float(row[column]):>{width}.3f}" for column, width in zip(columns, widths, strict=True))
-        print(f"{name:<{first}}  {row['epoch']:>5}" + "".join(values))
+        print(f"{name:<{first}}" + "".join(values))
 
 
 def _print_places(folder: Path) -> None:
@@ -136,6 +175,13 @@ def _print_places(folder: Path) -> None:
     }
     for title, names in places.items():
         print(f"{title:<12} {', '.join(_shown(folder / name) for name in names)}")
+
+
+def _python() -> str:
+    """This interpreter as it can be typed from here; a virtual environment's is a link that must not be followed."""
+    executable = Path(sys.executable)
+    here = Path.cwd()
+    return shlex.quote(str(executable.relative_to(here) if executable.is_relative_to(here) else executable))
 
 
 def _shown(path: Path) -> str:

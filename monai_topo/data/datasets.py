@@ -129,7 +129,9 @@ def _section(path: Path, section: str) -> list[Any]:
         raise ValueError(f"Expected {path} to be a JSON file, but got: {error}.") from error
     sections = [key for key, value in content.items() if isinstance(value, list)] if isinstance(content, dict) else []
     if section not in sections:
-        raise ValueError(f"Expected `section` to be one of the lists {sections} in {path}, but got {section!r}.")
+        raise ValueError(
+            f"Expected {path} to hold a list {section!r}, but got only {sections}; add one, or rename one."
+        )
     entries: list[Any] = content[section]
     if not entries:
         raise ValueError(f"Expected section {section!r} of {path} to hold cases, but got an empty list.")
