@@ -1,4 +1,4 @@
-"""Threads inside an image, and a long call that is given up."""
+"""Threads inside an image, other processes, a long call that is given up, and an image too large to index."""
 
 import subprocess
 import sys
@@ -18,6 +18,27 @@ def test_threads_inside_an_image_change_nothing(shape, levels, setting):
     one = persistence_pairs(image, num_threads=1, **setting)
     assert len(one) > 100
     assert_same_pairs(persistence_pairs(image, num_threads=4, **setting), one)
+
+
+class TwoPairCounts(torch.utils.data.Dataset):
+    """Counts pairs in a worker process."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return len(persistence_pairs(torch.rand(1, 9, 11, generator=torch.Generator().manual_seed(index))))
+
+
+def test_works_in_spawned_worker_processes():
+    loader = torch.utils.data.DataLoader(TwoPairCounts(), num_workers=1, timeout=100, multiprocessing_context="spawn")
+    assert [int(count) for count in loader] == [TwoPairCounts()[0], TwoPairCounts()[1]]
+
+
+def test_volume_beyond_the_index_range_is_refused_before_any_work():
+    volume = torch.zeros(()).expand(1, 900, 900, 900)  # no memory behind it
+    with pytest.raises(ValueError, match="at most 536870912 voxels"):
+        persistence_pairs(volume)
 
 
 def test_ctrl_c_stops_a_long_volume_and_the_next_call_works():

@@ -29,24 +29,18 @@ inline Level level_of(float value) {
   return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
-// Levels of a whole image, in C order; `negate` turns the filtration around.
-inline void levels_of(const float* values, std::size_t count, bool negate, Level* levels) {
-  if (negate)
-    for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(-values[i]);
-  else
-    for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(values[i]);
-}
-
-// A double holds more values than a level: dense ranks of the values instead.
-inline void levels_of(const double* values, std::size_t count, bool negate, Level* levels) {
-  std::vector<std::uint32_t> order(count);
+// A double holds more values than a level: dense ranks of the values of a whole image instead.
+inline std::vector<Level> ranks_of(const double* values, std::size_t count) {
+  std::vector<Voxel> order(count);
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](auto a, auto b) { return values[a] < values[b]; });
+  std::vector<Level> ranks(count);
   Level rank = 0;
   for (std::size_t i = 0; i < count; ++i) {
     if (i > 0 && values[order[i]] > values[order[i - 1]]) ++rank;
-    levels[order[i]] = negate ? -rank : rank;
+    ranks[order[i]] = rank;
   }
+  return ranks;
 }
 
 template <int D>
@@ -75,6 +69,21 @@ struct Grid {
       for (Voxel y = 1; y <= extent[D - 2]; ++y)
         first.push_back((D == 3 ? (z + 1) * stride[0] : 0) + y * stride[D - 2] + 1);
     return first;
+  }
+
+  // Fills the image with level(value) of its values in C order, or in the reverse of that.
+  template <class Value, class LevelOf>
+  void fill(const Value* values, bool reversed, LevelOf level_of) {
+    const std::vector<Voxel> first = rows();
+    const std::size_t length = extent[D - 1];
+    for (std::size_t r = 0; r < first.size(); ++r) {
+      const Value* from = values + (reversed ? first.size() - 1 - r : r) * length;
+      Level* to = level.data() + first[r];
+      if (reversed)
+        for (std::size_t x = 0; x < length; ++x) to[x] = level_of(from[length - 1 - x]);
+      else
+        for (std::size_t x = 0; x < length; ++x) to[x] = level_of(from[x]);
+    }
   }
 
   // Place in the framed image: 0 is the frame.

@@ -114,20 +114,24 @@ std::array<VoxelPairs, D> pair_cells(const Grid<D>& grid, unsigned dims, std::si
   return pairs;
 }
 
-template <int D, class T>
-Grid<D> make_grid(const T* values, const std::array<Voxel, D>& extent, const Filtration& filtration) {
+template <int D>
+Grid<D> make_grid(const float* values, const std::array<Voxel, D>& extent, const Filtration& filtration) {
+  Grid<D> grid(extent, filtration.framed ? present : absent);
+  // Read backwards, the image of the dual filtration orders its ties the other way round.
+  if (filtration.negate)
+    grid.fill(values, filtration.dual, [](float value) { return level_of(-value); });
+  else
+    grid.fill(values, filtration.dual, [](float value) { return level_of(value); });
+  return grid;
+}
+
+template <int D>
+Grid<D> make_grid(const double* values, const std::array<Voxel, D>& extent, const Filtration& filtration) {
   Grid<D> grid(extent, filtration.framed ? present : absent);
   std::size_t count = 1;
   for (Voxel e : extent) count *= e;
-  std::vector<Level> levels(count);
-  levels_of(values, count, filtration.negate, levels.data());
-  // Read backwards, the image orders its ties the other way round.
-  if (filtration.dual) std::reverse(levels.begin(), levels.end());
-  auto row = levels.begin();
-  for (Voxel first : grid.rows()) {
-    std::copy_n(row, extent[D - 1], grid.level.begin() + first);
-    row += extent[D - 1];
-  }
+  const Level sign = filtration.negate ? -1 : 1;
+  grid.fill(ranks_of(values, count).data(), filtration.dual, [sign](Level rank) { return sign * rank; });
   return grid;
 }
 
@@ -141,10 +145,12 @@ std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>&
                                     std::size_t threads, const StopFlag& stop) {
   std::int64_t last = 1;
   for (Voxel e : extent) last *= e;
-  const auto [least, greatest] = std::minmax_element(values, values + last);
   --last;
-  // No class outlives the range of the values: a patch of mere background ends here.
-  if (static_cast<double>(*greatest) - static_cast<double>(*least) <= filtration.min_persistence) return {};
+  if (filtration.min_persistence > 0) {
+    // No class outlives the range of the values: a patch of mere background ends here.
+    const auto [least, greatest] = std::minmax_element(values, values + last + 1);
+    if (static_cast<double>(*greatest) - static_cast<double>(*least) <= filtration.min_persistence) return {};
+  }
 
   const Grid<D> grid = make_grid<D>(values, extent, filtration);
   unsigned dims = 0;
