@@ -10,6 +10,8 @@
 // A 128^3 vessel map with 89 % of its voxels at 0 took 0.54 s (full connectivity) and 5.7 s (face) without, 0.2 s with.
 #pragma once
 
+#include <cstdlib>
+
 #include "lower_star.hpp"
 
 namespace topo {
@@ -50,22 +52,25 @@ class Plateau {
   bool is_last(Voxel v) const { return grid_.level[v] == last_; }
   bool has_last() const { return last_ != absent; }
 
-  // The plateau voxel at the least chessboard distance from v.
+  // The plateau voxel at the least chessboard distance from v: shell by shell, each in index order.
   Voxel nearest(Voxel v) const {
     const Level level = has_last() ? last_ : first_;
     const auto at = grid_.coordinates(v);
     for (std::int64_t radius = 1;; ++radius) {
-      std::array<std::int64_t, 3> from, to;
-      for (int a = 0; a < 3; ++a) {
-        from[a] = std::max<std::int64_t>(1, at[a] - radius);
-        to[a] = std::min<std::int64_t>(grid_.extent[a], at[a] + radius);
-      }
-      for (std::int64_t z = from[0]; z <= to[0]; ++z)
-        for (std::int64_t y = from[1]; y <= to[1]; ++y)
-          for (std::int64_t x = from[2]; x <= to[2]; ++x) {
+      const auto from = [&](int a) { return std::max<std::int64_t>(1, at[a] - radius); };
+      const auto to = [&](int a) { return std::min<std::int64_t>(grid_.extent[a], at[a] + radius); };
+      for (std::int64_t z = from(0); z <= to(0); ++z)
+        for (std::int64_t y = from(1); y <= to(1); ++y) {
+          const bool whole_row = std::abs(z - at[0]) == radius || std::abs(y - at[1]) == radius;
+          for (std::int64_t x = from(2); x <= to(2); ++x) {
+            if (!whole_row && std::abs(x - at[2]) != radius) {
+              x = at[2] + radius - 1;  // the inside of the shell was looked at before
+              continue;
+            }
             const auto u = static_cast<Voxel>(z * grid_.stride[0] + y * grid_.stride[1] + x);
             if (grid_.level[u] == level) return u;
           }
+        }
     }
   }
 
@@ -86,7 +91,13 @@ class SaddleReduction {
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
   SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells, const StopFlag& stop)
-      : grid_(grid), star_(star), cells_(cells), stop_(stop), plateau_(grid), rank_(grid.size(), 0), first_edge_(cells.voxel.size()) {
+      : grid_(grid),
+        star_(star),
+        cells_(cells),
+        stop_(stop),
+        plateau_(grid),
+        rank_(grid.size(), 0),
+        first_edge_(cells.voxel.size()) {
     std::uint32_t edges = 0;
     for (std::size_t r = 0; r < cells.voxel.size(); ++r) {
       rank_[cells.voxel[r]] = static_cast<std::uint32_t>(r);
