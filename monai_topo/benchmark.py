@@ -1,7 +1,7 @@
 """How long persistence takes here, beside its peers: `python -m monai_topo.benchmark` (extra `benchmark`).
 
-Everything is measured side by side in one run, interleaved, as medians; the diagrams are compared while at it. Rows
-without a peer's package leave its columns empty.
+Everything is measured side by side in one run, interleaved, as medians; the diagrams are compared while at it. Without
+cripser its columns stay empty.
 """
 
 from __future__ import annotations
@@ -11,33 +11,40 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from itertools import starmap
+from typing import Any
 
+import gudhi
 import numpy as np
 import torch
 from monai.losses import DiceCELoss, SoftclDiceLoss
 from monai.networks.nets import UNet
-from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from monai_topo.losses import PersistenceLoss
 from monai_topo.persistence import betti_numbers, persistence_pairs
 
-gudhi, HAS_GUDHI = optional_import("gudhi")
-cripser, HAS_CRIPSER = optional_import("cripser")
-gaussian_filter, _ = optional_import("scipy.ndimage", name="gaussian_filter")
+# Not MONAI's optional_import: its stand-ins raise at any look, and tools that look at modules would trip over them.
+cripser: Any = import_module("cripser") if find_spec("cripser") else None
 
 Image = NDArray[np.float32]
 Diagram = list[tuple[int, float, float]]
 Timed = Callable[[], object]
 
 
+def _smoothed(image: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    smoothed: NDArray[np.float64] = import_module("scipy.ndimage").gaussian_filter(image, sigma)
+    return smoothed
+
+
 def smoothed_noise(shape: Sequence[int], sigma: float, seed: int = 0) -> Image:
     """The sigmoid of three times smoothed noise of unit variance: what a network's likelihood map looks like."""
     noise = np.random.default_rng(seed).standard_normal(shape)
     if sigma:
-        noise = gaussian_filter(noise, sigma)
+        noise = _smoothed(noise, sigma)
         noise /= noise.std()
     likelihood: Image = (1 / (1 + np.exp(-3 * noise))).astype(np.float32)
     return likelihood
@@ -45,7 +52,7 @@ def smoothed_noise(shape: Sequence[int], sigma: float, seed: int = 0) -> Image:
 
 def sparse_vessels(shape: Sequence[int]) -> Image:
     """Tubes where two smooth fields are both small: 3 % foreground, about nine tenths of the voxels exactly 0."""
-    fields = [gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 2) for seed in (1, 2)]
+    fields = [_smoothed(np.random.default_rng(seed).standard_normal(shape), 2) for seed in (1, 2)]
     radius = np.sqrt(sum((field / field.std()) ** 2 for field in fields))
     likelihood: Image = (1 / (1 + np.exp(30 * (radius - 0.25)))).astype(np.float32)
     likelihood[likelihood < 1e-3] = 0
@@ -102,9 +109,9 @@ def persistence_row(name: str) -> list[str]:
         "argsort": lambda: np.argsort(image, axis=None),
     }
     peers: dict[str, Callable[[NDArray[np.float64]], Diagram]] = {}
-    if HAS_CRIPSER:
+    if cripser is not None:
         peers["cripser"] = by_cripser
-    if HAS_GUDHI and name not in SLOW_FOR_GUDHI:
+    if name not in SLOW_FOR_GUDHI:
         peers["gudhi"] = by_gudhi
     times = median_ms(tasks, repeats)
     times |= median_ms({peer: lambda call=call: call(wide) for peer, call in peers.items()}, 1)  # type: ignore[misc]
@@ -172,8 +179,9 @@ def _slope(voxels: Sequence[int], times: Sequence[float]) -> float:
 
 
 def _draw_sizes(curves: dict[str, tuple[list[int], list[float]]], picture: str) -> None:
-    figure_class, _ = optional_import("matplotlib.figure", name="Figure")
-    figure = figure_class(figsize=(6, 4), layout="constrained", dpi=100)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained", dpi=100)
     axes = figure.subplots()
     for name, (voxels, times) in curves.items():
         axes.loglog(voxels, times, "o-", label=f"{name}, slope {_slope(voxels, times):.2f}")
