@@ -15,7 +15,7 @@
 #include "parallel.hpp"
 
 // A second copy of a hot function for processors with AVX2, chosen when the module is loaded, so that wheels still run
-// anywhere: lower stars take 0.55 of the time. (The sanitizers do not go with it.)
+// anywhere: lower stars take about half of the time. (The sanitizers do not go with it.)
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
 #define TOPO_ALSO_FOR_AVX2 __attribute__((target_clones("avx2", "default")))
