@@ -14,6 +14,20 @@ def persistence_pairs(
     min_persistence: float,
     num_threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def betti_matching(
+    predictions: NDArray[np.float32] | NDArray[np.float64],
+    labels: NDArray[np.float32] | NDArray[np.float64],
+    negate: bool,
+    dual: bool,
+    framed: bool,
+    dims: int,
+    num_threads: int,
+) -> tuple[
+    tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    NDArray[np.int64],
+    NDArray[np.int64],
+]: ...
 def betti_numbers(
     masks: NDArray[np.uint8], full: bool, foreground_border: bool, num_threads: int
 ) -> NDArray[np.int64]: ...

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "betti.hpp"
+#include "betti_matching.hpp"
 #include "parallel.hpp"
 #include "persistence.hpp"
 
@@ -92,6 +93,65 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
                          to_numpy(std::move(columns[2])), to_numpy(std::move(columns[3])));
 }
 
+// Pairs of all images, packed: image, dim, birth, death.
+class PairColumns {
+ public:
+  void append(std::size_t image, const std::vector<topo::Pair>& pairs) {
+    for (const topo::Pair& pair : pairs) {
+      columns_[0].push_back(static_cast<std::int64_t>(image));
+      columns_[1].push_back(pair.dim);
+      columns_[2].push_back(pair.birth);
+      columns_[3].push_back(pair.death);
+    }
+  }
+  std::size_t size() const { return columns_[0].size(); }
+  auto to_tuple() {
+    return std::make_tuple(to_numpy(std::move(columns_[0])), to_numpy(std::move(columns_[1])),
+                           to_numpy(std::move(columns_[2])), to_numpy(std::move(columns_[3])));
+  }
+
+ private:
+  std::array<std::vector<std::int64_t>, 4> columns_;
+};
+
+template <class T>
+auto betti_matching(const Images<T>& predictions, const Images<T>& labels, bool negate, bool dual, bool framed,
+                    unsigned dims, std::size_t num_threads) {
+  const topo::Filtration filtration{negate, dual, framed, dims, 0.0};
+  const std::size_t count = predictions.shape(0);
+  const int ndim = static_cast<int>(predictions.ndim()) - 1;
+  std::array<std::uint32_t, 3> shape{};
+  std::size_t size = 1;
+  for (int a = 0; a < ndim; ++a) {
+    shape[a] = static_cast<std::uint32_t>(predictions.shape(a + 1));
+    size *= shape[a];
+  }
+  PairColumns prediction, label;
+  std::array<std::vector<std::int64_t>, 2> matched;
+  {
+    nb::gil_scoped_release unlocked;
+    std::vector<topo::BettiMatching> matchings(count);
+    const std::size_t inside = std::max<std::size_t>(1, num_threads / std::max<std::size_t>(1, count));
+    interruptible(count * size > long_work_voxels / 8, [&](const topo::StopFlag& stop) {
+      topo::parallel_for(count, num_threads, [&](std::size_t i) {
+        const std::array<const T*, 2> images{predictions.data() + i * size, labels.data() + i * size};
+        matchings[i] = ndim == 2 ? topo::betti_matching<2, T>(images, {shape[0], shape[1]}, filtration, inside, stop)
+                                 : topo::betti_matching<3, T>(images, shape, filtration, inside, stop);
+      });
+    });
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const auto& [a, b] : matchings[i].matched) {
+        matched[0].push_back(static_cast<std::int64_t>(prediction.size() + a));
+        matched[1].push_back(static_cast<std::int64_t>(label.size() + b));
+      }
+      prediction.append(i, matchings[i].prediction);
+      label.append(i, matchings[i].label);
+    }
+  }
+  return std::make_tuple(prediction.to_tuple(), label.to_tuple(), to_numpy(std::move(matched[0])),
+                         to_numpy(std::move(matched[1])));
+}
+
 Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foreground_border, std::size_t num_threads) {
   const std::size_t count = masks.shape(0), ndim = masks.ndim() - 1;
   const bool volume = ndim == 3;
@@ -121,5 +181,9 @@ NB_MODULE(_core, m) {
         "min_persistence"_a, "num_threads"_a);
   m.def("persistence_pairs", &persistence_pairs<double>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
         "min_persistence"_a, "num_threads"_a);
+  m.def("betti_matching", &betti_matching<float>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a,
+        "dims"_a, "num_threads"_a);
+  m.def("betti_matching", &betti_matching<double>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a,
+        "dims"_a, "num_threads"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
 }
