@@ -6,17 +6,19 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 from importlib.metadata import version
 
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
-from monai_topo.metrics import BettiErrorMetric, compute_betti_error
+from monai_topo.metrics import BettiErrorMetric, EulerErrorMetric, compute_betti_error, compute_euler_error
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
 
 __version__ = version("monai_topo")
 
 __all__ = [
     "BettiErrorMetric",
+    "EulerErrorMetric",
     "PersistenceLoss",
     "PersistencePairs",
     "TopologyAwareLoss",
     "betti_numbers",
     "compute_betti_error",
+    "compute_euler_error",
     "persistence_pairs",
 ]
