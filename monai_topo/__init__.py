@@ -5,7 +5,8 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 
 from importlib.metadata import version
 
-from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
+from monai_topo.betti_matching import BettiMatching, betti_matching
+from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, TopologyAwareLoss
 from monai_topo.metrics import BettiErrorMetric, EulerErrorMetric, compute_betti_error, compute_euler_error
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
 
@@ -13,10 +14,13 @@ __version__ = version("monai_topo")
 
 __all__ = [
     "BettiErrorMetric",
+    "BettiMatching",
+    "BettiMatchingLoss",
     "EulerErrorMetric",
     "PersistenceLoss",
     "PersistencePairs",
     "TopologyAwareLoss",
+    "betti_matching",
     "betti_numbers",
     "compute_betti_error",
     "compute_euler_error",

@@ -8,6 +8,7 @@ from typing import get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_topo.persistence import (
@@ -54,6 +55,38 @@ class BettiMatching:
     def unmatched_label(self) -> Tensor:
         """`(L,)` bool, pairs of the labels without a partner: missing features."""
         return _others(len(self.label), self.matched[:, 1])
+
+    def error(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        r"""Betti matching error by dimension, without the classes that never end.
+
+        $\sum_{matched} 2 [(b - b')^2 + (d - d')^2] + \sum_{unmatched} (b - d)^2$ over the features of both images:
+        twice the squared distance, as the authors of the matching normalise it.
+
+        Args:
+            predictions: `(N, *spatial)`, the images that were matched.
+            labels: of the same shape.
+
+        Returns:
+            `(N, d)`, of the dtype and on the device of `predictions`, differentiable in both images.
+
+        Raises:
+            ValueError: if the images have another number or size.
+        """
+        dims, device = predictions.ndim - 1, predictions.device
+        values, targets = self.prediction.values(predictions), self.label.values(labels)
+        in_prediction, in_label = self.matched.to(device).T
+        distance = 2 * ((values[in_prediction] - targets[in_label].to(values)) ** 2).sum(1)
+        error = values.new_zeros(len(predictions) * dims)
+        groups = [pairs.image * dims + pairs.dim for pairs in (self.prediction, self.label)]
+        error = error.index_add(0, groups[0].to(device)[in_prediction], distance)
+        for group, ends, left in (
+            (groups[0], values, self.unmatched_prediction()),
+            (groups[1], targets, self.unmatched_label()),
+        ):
+            left = left.to(ends.device)
+            persistence = (ends[left, 0] - ends[left, 1]) ** 2
+            error = error.index_add(0, group.to(device)[left.to(device)], persistence.to(error))
+        return error.view(-1, dims)
 
 
 def betti_matching(
@@ -127,28 +160,29 @@ def betti_matching(
     _check_choice("filtration", filtration, get_args(Filtration))
     _check_connectivity(connectivity)
     _check_choice("border", border, get_args(Border))
-    arrays = [_finite_array(images) for images in (predictions, labels)]
-    if arrays[0].dtype != arrays[1].dtype:
-        arrays = [array.astype(np.float64) for array in arrays]
+    of_prediction, of_label = _finite_array(predictions), _finite_array(labels)
+    if of_prediction.dtype != of_label.dtype:
+        of_prediction, of_label = of_prediction.astype(np.float64), of_label.astype(np.float64)
     superlevel, full = filtration == "superlevel", connectivity == "full"
-    *columns, in_prediction, in_label = _core.betti_matching(
-        *arrays,
+    prediction, label, in_prediction, in_label = _core.betti_matching(
+        of_prediction,
+        of_label,
         superlevel != full,
         full,
         full != (border == "foreground"),
         _dims_mask(dims, predictions.ndim - 1),
         _check_num_threads(num_threads),
     )
-    pairs = [
-        PersistencePairs(
-            *(torch.from_numpy(column) for column in of_image),
-            _essential(array, filtration, border),
-            int(np.prod(array.shape[1:])),
-        )
-        for array, of_image in zip(arrays, columns, strict=True)
-    ]
-    matched = torch.stack((torch.from_numpy(in_prediction), torch.from_numpy(in_label)), dim=1)
-    return BettiMatching(pairs[0], pairs[1], matched)
+    return BettiMatching(
+        _pairs(prediction, _essential(of_prediction, filtration, border), predictions),
+        _pairs(label, _essential(of_label, filtration, border), labels),
+        torch.from_numpy(np.stack((in_prediction, in_label), axis=1)),
+    )
+
+
+def _pairs(columns: Sequence[NDArray[np.int64]], essential: Tensor, images: Tensor) -> PersistencePairs:
+    image, dim, birth, death = (torch.from_numpy(column) for column in columns)
+    return PersistencePairs(image, dim, birth, death, essential, int(np.prod(images.shape[1:])))
 
 
 def _others(count: int, chosen: Tensor) -> Tensor:

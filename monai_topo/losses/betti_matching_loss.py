@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from monai.utils import LossReduction
 from torch import Tensor
 
@@ -116,24 +115,12 @@ class BettiMatchingLoss(PatchwiseLoss):
             dims=self.dims,
             num_threads=self.num_threads,
         )
-        prediction, label = matching.prediction, matching.label
-        values, targets = prediction.values(images), label.values(labels)
-        partner = targets.new_zeros(values.shape)
-        partner[matching.matched[:, 0]] = targets[matching.matched[:, 1]]
-
-        persistence = (values[:, 0] - values[:, 1]) ** 2
-        distance = 2 * ((values - partner) ** 2).sum(1)
-        surplus = matching.unmatched_prediction().to(images.device)
-        loss = images.new_zeros(len(images)).index_add(
-            0, prediction.image.to(images.device), torch.where(surplus, persistence, distance)
-        )
-        missing = label.image[matching.unmatched_label()]  # of persistence 1, all of them
-        loss = loss + torch.bincount(missing, minlength=len(images)).to(images)
+        loss = matching.error(images, labels).sum(1)
         if (0 if self.border == "open" else images.ndim - 2) in self.dims_of(images):
             loss = loss + 2 * (self._strength(images) - self._strength(labels)) ** 2
         return loss
 
     def _strength(self, images: Tensor) -> Tensor:
-        """How strongly the class that never ends is there: its birth, or with a frame that is there first, its death."""
+        """What the class that never ends is worth: its birth, or with a frame that is there first, its death."""
         flat = images.flatten(1)
         return flat.max(1).values if self.border == "open" else flat.min(1).values

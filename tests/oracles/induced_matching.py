@@ -8,15 +8,29 @@ the class of B with the same death.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from oracles.boundary_matrix import Cell, cubical_cells
 
+VoxelPair = tuple[int, int, int]  # dim, birth voxel, death voxel
 
-def matched_voxels(
-    first: np.ndarray, second: np.ndarray, *, connectivity: str
-) -> tuple[set[tuple[int, int, int]], set[tuple[int, int, int]], set[tuple[tuple[int, int, int], tuple[int, int, int]]]]:
-    """Pairs (dim, birth voxel, death voxel) of two images, superlevel, and which of them are matched.
+
+class Matching(NamedTuple):
+    """Pairs of two images, which of them are matched, and whether nothing about it is a matter of taste.
+
+    It is one where a voxel begins, or ends, two classes of one dimension, in an image or in the union.
+    """
+
+    first: set[VoxelPair]
+    second: set[VoxelPair]
+    matched: set[tuple[VoxelPair, VoxelPair]]
+    is_unique: bool
+
+
+def match_by_matrices(first: np.ndarray, second: np.ndarray, *, connectivity: str) -> Matching:
+    """Match the classes of two images by superlevel.
 
     Args:
         first: values, no two of them equal in either image or between the two.
@@ -56,14 +70,18 @@ def matched_voxels(
         return found
 
     own, dies_as = {}, {}
-    for name in ("first", "second"):
+    is_unique = True
+    for name in values:
         own[name] = {
             position: (birth.dim, voxel(name, birth), voxel(name, death))
             for position, (birth, death) in pairs(name, name).items()
         }
+        for end in (1, 2):
+            ends = [(pair[0], pair[end]) for pair in own[name].values()]
+            is_unique &= len(set(ends)) == len(ends)
         dies_as[name] = {death.position: birth.position for birth, death in pairs(name, "union").values()}
     matched = {
         (own["first"][dies_as["first"][death]], own["second"][dies_as["second"][death]])
         for death in dies_as["first"].keys() & dies_as["second"].keys()
     }
-    return set(own["first"].values()), set(own["second"].values()), matched
+    return Matching(set(own["first"].values()), set(own["second"].values()), matched, is_unique)

@@ -1,0 +1,116 @@
+"""The Betti matching loss: its value against another derivation, its direction on hand-drawn errors, its settings."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.induced_matching import match_by_matrices
+
+from monai_topo import BettiMatchingLoss
+
+
+def line(*spatial):
+    """A label: one line along the last axis, and a likelihood of it that is not quite there."""
+    label = torch.zeros(1, 1, *spatial)
+    label[(0, 0, *(extent // 2 for extent in spatial[:-1]))] = 1
+    return label, 0.8 * label + 0.1
+
+
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(4, 5), (2, 3, 4)]))
+def test_value_is_that_of_boundary_matrices(seed, shape, connectivity):
+    # A soft label, since the oracle wants no ties.
+    count = 2 * int(np.prod(shape))
+    image, label = np.random.default_rng(seed).permutation(count).reshape(2, *shape) / count
+    pairs = match_by_matrices(image, label, connectivity=connectivity)
+    if not pairs.is_unique:
+        return
+
+    def ends(array, pair):
+        return np.array([array.flat[pair[1]], array.flat[pair[2]]])
+
+    expected = sum(2 * ((ends(image, a) - ends(label, b)) ** 2).sum() for a, b in pairs.matched)
+    expected += sum(np.ptp(ends(image, pair)) ** 2 for pair in pairs.first - {a for a, _ in pairs.matched})
+    expected += sum(np.ptp(ends(label, pair)) ** 2 for pair in pairs.second - {b for _, b in pairs.matched})
+    expected += 2 * (image.max() - label.max()) ** 2
+    loss = BettiMatchingLoss(connectivity=connectivity)
+    value = loss.per_image(torch.tensor(image)[None], torch.tensor(label)[None])
+    assert value.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("spatial", [(5, 8), (3, 5, 8)])
+def test_a_break_is_closed_and_a_speck_erased(spatial):
+    label, likelihood = line(*spatial)
+    row = (0, 0, *(extent // 2 for extent in spatial[:-1]))
+    likelihood[(*row, 3)] = 0.3  # the break
+    speck = (0, 0, *[0] * len(spatial))
+    likelihood[speck] = 0.6
+    likelihood.requires_grad_()
+    BettiMatchingLoss()(likelihood, label).backward()
+    assert likelihood.grad[(*row, 3)] < 0  # pulled up
+    assert likelihood.grad[speck] > 0  # pulled down
+    assert int((likelihood.grad != 0).sum()) <= 6
+
+
+def test_a_hole_is_matched_with_the_one_around_it_not_with_the_stronger_one_elsewhere():
+    label = torch.zeros(1, 1, 5, 11)
+    label[..., 1:4, 1:4] = 1
+    label[..., 2, 2] = 0
+    likelihood = torch.zeros_like(label)
+    likelihood[..., 1:4, 1:4] = 0.6  # weak, at the right place
+    likelihood[..., 1:4, 7:10] = 0.9  # strong, where the label has nothing
+    likelihood[..., 2, 2] = likelihood[..., 2, 8] = 0.2
+    likelihood.requires_grad_()
+    BettiMatchingLoss(dims=[1])(likelihood, label).backward()
+    gradient = likelihood.grad[0, 0]
+    assert gradient[2, 2] > 0  # the true hole is opened
+    assert gradient[2, 8] < 0  # the false one is closed
+    assert (gradient[1:4, 1:4] < 0).any()
+
+
+@pytest.mark.parametrize("spatial", [(5, 8), (3, 5, 8)])
+@pytest.mark.parametrize("border", ["open", "foreground"])
+def test_zero_at_perfect_agreement_only(spatial, border):
+    label, likelihood = line(*spatial)
+    loss = BettiMatchingLoss(border=border)
+    assert loss(label, label) == 0
+    assert loss(likelihood, label) > 0
+    assert loss(1 - label, label) > 0
+    # What the frame, or the last component, has at its best already: nothing is left to pull.
+    for constant in (0.0, 0.5) if border == "open" else (0.5, 1.0):
+        image = torch.full_like(label, constant, requires_grad=True)
+        value = loss(image, label)
+        value.backward()
+        assert value > 0
+        assert (image.grad != 0).any()
+
+
+def test_gradient_is_that_of_differences():
+    generator = torch.Generator().manual_seed(0)
+    image = (torch.randperm(40, generator=generator).view(1, 2, 4, 5) / 40.0).double().requires_grad_()
+    label = (torch.rand(1, 2, 4, 5, generator=generator) > 0.5).double()
+    for border in ("open", "foreground"):
+        assert torch.autograd.gradcheck(BettiMatchingLoss(border=border), (image, label), eps=1e-4)
+
+
+def test_patches_are_losses_of_their_own():
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand(2, 1, 6, 8, generator=generator)
+    label = (torch.rand(2, 1, 6, 8, generator=generator) > 0.5).float()
+    whole = BettiMatchingLoss(border="foreground", reduction="none")
+    patches = [
+        whole(image[..., y : y + 3, x : x + 4], label[..., y : y + 3, x : x + 4]) for y in (0, 3) for x in (0, 4)
+    ]
+    patched = BettiMatchingLoss(border="foreground", patch_size=(3, 4), reduction="none")
+    torch.testing.assert_close(patched(image, label), torch.stack(patches).mean(0))
+
+
+def test_wrong_settings_stop_at_once():
+    with pytest.raises(ValueError, match="`connectivity`"):
+        BettiMatchingLoss(connectivity="18")
+    with pytest.raises(ValueError, match="`dims`"):
+        BettiMatchingLoss(dims=[3])
+    with pytest.raises(ValueError, match="`num_threads`"):
+        BettiMatchingLoss(num_threads=0)
