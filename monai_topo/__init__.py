@@ -7,22 +7,59 @@ from importlib.metadata import version
 
 from monai_topo.betti_matching import BettiMatching, betti_matching
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, TopologyAwareLoss
-from monai_topo.metrics import BettiErrorMetric, EulerErrorMetric, compute_betti_error, compute_euler_error
+from monai_topo.metrics import (
+    AdaptedRandMetric,
+    BettiErrorMetric,
+    BettiMatchingMetric,
+    ClDiceMetric,
+    ComponentDetectionMetric,
+    DiagramDistanceMetric,
+    DIUMetric,
+    EulerErrorMetric,
+    SkeletonRecallMetric,
+    VariationOfInformationMetric,
+    compute_adapted_rand,
+    compute_betti_error,
+    compute_betti_matching,
+    compute_cldice,
+    compute_component_detection,
+    compute_diagram_distance,
+    compute_diu,
+    compute_euler_error,
+    compute_skeleton_recall,
+    compute_variation_of_information,
+)
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
 
 __version__ = version("monai_topo")
 
 __all__ = [
+    "AdaptedRandMetric",
     "BettiErrorMetric",
     "BettiMatching",
     "BettiMatchingLoss",
+    "BettiMatchingMetric",
+    "ClDiceMetric",
+    "ComponentDetectionMetric",
+    "DIUMetric",
+    "DiagramDistanceMetric",
     "EulerErrorMetric",
     "PersistenceLoss",
     "PersistencePairs",
+    "SkeletonRecallMetric",
     "TopologyAwareLoss",
+    "VariationOfInformationMetric",
     "betti_matching",
     "betti_numbers",
+    "compute_adapted_rand",
     "compute_betti_error",
+    "compute_betti_matching",
+    "compute_cldice",
+    "compute_component_detection",
+    "compute_diagram_distance",
+    "compute_diu",
     "compute_euler_error",
+    "compute_skeleton_recall",
+    "compute_variation_of_information",
     "persistence_pairs",
 ]

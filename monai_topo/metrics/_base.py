@@ -114,7 +114,7 @@ def of_dim(values: Tensor, dim: int | None) -> Tensor:
     return values[..., dim]
 
 
-def check_part(part: str, parts: Sequence[str]) -> None:
-    """Refuse a name that is none of the parts of a result."""
-    if part not in parts:
-        raise ValueError(f"Expected `part` to be one of {', '.join(map(repr, parts))}, but got {part!r}.")
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the choices of a setting."""
+    if value not in choices:
+        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")
