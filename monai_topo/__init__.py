@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.metrics import BettiErrorMetric, compute_betti_error
-from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
+from monai_topo.persistence import PersistencePairs, betti_numbers, label_components, persistence_pairs
 
 __version__ = version("monai_topo")
 
@@ -18,5 +18,6 @@ __all__ = [
     "TopologyAwareLoss",
     "betti_numbers",
     "compute_betti_error",
+    "label_components",
     "persistence_pairs",
 ]
