@@ -17,7 +17,7 @@ PACKAGE = Path(monai_topo.__file__).parent
 LAYERS = [
     {"_core"},
     {"persistence", "_inputs", "_patches", "_files", "data"},
-    {"matching"},
+    {"matching", "places"},
     {"losses"},
     {"metrics"},
     {"transforms"},
