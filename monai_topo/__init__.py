@@ -5,7 +5,7 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 
 from importlib.metadata import version
 
-from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
+from monai_topo.losses import BettiPriorLoss, PersistenceLoss, SkeletonRecallLoss, TopologyAwareLoss, adapt_to_prior
 from monai_topo.metrics import BettiErrorMetric, compute_betti_error
 from monai_topo.persistence import PersistencePairs, betti_numbers, label_components, persistence_pairs
 
@@ -13,9 +13,12 @@ __version__ = version("monai_topo")
 
 __all__ = [
     "BettiErrorMetric",
+    "BettiPriorLoss",
     "PersistenceLoss",
     "PersistencePairs",
+    "SkeletonRecallLoss",
     "TopologyAwareLoss",
+    "adapt_to_prior",
     "betti_numbers",
     "compute_betti_error",
     "label_components",

@@ -17,7 +17,7 @@ from torch import Tensor
 from monai_topo.persistence import Border, Connectivity
 from monai_topo.places import Places, true_places
 
-__all__ = ["Features", "Matched", "Matching", "match_to_binary", "match_to_places"]
+__all__ = ["Features", "Matched", "Matching", "best_of_each", "match_to_binary", "match_to_places"]
 
 Matching = Literal["wasserstein", "rank", "spatial"]
 
@@ -85,7 +85,7 @@ def match_to_binary(
     birth, death = values.unbind(1)
     persistence = birth - death
     key = persistence if matching == "rank" else persistence - (birth + death - 1) ** 2 / 2
-    matched = _best_of_each(key, group, num_true)
+    matched = best_of_each(key, group, num_true)
     return matched if matching == "rank" else matched & (key > 0)
 
 
@@ -145,7 +145,7 @@ def match_to_places(
             place = places.at(some.image, some.birth)
         else:
             place = places.at(some.image, some.birth if dim == 0 else some.death)
-            taken = _best_of_each(some.persistence(), place, places.room.clamp(min=0))
+            taken = best_of_each(some.persistence(), place, places.room.clamp(min=0))
         matched[here], left_alone[here] = taken, places.room[place] < 0
         missing += places.per_image() - torch.bincount(some.image[taken], minlength=len(labels))
     return Matched(matched, left_alone, missing)
@@ -155,15 +155,15 @@ def _match_loops(loops: Features, places: Places, labels: Tensor, greatest: Tens
     outside = labels[loops.image, loops.death] == 0
     nowhere = places.first[loops.image] + 1  # the image's background, which has no room
     place = torch.where(outside, places.at(loops.image, loops.birth), nowhere)
-    taken = _best_of_each(loops.persistence(), place, places.room.clamp(min=0))
+    taken = best_of_each(loops.persistence(), place, places.room.clamp(min=0))
     born_on_top = loops.values[:, 0] == greatest[loops.image]
     late = (born_on_top & outside & ~taken & (places.room[place] >= 0)).nonzero()[:, 0]
     left = places.per_image() - torch.bincount(loops.image[taken], minlength=len(labels))
-    taken[late] = _best_of_each(loops.persistence()[late], loops.image[late], left)
+    taken[late] = best_of_each(loops.persistence()[late], loops.image[late], left)
     return taken
 
 
-def _best_of_each(key: Tensor, group: Tensor, number: Tensor) -> Tensor:
+def best_of_each(key: Tensor, group: Tensor, number: Tensor) -> Tensor:
     """Choose in every group the given number of the greatest keys, the first ones of equal keys; `(P,)` bool."""
     best_first = torch.argsort(key, descending=True, stable=True)
     by_group = best_first[torch.argsort(group[best_first], stable=True)]

@@ -133,7 +133,9 @@ def test_zero_at_perfect_agreement_of_any_label(seed, shape, density, connectivi
     assert PersistenceLoss(matching="spatial", connectivity=connectivity, border=border)(label, label) == 0
 
 
-@pytest.mark.parametrize(("seed", "shape", "density"), [(0, (3, 7, 7), 0.5), (32, (5, 5, 6), 0.5), (77, (5, 5, 6), 0.6)])
+@pytest.mark.parametrize(
+    ("seed", "shape", "density"), [(0, (3, 7, 7), 0.5), (32, (5, 5, 6), 0.5), (77, (5, 5, 6), 0.6)]
+)
 def test_loops_born_on_a_plateau_that_are_given_to_other_components_still_agree(seed, shape, density):
     label = (torch.rand((1, 1, *shape), generator=torch.Generator().manual_seed(seed)) < density).float()
     assert PersistenceLoss(matching="spatial", connectivity="face", dims=[1])(label, label) == 0
