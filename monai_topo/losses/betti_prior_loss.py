@@ -35,8 +35,9 @@ class BettiPriorLoss(LikelihoodLoss):
     least.
 
     Source: Clough, Byrne, Oksuz, Zimmer, Schnabel, King, "A Topological Loss Function for Deep-Learning based Image
-    Segmentation using Persistent Homology", IEEE TPAMI 2020 (arXiv 1910.01877). There the numbers of some dimensions are given and the others left free, as here by None, and images are 2D or 3D with one class. Here
-    also: numbers for every class and every image, both borders and connectivities, the class that never ends.
+    Segmentation using Persistent Homology", IEEE TPAMI 2020 (arXiv 1910.01877). There the numbers of some dimensions
+    are given and the others left free, as here by None. Here also: numbers for every class and every image, both
+    borders and connectivities, the class that never ends.
 
     Args:
         include_background: if False, channel 0 is left out.
