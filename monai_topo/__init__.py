@@ -5,8 +5,18 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 
 from importlib.metadata import version
 
+# The map of the package, layer by layer.
+# isort: off
+from monai_topo.persistence import PersistencePairs, betti_numbers, label_components, persistence_pairs
 from monai_topo.betti_matching import BettiMatching, betti_matching
-from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, TopologyAwareLoss
+from monai_topo.losses import (
+    BettiMatchingLoss,
+    BettiPriorLoss,
+    PersistenceLoss,
+    SkeletonRecallLoss,
+    TopologyAwareLoss,
+    adapt_to_prior,
+)
 from monai_topo.metrics import (
     AdaptedRandMetric,
     BettiErrorMetric,
@@ -29,7 +39,7 @@ from monai_topo.metrics import (
     compute_skeleton_recall,
     compute_variation_of_information,
 )
-from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
+# isort: on
 
 __version__ = version("monai_topo")
 
@@ -39,6 +49,7 @@ __all__ = [
     "BettiMatching",
     "BettiMatchingLoss",
     "BettiMatchingMetric",
+    "BettiPriorLoss",
     "ClDiceMetric",
     "ComponentDetectionMetric",
     "DIUMetric",
@@ -46,9 +57,11 @@ __all__ = [
     "EulerErrorMetric",
     "PersistenceLoss",
     "PersistencePairs",
+    "SkeletonRecallLoss",
     "SkeletonRecallMetric",
     "TopologyAwareLoss",
     "VariationOfInformationMetric",
+    "adapt_to_prior",
     "betti_matching",
     "betti_numbers",
     "compute_adapted_rand",
@@ -61,5 +74,6 @@ __all__ = [
     "compute_euler_error",
     "compute_skeleton_recall",
     "compute_variation_of_information",
+    "label_components",
     "persistence_pairs",
 ]

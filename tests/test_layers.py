@@ -18,7 +18,7 @@ LAYERS = [
     {"_core"},
     {"_optional", "persistence", "_inputs", "_patches", "_files", "data"},
     {"_components", "_skeletons"},
-    {"matching", "betti_matching"},
+    {"matching", "places", "betti_matching"},
     {"losses"},
     {"metrics"},
     {"transforms"},

@@ -29,10 +29,12 @@ class Components {
  public:
   // `frame`: everything outside the image has this value too and is one component, which counts.
   static std::int64_t count(const Mask& mask, Bit value, bool full, bool frame) {
-    return Components(mask, value, full, frame).count_all();
+    Components components(mask, value, full, frame);
+    components.sweep([](std::int64_t, std::int64_t, const Row&) {});
+    return components.components_;
   }
 
- private:
+ protected:
   struct Run {
     std::int64_t begin, end;
     std::uint32_t label;
@@ -42,12 +44,15 @@ class Components {
   Components(const Mask& mask, Bit value, bool full, bool frame)
       : mask_(mask), value_(value), full_(full), frame_(frame) {}
 
-  std::int64_t count_all() {
+  // Joins all runs; `on_row(z, y, runs)` sees every row once, while its labels are still provisional.
+  template <class OnRow>
+  void sweep(OnRow on_row) {
     if (frame_) new_label();
     std::vector<Row> plane(mask_.rows), previous(mask_.rows);
     for (std::int64_t z = 0; z < mask_.planes; ++z) {
       for (std::int64_t y = 0; y < mask_.rows; ++y) {
         scan(z, y, plane[y]);
+        on_row(z, y, plane[y]);
         if (y > 0) touch(plane[y], plane[y - 1], full_);
         if (z == 0) continue;
         touch(plane[y], previous[y], full_);
@@ -56,7 +61,6 @@ class Components {
       }
       plane.swap(previous);
     }
-    return components_;
   }
 
   void scan(std::int64_t z, std::int64_t y, Row& runs) {

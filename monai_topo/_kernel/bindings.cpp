@@ -9,6 +9,7 @@
 
 #include "betti.hpp"
 #include "betti_matching.hpp"
+#include "components.hpp"
 #include "parallel.hpp"
 #include "persistence.hpp"
 
@@ -22,6 +23,7 @@ constexpr std::size_t long_work_voxels = std::size_t{1} << 19;  // a fraction of
 template <class T>
 using Images = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
+using Labels = nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>>;
 
 Indices to_numpy(std::vector<std::int64_t>&& values) {
   auto owned = std::make_unique<std::vector<std::int64_t>>(std::move(values));
@@ -172,6 +174,24 @@ Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foregro
   return to_numpy(std::move(numbers));
 }
 
+Labels component_labels(const Images<std::uint8_t>& masks, bool full, bool frame, std::size_t num_threads) {
+  const std::size_t count = masks.shape(0), ndim = masks.ndim() - 1;
+  const bool volume = ndim == 3;
+  const auto extent = [&](std::size_t axis) { return static_cast<std::int64_t>(masks.shape(axis)); };
+  const std::int64_t planes = volume ? extent(1) : 1, rows = extent(ndim - 1), length = extent(ndim);
+  const std::int64_t size = planes * rows * length;
+  auto labels = std::make_unique<std::int32_t[]>(count * size);
+  {
+    nb::gil_scoped_release unlocked;
+    topo::parallel_for(count, num_threads, [&](std::size_t i) {
+      const topo::Mask mask{masks.data() + i * size, planes, rows, length, volume};
+      topo::ComponentLabels::write(mask, full, frame, labels.get() + i * size);
+    });
+  }
+  nb::capsule owner(labels.get(), [](void* p) noexcept { delete[] static_cast<std::int32_t*>(p); });
+  return Labels(labels.release(), {count * static_cast<std::size_t>(size)}, owner);
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -186,4 +206,5 @@ NB_MODULE(_core, m) {
   m.def("betti_matching", &betti_matching<double>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a,
         "dims"_a, "num_threads"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
+  m.def("component_labels", &component_labels, "masks"_a, "full"_a, "frame"_a, "num_threads"_a);
 }

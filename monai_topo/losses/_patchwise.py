@@ -71,3 +71,27 @@ class PatchwiseLoss(LikelihoodLoss):
     def dims_of(self, images: Tensor) -> list[int]:
         """The dimensions that count for `(N, *spatial)` images."""
         return list(range(images.ndim - 1)) if self.dims is None else sorted(set(self.dims))
+
+
+def never_ending(images: Tensor, labels: Tensor, border: Border) -> tuple[Tensor, Tensor]:
+    """The critical voxel of the class that never ends, and its value, which is differentiable.
+
+    With an open border it is the greatest, where the last component is born; with the foreground as border the least,
+    where the hole of the frame dies.
+
+    Args:
+        images: `(N, *spatial)` likelihoods.
+        labels: binary labels of the same shape.
+        border: what lies outside the images.
+
+    Returns:
+        `(N,)` int64 flat indices on the CPU, and `(N,)` values.
+    """
+    flat, is_open = images.flatten(1), border == "open"
+    # Of several greatest voxels the first enters first, of several least ones the last enters last.
+    extreme = flat.detach().argmax(1) if is_open else flat.shape[1] - 1 - flat.detach().flip(1).argmin(1)
+    # In a constant image any voxel may be said to be the extreme one: rather one of the label.
+    wanted = labels.flatten(1) == (1 if is_open else 0)
+    free = wanted.any(1) & (flat.amin(1) == flat.amax(1))
+    voxel = torch.where(free, wanted.int().argmax(1), extreme)
+    return voxel.cpu(), flat.gather(1, voxel[:, None])[:, 0]

@@ -8,7 +8,7 @@ from monai.utils import LossReduction
 from torch import Tensor
 
 from monai_topo.betti_matching import betti_matching
-from monai_topo.losses._patchwise import PatchwiseLoss
+from monai_topo.losses._patchwise import PatchwiseLoss, never_ending
 from monai_topo.persistence import Border, Connectivity
 
 __all__ = ["BettiMatchingLoss"]
@@ -117,10 +117,7 @@ class BettiMatchingLoss(PatchwiseLoss):
         )
         loss = matching.error(images, labels).sum(1)
         if (0 if self.border == "open" else images.ndim - 2) in self.dims_of(images):
-            loss = loss + 2 * (self._strength(images) - self._strength(labels)) ** 2
+            _, strength = never_ending(images, labels, self.border)
+            _, target = never_ending(labels, labels, self.border)
+            loss = loss + 2 * (strength - target) ** 2
         return loss
-
-    def _strength(self, images: Tensor) -> Tensor:
-        """What the class that never ends is worth: its birth, or with a frame that is there first, its death."""
-        flat = images.flatten(1)
-        return flat.max(1).values if self.border == "open" else flat.min(1).values

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
@@ -43,7 +44,7 @@ class TopologyAwareLoss(_Loss):
 
     def __init__(
         self,
-        base: Callable[[Tensor, Tensor], Tensor],
+        base: Callable[[Any, Tensor], Tensor],
         topology: Callable[[Tensor, Tensor], Tensor],
         weight: float = 1.0,
     ) -> None:
@@ -62,13 +63,18 @@ class TopologyAwareLoss(_Loss):
             raise ValueError(f"Expected `weight` to be finite and at least 0, but got {weight!r}.")
         self.weight = float(weight)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Compute both losses on `(B, C, *spatial)` input and target as the two losses define them, and add them."""
+    def forward(self, input: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
+        """Compute both losses on `(B, C, *spatial)` input and target as the two losses define them, and add them.
+
+        With deep supervision `input` is a list of a network's outputs, the finest first, as
+        `monai.losses.DeepSupervisionLoss` takes it: that wraps the base, and the topology loss gets the finest alone.
+        """
         base = self.base(input, target)
         components = {"base": base}
         total = base
         if self.weight > 0:
-            components["topology"] = self.topology(input, target)
+            finest: Any = input[0] if isinstance(input, list | tuple) else input
+            components["topology"] = self.topology(finest, target)
             total = base + self.weight * components["topology"]
         components["total"] = total
         self.last_components = {name: value.detach() for name, value in components.items()}

@@ -11,7 +11,7 @@ from monai.utils.enums import MetricReduction
 from monai_topo.betti_matching import BettiMatching, betti_matching
 from monai_topo.metrics._base import TopologyMetric, check_choice, check_dim, of_dim
 from monai_topo.metrics._masks import binary_pair, likelihood_pair
-from monai_topo.persistence import Border, Connectivity
+from monai_topo.persistence import Border, Connectivity, label_components
 
 Part = Literal["error", "matched", "spurious", "missing", "precision", "recall", "f1"]
 
@@ -51,15 +51,16 @@ def compute_betti_matching(
 
     $$\sum_{matched} 2 [(b - b')^2 + (d - d')^2] + \sum_{unmatched} (b - d)^2,$$
 
-    which for two masks is the number of unmatched features.
+    which for two masks of some overlap is the number of unmatched features.
 
     With `likelihood=True` the prediction is a likelihood map, matched at all thresholds at once. Then every bump of the
     map is a feature, however weak, so the counts say little and the error much.
 
-    The one class that never ends counts too, as in `BettiMatchingLoss`: with `border="open"` the last component, a
-    feature of an image that is not empty, worth twice the squared difference of the greatest values (1 where only one
-    of two masks is empty); with `border="foreground"` the hole of the frame, no feature, worth twice the squared
-    difference of the least values. The authors' code leaves it out.
+    The one class that never ends counts too, as in `BettiMatchingLoss`. With `border="open"` it is the last component,
+    a feature of an image that is not empty; its share of the error is twice the squared difference of the greatest
+    values, 2 where only one of two masks is empty. In masks it is matched as all components are, where both lie in one
+    component of the union. With `border="foreground"` it is the hole of the frame, no feature of either; its share is
+    twice the squared difference of the least values. The authors' code leaves it out.
 
     No value is ever NaN. An empty prediction misses every feature of the label, two empty masks have no feature.
 
@@ -71,7 +72,7 @@ def compute_betti_matching(
     Args:
         y_pred: Binarised prediction, or a likelihood map in [0, 1], `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype,
             any device.
-        y: Binarised label of the same shape.
+        y: Binarised label of the same shape (with `likelihood=True` a soft one too).
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
         connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
@@ -94,12 +95,11 @@ def compute_betti_matching(
         >>> label[..., 1:4, 1:4] = 1
         >>> label[..., 2, 2] = 0  # a ring on the left
         >>> scores = compute_betti_matching(label.flip(-1), label)  # the prediction has one on the right
-        >>> scores.matched, scores.spurious, scores.missing  # the one component never ends; the loops differ
-        (tensor([[[1., 0.]]]), tensor([[[0., 1.]]]), tensor([[[0., 1.]]]))
+        >>> scores.matched, scores.spurious, scores.missing  # not the same component, not the same loop
+        (tensor([[[0., 0.]]]), tensor([[[1., 1.]]]), tensor([[[1., 1.]]]))
     """
-    _, true = binary_pair(y, y, include_background=include_background)
     door = likelihood_pair if likelihood else binary_pair
-    pred, _ = door(y_pred, y, include_background=include_background)
+    pred, true = door(y_pred, y, include_background=include_background)
     images, labels = pred.double().flatten(0, 1), true.double().flatten(0, 1)
     matching = betti_matching(images, labels, connectivity=connectivity, border=border)
     error = matching.error(images, labels)
@@ -107,10 +107,12 @@ def compute_betti_matching(
     if border == "open":
         ends = images.flatten(1).amax(1), labels.flatten(1).amax(1)
         error[:, 0] += 2 * (ends[0] - ends[1]) ** 2
-        has_any = [end > 0 for end in ends]
-        matched[:, 0] += has_any[0] & has_any[1]
-        spurious[:, 0] += has_any[0] & ~has_any[1]
-        missing[:, 0] += has_any[1] & ~has_any[0]
+        in_pred, in_true = (end > 0 for end in ends)
+        same = in_pred & in_true
+        if not likelihood:
+            same &= matched[:, 0] < _common_components(images, labels, connectivity)
+        for count, more in ((matched, same), (spurious, in_pred & ~same), (missing, in_true & ~same)):
+            count[:, 0] += more
     else:
         error[:, -1] += 2 * (images.flatten(1).amin(1) - labels.flatten(1).amin(1)) ** 2
 
@@ -118,6 +120,16 @@ def compute_betti_matching(
         return scores.float().view(*pred.shape[:2], -1).to(y_pred.device)
 
     return BettiMatchingScores(shaped(error), shaped(matched), shaped(spurious), shaped(missing))
+
+
+def _common_components(images: torch.Tensor, labels: torch.Tensor, connectivity: Connectivity) -> torch.Tensor:
+    """Components of the union of masks that hold voxels of both, `(N,)`."""
+    components = label_components((images + labels > 0), connectivity=connectivity).flatten(1).long()
+    count = torch.zeros(len(images), int(components.max()) + 1, 2, dtype=torch.bool)
+    for side, masks in enumerate((images, labels)):
+        image, voxel = masks.flatten(1).nonzero(as_tuple=True)
+        count[image, components[image, voxel], side] = True
+    return count.all(2).sum(1)
 
 
 def _counts(matching: BettiMatching, images: int, dims: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

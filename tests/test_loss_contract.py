@@ -1,0 +1,251 @@
+"""One contract for every loss of the package, on drawings in 2D and 3D. A new loss is one more line in `LOSSES`."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from monai_topo import betti_numbers
+from monai_topo.losses import BettiMatchingLoss, BettiPriorLoss, PersistenceLoss, SkeletonRecallLoss
+
+LOW, HIGH = 0.1, 0.9
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss, and what it cannot promise: names of checks, each with the reason."""
+
+    make: Callable[..., nn.Module]
+    cannot: dict[str, str] = field(default_factory=dict)
+    needs_numbers: bool = False  # called with Betti numbers in place of a label
+
+
+RECALL_ONLY = {
+    **dict.fromkeys(["speck", "bridge"], "a recall asks for no background"),
+    "false features of an empty label": "an empty skeleton asks for nothing",
+}
+
+LOSSES = {
+    "persistence": Case(PersistenceLoss),
+    "persistence, rank, frame": Case(lambda **kw: PersistenceLoss(matching="rank", border="foreground", **kw)),
+    "persistence, spatial": Case(lambda **kw: PersistenceLoss(matching="spatial", **kw)),
+    "persistence, spatial, frame, face": Case(
+        lambda **kw: PersistenceLoss(matching="spatial", border="foreground", connectivity="face", **kw)
+    ),
+    "betti matching": Case(BettiMatchingLoss),
+    "betti matching, frame, face": Case(lambda **kw: BettiMatchingLoss(border="foreground", connectivity="face", **kw)),
+    "prior": Case(BettiPriorLoss, needs_numbers=True),
+    "prior, frame": Case(lambda **kw: BettiPriorLoss(border="foreground", **kw), needs_numbers=True),
+    "skeleton recall": Case(SkeletonRecallLoss, cannot=RECALL_ONLY),
+}
+every_loss = pytest.mark.parametrize("name", LOSSES)
+both_dims = pytest.mark.parametrize("ndim", [2, 3])
+
+
+def target_of(name: str, label: Tensor, **kwargs: object) -> Tensor:
+    """What the loss is called with beside the input: the label, or for a prior its Betti numbers."""
+    case = LOSSES[name]
+    if not case.needs_numbers:
+        return label
+    loss = case.make(**kwargs)
+    return betti_numbers(label.flatten(0, 1), border=loss.border).view(*label.shape[:2], label.ndim - 2)
+
+
+def ring(ndim: int) -> Tensor:
+    """A ring of 2D and a shell of 3D, and beside them a bar; nothing touches the border."""
+    label = torch.zeros(1, 1, *((7, 16) if ndim == 2 else (7, 8, 16)), dtype=torch.float64)
+    box = (..., *[slice(1, 6)] * ndim)
+    inside = (..., *[slice(2, 5)] * ndim)
+    label[box], label[inside] = 1, 0
+    label[(..., *[slice(3, 4)] * (ndim - 1), slice(9, 15))] = 1
+    return label
+
+
+def likelihood(label: Tensor) -> Tensor:
+    return LOW + (HIGH - LOW) * label
+
+
+ERRORS = {  # where in the drawing a value is wrong, in the last two axes (the first of 3D is 3), and the value
+    "break": ((3, 12), 0.3),  # of the bar
+    "bridge": ((3, slice(6, 9)), 0.6),  # from the ring to the bar
+    "hole": ((3, 1), 0.4),  # in the wall: the ring is open, the shell leaks
+    "speck": ((1, 13), 0.6),
+}
+
+
+def spot(ndim: int, error: str) -> tuple:
+    return (0, 0, *([3] if ndim == 3 else []), *ERRORS[error][0])
+
+
+def wrong(ndim: int, error: str) -> Tensor:
+    input = likelihood(ring(ndim))
+    input[spot(ndim, error)] = ERRORS[error][1]
+    return input
+
+
+def random_case(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Distinct likelihoods, well apart, and a label."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.rand(shape, generator=generator).flatten().argsort().argsort().view(shape)
+    return (order.double() + 1) / (order.numel() + 2), (torch.rand(shape, generator=generator) > 0.5).double()
+
+
+@every_loss
+@both_dims
+def test_zero_at_perfect_agreement_and_positive_otherwise(name, ndim):
+    for label in (ring(ndim), torch.zeros_like(ring(ndim)), torch.ones_like(ring(ndim))):
+        target, loss = target_of(name, label), LOSSES[name].make()
+        if not (LOSSES[name].needs_numbers and (label.all() or not label.any())):  # a full frame has no hole
+            assert loss(label, target) == 0
+        if "false features of an empty label" not in LOSSES[name].cannot or label.any():
+            assert loss(likelihood(label), target) > 0
+
+
+@every_loss
+@both_dims
+@pytest.mark.parametrize("error", ERRORS)
+def test_errors_cost_and_a_step_mends_them(name, ndim, error):
+    label, loss = ring(ndim), LOSSES[name].make()
+    target, input = target_of(name, label), wrong(ndim, error).requires_grad_()
+    value, least = loss(input, target), loss(likelihood(label), target)
+    if error in LOSSES[name].cannot:
+        assert value == least
+        return
+    assert value > least
+    value.backward()
+    pull = -input.grad[spot(ndim, error)]
+    toward_label = 1 if error in ("break", "hole") else -1
+    assert (toward_label * pull).max() > 0
+    assert (toward_label * pull).min() >= 0
+    stepped = (input - 0.01 * input.grad / input.grad.abs().max()).detach()
+    assert loss(stepped, target) < value
+
+
+@every_loss
+@both_dims
+def test_gradcheck(name, ndim):
+    input, label = random_case(2, 1, *((4, 5) if ndim == 2 else (3, 3, 4)))
+    loss, target = LOSSES[name].make(), target_of(name, label)
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), (input.requires_grad_(),), eps=1e-6)
+
+
+@every_loss
+@both_dims
+def test_batch_and_classes_equal_single_ones_and_reductions_are_theirs(name, ndim):
+    input, label = random_case(3, 2, *((6, 7) if ndim == 2 else (4, 5, 6)))
+    target, make = target_of(name, label), LOSSES[name].make
+    each = make(reduction="none")(input, target)
+    assert each.shape == (3, 2, *[1] * ndim)
+    for b, c in ((b, c) for b in range(3) for c in range(2)):
+        torch.testing.assert_close(each[b, c].sum(), make()(input[b : b + 1, c : c + 1], target[b : b + 1, c : c + 1]))
+    torch.testing.assert_close(make()(input, target), each.mean())
+    torch.testing.assert_close(make(reduction="sum")(input, target), each.sum())
+    torch.testing.assert_close(make(weight=[0.0, 2.0])(input, target), each[:, 1].mean())
+    assert make(weight=0.0)(input.requires_grad_(), target).requires_grad
+
+
+@every_loss
+def test_class_of_weight_zero_is_not_computed(name, monkeypatch):
+    input, label = random_case(2, 3, 5, 6)
+    loss, seen = LOSSES[name].make(weight=[0.0, 1.0, 0.0]), []
+    per_class = loss.per_class
+    monkeypatch.setattr(loss, "per_class", lambda x, y: seen.append((x.shape[1], y.shape[1])) or per_class(x, y))
+    loss(input.requires_grad_(), target_of(name, label)).backward()
+    assert seen == [(1, 1)]
+    assert input.grad[:, [0, 2]].count_nonzero() == 0
+
+
+@every_loss
+@both_dims
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_empty_and_full_labels_give_finite_values_and_gradients(name, ndim, value):
+    label = torch.full_like(ring(ndim), value)
+    for fill in (0.0, 0.5, 1.0):
+        input = torch.full_like(label, fill).requires_grad_()
+        loss = LOSSES[name].make()(input, target_of(name, label))
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert torch.isfinite(input.grad).all()
+
+
+@every_loss
+@both_dims
+def test_constant_prediction_has_a_gradient_that_makes_a_first_sign_of_the_label(name, ndim):
+    label = ring(ndim)
+    input = torch.full_like(label, 0.5).requires_grad_()
+    LOSSES[name].make()(input, target_of(name, label)).backward()
+    assert input.grad.count_nonzero() > 0
+    if not LOSSES[name].needs_numbers:
+        assert (input.grad[label == 1] <= 0).all()
+        assert (input.grad[label == 0] >= 0).all()
+
+
+@every_loss
+def test_empty_batch_is_a_zero_connected_to_the_graph(name):
+    input = torch.rand(0, 2, 5, 6).requires_grad_()
+    loss = LOSSES[name].make()(input, target_of(name, torch.zeros(0, 2, 5, 6)))
+    assert loss == 0
+    loss.backward()
+
+
+@every_loss
+def test_nothing_to_do_is_a_zero_connected_to_the_graph(name):
+    label = torch.zeros(1, 1, 5, 6)
+    input = label.clone().requires_grad_()
+    loss = LOSSES[name].make()(input, target_of(name, label))
+    loss.backward()  # a constant would raise
+    assert input.grad is not None
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtypes_and_autocast(name, dtype):
+    label = ring(2)
+    logits = torch.randn(label.shape, generator=torch.Generator().manual_seed(2)).to(dtype).requires_grad_()
+    loss, target = LOSSES[name].make(sigmoid=True), target_of(name, label)
+    value = loss(logits, target)
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss(logits, target), value)
+    value.backward()
+    assert logits.grad.dtype == dtype
+    assert logits.grad.count_nonzero() > 0
+
+
+@every_loss
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_device(name):
+    input, label = random_case(2, 2, 6, 7)
+    loss, target = LOSSES[name].make(weight=[1.0, 2.0]), target_of(name, label)
+    on_gpu = copy.deepcopy(loss).cuda()(input.cuda(), target.cuda())
+    assert on_gpu.device.type == "cuda"
+    torch.testing.assert_close(on_gpu.cpu(), loss(input, target))
+
+
+@every_loss
+def test_pickle_deepcopy_and_state_dict(name):
+    input, label = random_case(2, 2, 5, 6)
+    loss, target = LOSSES[name].make(weight=[1.0, 2.0]), target_of(name, label)
+    value = LOSSES[name].make(weight=[1.0, 2.0])(input, target)
+    assert pickle.loads(pickle.dumps(loss))(input, target) == loss(input, target) == value
+    assert copy.deepcopy(loss)(input, target) == value
+    assert list(loss.state_dict()) == ["class_weight"]
+
+
+@every_loss
+def test_what_is_no_tensor_is_refused_with_a_sentence(name):
+    input, label = random_case(1, 1, 5, 6)
+    loss, target = LOSSES[name].make(), target_of(name, label)
+    for bad_input, bad_target, words in [
+        (input.numpy(), target, "`input` to be a torch.Tensor, but got ndarray"),
+        (input, target.numpy(), "`target` to be a torch.Tensor, but got ndarray"),
+        ([input, input], target, "finest level"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            loss(bad_input, bad_target)
