@@ -32,7 +32,7 @@ DRAWINGS = {
     ),
     "false wall": ("......#..+..",) * 6,
     "shifted wall": ("......-+....",) * 6,
-    "hit, miss, false speck": (
+    "hit, miss, speck": (
         "............",
         ".###..--....",
         ".##+..--....",

@@ -37,10 +37,12 @@ def compute_cldice(
 ) -> ClDice:
     r"""Compute centreline Dice, topology precision and topology sensitivity of every image and channel.
 
-    With the masks $V_P, V_L$ of prediction and label and their skeletons $S_P, S_L$,
+    With the masks :math:`V_P, V_L` of prediction and label and their skeletons :math:`S_P, S_L`,
 
-    $$T_\text{prec} = \frac{|S_P \cap V_L|}{|S_P|}, \quad T_\text{sens} = \frac{|S_L \cap V_P|}{|S_L|}, \quad
-    \text{clDice} = \frac{2\, T_\text{prec}\, T_\text{sens}}{T_\text{prec} + T_\text{sens}}.$$
+    .. math::
+
+        T_\text{prec} = \frac{|S_P \cap V_L|}{|S_P|}, \quad T_\text{sens} = \frac{|S_L \cap V_P|}{|S_L|}, \quad
+        \text{clDice} = \frac{2\, T_\text{prec}\, T_\text{sens}}{T_\text{prec} + T_\text{sens}}.
 
     The skeletons are hard ones (scikit-image: Zhang-Suen in 2D, Lee in 3D); MONAI's soft clDice is a loss whose value
     is not comparable. Precision falls with false branches, sensitivity with missing ones, neither with a small gap in a
