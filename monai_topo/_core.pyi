@@ -17,3 +17,6 @@ def persistence_pairs(
 def betti_numbers(
     masks: NDArray[np.uint8], full: bool, foreground_border: bool, num_threads: int
 ) -> NDArray[np.int64]: ...
+def block_components(
+    mask: NDArray[np.uint8], full: bool, sizes: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "betti.hpp"
+#include "blocks.hpp"
 #include "parallel.hpp"
 #include "persistence.hpp"
 
@@ -20,13 +21,16 @@ constexpr std::size_t long_work_voxels = std::size_t{1} << 19;  // a fraction of
 
 template <class T>
 using Images = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
-using Indices = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
+template <class T>
+using Column = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
+using Indices = Column<std::int64_t>;
 
-Indices to_numpy(std::vector<std::int64_t>&& values) {
-  auto owned = std::make_unique<std::vector<std::int64_t>>(std::move(values));
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<std::int64_t>*>(p); });
+template <class T>
+Column<T> to_numpy(std::vector<T>&& values) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
   auto* vector = owned.release();
-  return Indices(vector->data(), {vector->size()}, owner);
+  return Column<T>(vector->data(), {vector->size()}, owner);
 }
 
 // Runs work(stop) on a thread of its own while this one waits for signals: Ctrl-C stops the work at its next check, and
@@ -112,6 +116,20 @@ Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foregro
   return to_numpy(std::move(numbers));
 }
 
+// One block of a larger mask; the faces' labels one after another, the lower and the upper face of each axis.
+auto block_components(const Images<std::uint8_t>& mask, bool full, bool sizes) {
+  const std::size_t ndim = mask.ndim();
+  const auto extent = [&](std::size_t axis) { return static_cast<std::int64_t>(mask.shape(axis)); };
+  const std::int64_t planes = ndim == 3 ? extent(0) : 1;
+  topo::Block block;
+  {
+    nb::gil_scoped_release unlocked;
+    block = topo::Block::count({mask.data(), planes, extent(ndim - 2), extent(ndim - 1), ndim == 3}, full, sizes);
+  }
+  return std::make_tuple(to_numpy(std::move(block.counts)), to_numpy(std::move(block.faces)),
+                         to_numpy(std::move(block.sizes)));
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -121,5 +139,6 @@ NB_MODULE(_core, m) {
         "min_persistence"_a, "num_threads"_a);
   m.def("persistence_pairs", &persistence_pairs<double>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
         "min_persistence"_a, "num_threads"_a);
+  m.def("block_components", &block_components, "mask"_a, "full"_a, "sizes"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
 }
