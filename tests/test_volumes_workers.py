@@ -93,7 +93,8 @@ def hollow_balls(block_info=None):
     squared = sum(((x % PERIOD) - PERIOD // 2) ** 2 for x in axes)
     return (squared < 144) & (squared >= 49)
 
-volume = da.map_blocks(hollow_balls, chunks=tuple((96,) * (extent // 96) for extent in SHAPE), dtype=bool, meta=np.zeros((0, 0, 0), bool))
+chunks = tuple((96,) * (extent // 96) for extent in SHAPE)
+volume = da.map_blocks(hollow_balls, chunks=chunks, meta=np.zeros((0, 0, 0), bool))
 assert volume.nbytes > 6 * 2**25
 with dask.config.set(scheduler="threads", num_workers=2):
     chunked_betti_numbers(volume[:97, :97, :97])  # threads started, modules loaded
