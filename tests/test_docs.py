@@ -43,6 +43,19 @@ def test_python_of_the_readme_runs():
         assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize("page", ["label_check", "volumes"])
+def test_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+    script = "\n".join(blocks)
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    said = re.findall(r"^print\(.*\)  # (.*)$", script, flags=re.MULTILINE)
+    printed = [
+        re.sub(r"'\w+': |[{}]", "", line) for line in run.stdout.splitlines() if line and "Completed" not in line
+    ]
+    assert printed == said
+
+
 def test_set_up_commands_of_the_readme_are_two_and_name_what_is_there():
     commands = re.findall(r"^python3 -m venv .*$", README, flags=re.MULTILINE)
     assert len(commands) == 2
