@@ -6,17 +6,52 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 from importlib.metadata import version
 
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
-from monai_topo.metrics import BettiErrorMetric, compute_betti_error
+from monai_topo.metrics import (
+    AdaptedRandMetric,
+    BettiErrorMetric,
+    ClDiceMetric,
+    ComponentDetectionMetric,
+    DiagramDistanceMetric,
+    DIUMetric,
+    EulerErrorMetric,
+    SkeletonRecallMetric,
+    VariationOfInformationMetric,
+    compute_adapted_rand,
+    compute_betti_error,
+    compute_cldice,
+    compute_component_detection,
+    compute_diagram_distance,
+    compute_diu,
+    compute_euler_error,
+    compute_skeleton_recall,
+    compute_variation_of_information,
+)
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
 
 __version__ = version("monai_topo")
 
 __all__ = [
+    "AdaptedRandMetric",
     "BettiErrorMetric",
+    "ClDiceMetric",
+    "ComponentDetectionMetric",
+    "DIUMetric",
+    "DiagramDistanceMetric",
+    "EulerErrorMetric",
     "PersistenceLoss",
     "PersistencePairs",
+    "SkeletonRecallMetric",
     "TopologyAwareLoss",
+    "VariationOfInformationMetric",
     "betti_numbers",
+    "compute_adapted_rand",
     "compute_betti_error",
+    "compute_cldice",
+    "compute_component_detection",
+    "compute_diagram_distance",
+    "compute_diu",
+    "compute_euler_error",
+    "compute_skeleton_recall",
+    "compute_variation_of_information",
     "persistence_pairs",
 ]

@@ -1,4 +1,4 @@
-"""The Betti number error: hand-drawn cases, a scipy oracle, the patch protocols, the class's conventions, two ranks."""
+"""The Betti number error: hand-drawn cases, a scipy oracle, the patch protocols, the class's conventions."""
 
 from __future__ import annotations
 
@@ -523,30 +523,6 @@ def test_class_refuses_what_it_cannot_report() -> None:
         BettiErrorMetric()([RING[0], RING[0]], [RING[0]])
     with pytest.raises(TypeError, match=r"Expected `y` to be a torch.Tensor, but got NoneType"):
         BettiErrorMetric()(RING)
-
-
-# ---------------------------------------------------------------- two ranks
-
-
-def metric_of_rank(rank: int, rendezvous: str, folder: str) -> None:
-    """Rank 0 adds two cases, rank 1 one; both must see the mean over three."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    metric = BettiErrorMetric(reduction="mean_batch")
-    pred, true = two_cases()
-    metric(*((pred, true) if rank == 0 else (SPLIT_RING.expand(1, 2, -1, -1), true[:1])))
-    torch.save((metric.aggregate(), metric.get_buffer()), Path(folder) / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(metric_of_rank, args=(str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=2)
-    metric = BettiErrorMetric(reduction="mean_batch")
-    pred, true = two_cases()
-    metric(torch.cat([pred, SPLIT_RING.expand(1, 2, -1, -1)]), torch.cat([true, true[:1]]))
-    for rank in range(2):
-        aggregate, buffer = torch.load(tmp_path / f"{rank}.pt")
-        assert torch.equal(aggregate, metric.aggregate())
-        assert torch.equal(buffer, metric.get_buffer())
 
 
 # ---------------------------------------------------------------- real labels

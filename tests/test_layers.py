@@ -16,7 +16,8 @@ PACKAGE = Path(monai_topo.__file__).parent
 # Each layer may import from the ones before it, and from itself.
 LAYERS = [
     {"_core"},
-    {"persistence", "_inputs", "_patches", "_files", "data"},
+    {"_optional", "_shared_results", "persistence", "_inputs", "_patches", "_files", "data"},
+    {"_components", "_skeletons"},
     {"matching", "_blocks"},
     {"volumes", "label_check"},
     {"losses"},

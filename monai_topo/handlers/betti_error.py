@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from monai.handlers.ignite_metric import IgniteMetricHandler
-from monai.utils.enums import MetricReduction
-
+from monai_topo.handlers._base import TopologyMetricHandler
 from monai_topo.metrics.betti_error import BettiErrorMetric
-from monai_topo.persistence import Border, Connectivity
 
 
-class BettiErrorHandler(IgniteMetricHandler):
+class BettiErrorHandler(TopologyMetricHandler):
     """Report the Betti number error of an evaluator, as key metric or additional one.
 
     Holds a :py:class:`monai_topo.metrics.BettiErrorMetric`; definition and empty cases are described there. The error
@@ -45,28 +39,4 @@ class BettiErrorHandler(IgniteMetricHandler):
         65
     """
 
-    def __init__(
-        self,
-        *,
-        include_background: bool = True,
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        patch_size: int | Sequence[int] | None = None,
-        num_patches: int | None = None,
-        seed: int = 0,
-        dim: int | None = None,
-        reduction: MetricReduction | str = MetricReduction.MEAN,
-        output_transform: Callable[[Any], Any] = lambda x: x,
-        save_details: bool = True,
-    ) -> None:
-        metric_fn = BettiErrorMetric(
-            include_background=include_background,
-            connectivity=connectivity,
-            border=border,
-            patch_size=patch_size,
-            num_patches=num_patches,
-            seed=seed,
-            dim=dim,
-            reduction=reduction,
-        )
-        super().__init__(metric_fn=metric_fn, output_transform=output_transform, save_details=save_details)
+    metric_class = BettiErrorMetric

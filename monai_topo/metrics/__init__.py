@@ -1,5 +1,44 @@
 """Metrics that count topology: a `compute_*` function and a `*Metric` class for each."""
 
+from monai_topo.metrics.adapted_rand import AdaptedRand, AdaptedRandMetric, compute_adapted_rand
 from monai_topo.metrics.betti_error import BettiErrorMetric, compute_betti_error
+from monai_topo.metrics.cldice import ClDice, ClDiceMetric, compute_cldice
+from monai_topo.metrics.component_detection import (
+    ComponentDetection,
+    ComponentDetectionMetric,
+    compute_component_detection,
+)
+from monai_topo.metrics.diagram_distance import DiagramDistanceMetric, compute_diagram_distance
+from monai_topo.metrics.diu import DIUMetric, compute_diu
+from monai_topo.metrics.euler_error import EulerErrorMetric, compute_euler_error
+from monai_topo.metrics.skeleton_recall import SkeletonRecallMetric, compute_skeleton_recall
+from monai_topo.metrics.variation_of_information import (
+    VariationOfInformation,
+    VariationOfInformationMetric,
+    compute_variation_of_information,
+)
 
-__all__ = ["BettiErrorMetric", "compute_betti_error"]
+__all__ = [
+    "AdaptedRand",
+    "AdaptedRandMetric",
+    "BettiErrorMetric",
+    "ClDice",
+    "ClDiceMetric",
+    "ComponentDetection",
+    "ComponentDetectionMetric",
+    "DIUMetric",
+    "DiagramDistanceMetric",
+    "EulerErrorMetric",
+    "SkeletonRecallMetric",
+    "VariationOfInformation",
+    "VariationOfInformationMetric",
+    "compute_adapted_rand",
+    "compute_betti_error",
+    "compute_cldice",
+    "compute_component_detection",
+    "compute_diagram_distance",
+    "compute_diu",
+    "compute_euler_error",
+    "compute_skeleton_recall",
+    "compute_variation_of_information",
+]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from monai.config.type_definitions import TensorOrList
-from monai.metrics.metric import CumulativeIterationMetric
-from monai.metrics.utils import do_metric_reduction
 from monai.utils.enums import MetricReduction
-from monai.utils.module import look_up_option
 
 from monai_topo._patches import Slices, check_patch_settings, crop, patch_slices
+from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
 from monai_topo.metrics._masks import binary_pair
 from monai_topo.persistence import Border, Connectivity, betti_numbers
 
@@ -113,7 +109,7 @@ def _summed_error(
     return (numbers[:, 0] - numbers[:, 1]).abs().sum(dim=0)
 
 
-class BettiErrorMetric(CumulativeIterationMetric):
+class BettiErrorMetric(TopologyMetric):
     """Collect the Betti number error over iterations, images and ranks.
 
     The definition, patch protocols and empty cases are those of
@@ -163,69 +159,21 @@ class BettiErrorMetric(CumulativeIterationMetric):
         reduction: MetricReduction | str = MetricReduction.MEAN,
         get_not_nans: bool = False,
     ) -> None:
-        super().__init__()
         check_patch_settings(patch_size, num_patches)
-        # One voxel through the kernel's door: an unknown choice stops here, not at the first validation.
-        betti_numbers(torch.zeros(1, 1, 1, dtype=torch.bool), connectivity=connectivity, border=border)
-        if dim is not None and dim not in (0, 1, 2):
-            raise ValueError(f"Expected `dim` to be 0, 1, 2 or None, but got {dim}; None sums over all dimensions.")
-        self.include_background = include_background
-        self.connectivity: Connectivity = connectivity
-        self.border: Border = border
-        self.patch_size = patch_size
-        self.num_patches = num_patches
-        self.seed = seed
+        check_dim(dim)
         self.dim = dim
-        self.reduction = look_up_option(reduction, MetricReduction)
-        self.get_not_nans = get_not_nans
-
-    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor:
-        error = compute_betti_error(
-            y_pred,
-            y,  # type: ignore[arg-type]  # a missing label is refused there, with all the other checks
-            include_background=self.include_background,
-            connectivity=self.connectivity,
-            border=self.border,
-            patch_size=self.patch_size,
-            num_patches=self.num_patches,
-            seed=self.seed,
+        super().__init__(
+            compute_betti_error,
+            reduction=reduction,
+            get_not_nans=get_not_nans,
+            include_background=include_background,
+            connectivity=connectivity,
+            border=border,
+            patch_size=patch_size,
+            num_patches=num_patches,
+            seed=seed,
         )
-        if self.dim is None:
-            return error.sum(dim=-1)
-        if self.dim >= error.shape[-1]:
-            raise ValueError(
-                f"Expected `dim` to be below the number of spatial axes, {error.shape[-1]}, but got {self.dim}; "
-                "2D images have dimensions 0 and 1 only."
-            )
-        return error[..., self.dim]
 
-    def _compute_list(
-        self, y_pred: TensorOrList, y: TensorOrList | None = None, **kwargs: Any
-    ) -> torch.Tensor | list[torch.Tensor | Sequence[torch.Tensor]]:
-        # MONAI zips the two lists, which would drop the surplus cases of the longer one without a word.
-        if y is not None and len(y_pred) != len(y):
-            raise ValueError(
-                f"Expected as many labels as predictions, but got {len(y_pred)} predictions and {len(y)} labels; "
-                "pass each case in both lists."
-            )
-        return super()._compute_list(y_pred, y, **kwargs)
-
-    def aggregate(
-        self, reduction: MetricReduction | str | None = None
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Reduce the errors of all cases and ranks.
-
-        Args:
-            reduction: Overrides the reduction of the constructor.
-
-        Returns:
-            The error, or `(error, not_nans)` with `get_not_nans=True`; for `"mean"` shape `(1,)` as MONAI returns it.
-
-        Raises:
-            ValueError: When no case was added.
-        """
-        data = self.get_buffer()  # type: ignore[no-untyped-call]  # MONAI left it unannotated
-        if not isinstance(data, torch.Tensor):
-            raise ValueError("Expected at least one case before `aggregate`, but got none; call the metric first.")
-        error, not_nans = do_metric_reduction(data, reduction or self.reduction)
-        return (error, not_nans) if self.get_not_nans else error
+    def report(self, result: torch.Tensor) -> torch.Tensor:
+        """Take the errors of all dimensions to that of one, or to their sum."""
+        return of_dim(result, self.dim)

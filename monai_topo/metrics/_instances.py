@@ -1,0 +1,131 @@
+"""Instances of prediction and label, and the table that says how many voxels each pair of them shares."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from monai_topo._components import DUAL, components
+from monai_topo.metrics._masks import binary_pair, same_shape_pair
+from monai_topo.persistence import Connectivity
+
+Instances = Literal["foreground", "background", "given"]
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+
+# Tables of up to this many cells are counted densely; larger ones by sorting runs of equal pairs.
+_DENSE_CELLS = 2**24
+
+
+class Overlaps(NamedTuple):
+    """Sizes of the pairs of instances that share voxels, and of the instances.
+
+    Attributes:
+        true: `(K,)` id of the label's instance of each pair.
+        pred: `(K,)` id of the predicted one.
+        size: `(K,)` voxels they share, at least 1.
+        true_size: `(max id + 1,)` voxels of each instance of the label, at its id; 0 where an id does not occur.
+        pred_size: the same of the prediction.
+    """
+
+    true: Ids
+    pred: Ids
+    size: Ids
+    true_size: Ids
+    pred_size: Ids
+
+
+def instance_pair(
+    y_pred: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    include_background: bool,
+    instances: Instances,
+    connectivity: Connectivity,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Check prediction and label and number their instances.
+
+    Returns:
+        Ids of both, integer CPU tensors `(B, C', *spatial)`; 0 is no instance.
+
+    Raises:
+        TypeError: When one of them is no tensor.
+        ValueError: When shapes differ, masks are not binary, or given ids are no whole numbers from 0 on.
+    """
+    if instances == "given":
+        pred, true = same_shape_pair(y_pred, y, include_background=include_background)
+        return _as_ids(pred, "y_pred"), _as_ids(true, "y")
+    masks = binary_pair(y_pred, y, include_background=include_background)
+    if instances == "background":
+        pred_ids, true_ids = (_component_ids(~mask, DUAL[connectivity]) for mask in masks)
+    else:
+        pred_ids, true_ids = (_component_ids(mask, connectivity) for mask in masks)
+    return pred_ids, true_ids
+
+
+def overlaps(pred: Ids, true: Ids, *, ignore_unlabelled: bool = False) -> Overlaps:
+    """Count the voxels that each pair of instances shares.
+
+    Args:
+        pred: Ids of the prediction, whole numbers from 0 on.
+        true: Ids of the label, of the same shape.
+        ignore_unlabelled: Leave out voxels where the label has id 0.
+    """
+    pred, true = pred.ravel(), true.ravel()
+    if ignore_unlabelled:
+        labelled = true != 0
+        pred, true = pred[labelled], true[labelled]
+    if pred.size == 0:
+        nothing = np.zeros(0, dtype=np.int64)
+        return Overlaps(nothing, nothing, nothing, nothing, nothing)
+    pred, true = _small(pred), _small(true)
+    width = int(pred.max()) + 1
+    cells = (int(true.max()) + 1) * width
+    dtype: np.dtype[Any] = np.dtype(np.int32 if cells <= 2**31 else np.int64)
+    key: Ids = true.astype(dtype) * width + pred.astype(dtype)
+    keys, size = _count_dense(key) if cells <= _DENSE_CELLS else _count_runs(key)
+    true_id, pred_id = keys // width, keys % width
+    return Overlaps(true_id, pred_id, size, _sizes(true_id, size), _sizes(pred_id, size))
+
+
+def _count_dense(key: Ids) -> tuple[Ids, Ids]:
+    counts = np.bincount(key)
+    keys = np.flatnonzero(counts)
+    return keys, counts[keys]
+
+
+def _count_runs(key: Ids) -> tuple[Ids, Ids]:
+    # Instances are coherent, so neighbours mostly have one key: sorting runs is many times cheaper than sorting voxels.
+    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    lengths = np.diff(starts, append=key.size)
+    keys, inverse = np.unique(key[starts], return_inverse=True)
+    return keys.astype(np.int64), np.bincount(inverse, weights=lengths).astype(np.int64)
+
+
+def _sizes(ids: Ids, size: Ids) -> Ids:
+    return np.bincount(ids, weights=size).astype(np.int64)
+
+
+def _small(ids: Ids) -> Ids:
+    """Renumber ids so large (hashes, say) that a table of them would not fit; 0 stays 0."""
+    if int(ids.max()) <= _DENSE_CELLS:
+        return ids
+    renumbered: Ids = np.unique(np.append(ids, 0), return_inverse=True)[1][:-1]
+    return renumbered
+
+
+def _component_ids(masks: torch.Tensor, connectivity: Connectivity) -> torch.Tensor:
+    ids = [torch.from_numpy(components(mask.numpy(), connectivity)[0]) for mask in masks.flatten(0, 1)]
+    return torch.stack(ids).view(masks.shape)
+
+
+def _as_ids(ids: torch.Tensor, name: str) -> torch.Tensor:
+    ids = ids.detach().as_subclass(torch.Tensor).cpu()
+    whole = ids.long()
+    if bool((whole < 0).any()) or not torch.equal(whole.to(ids.dtype), ids):
+        raise ValueError(
+            f"Expected `{name}` to hold instance ids, whole numbers from 0 (no instance) on, but got other values; "
+            "set instances='foreground' or 'background' for masks."
+        )
+    return whole
