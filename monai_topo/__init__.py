@@ -5,6 +5,8 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 
 from importlib.metadata import version
 
+from monai_topo.case_report import topology_report
+from monai_topo.label_check import check_label
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.metrics import (
     AdaptedRandMetric,
@@ -27,6 +29,7 @@ from monai_topo.metrics import (
     compute_variation_of_information,
 )
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
+from monai_topo.volumes import chunked_betti_error, chunked_betti_numbers
 
 __version__ = version("monai_topo")
 
@@ -44,6 +47,9 @@ __all__ = [
     "TopologyAwareLoss",
     "VariationOfInformationMetric",
     "betti_numbers",
+    "check_label",
+    "chunked_betti_error",
+    "chunked_betti_numbers",
     "compute_adapted_rand",
     "compute_betti_error",
     "compute_cldice",
@@ -54,4 +60,5 @@ __all__ = [
     "compute_skeleton_recall",
     "compute_variation_of_information",
     "persistence_pairs",
+    "topology_report",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monai_topo._components import DUAL, components
 from monai_topo.data.labels import foreground_mask
 from monai_topo.persistence import Border, Connectivity, betti_numbers
 
@@ -18,7 +18,6 @@ __all__ = ["check_label"]
 Mask = NDArray[np.bool_]
 Ids = NDArray[np.int32]
 
-_DUAL: dict[Connectivity, Literal["full", "face"]] = {"full": "face", "face": "full"}
 _VALUES_SHOWN = 6
 
 
@@ -67,7 +66,7 @@ def check_label(
         An empty label has 0 everywhere; a full one is one component that touches the border.
 
     Raises:
-        ImportError: if scipy is not installed.
+        ImportError: if scipy is not installed (`pip install 'monai_topo[metrics]'`).
         TypeError: as `foreground_mask`.
         ValueError: as `foreground_mask` and `betti_numbers`, or if a size is negative or `spacing_mm` does not fit.
 
@@ -91,14 +90,14 @@ def check_label(
     mask = foreground_mask(label, foreground)
     mask = mask[0] if mask.ndim == 4 else mask
     voxel_size = _voxel_size(spacing_mm, mask.ndim)
-    if connectivity not in _DUAL:
+    if connectivity not in DUAL:
         raise ValueError(f"Expected `connectivity` to be 'full' or 'face', but got {connectivity!r}.")
     least_speck, least_hole = _limit("min_component", min_component), _limit("min_hole", min_hole)
 
-    ids = _components(mask, connectivity)
+    ids, _ = components(mask, connectivity)
     specks = _small(ids, least_speck / voxel_size, with_border=border == "open")
     cleaned = mask & ~np.isin(ids, specks)
-    hole_ids = _components(~cleaned, _DUAL[connectivity])
+    hole_ids, _ = components(~cleaned, DUAL[connectivity])
     pinholes = _small(hole_ids, least_hole / voxel_size, with_border=border == "foreground")
     if cleaned.any():  # an image of background alone is no hole in anything
         cleaned |= np.isin(hole_ids, pinholes)
@@ -135,16 +134,6 @@ def _betti_by_connectivity(mask: Mask, border: Border) -> dict[str, int]:
         **{f"b{k}_face": count for k, count in enumerate(face)},
         **{f"b{k}_susceptibility": abs(one - other) for k, (one, other) in enumerate(zip(full, face, strict=True))},
     }
-
-
-def _components(mask: Mask, connectivity: Connectivity) -> Ids:
-    try:
-        ndimage = import_module("scipy.ndimage")
-    except ImportError as error:
-        raise ImportError(f"The label check needs SciPy: `pip install scipy` ({error}).") from error
-    reach = mask.ndim if connectivity == "full" else 1
-    ids: Ids = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, reach))[0]
-    return ids
 
 
 def _small(ids: Ids, below_vox: float, *, with_border: bool) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ LAYERS = [
     {"losses"},
     {"metrics"},
     {"transforms"},
-    {"handlers"},
+    {"handlers", "case_report"},
     {"bundle"},
 ]
 SIBLINGS = [{"losses", "metrics", "transforms"}]
@@ -95,7 +95,7 @@ class Block:
             raise ModuleNotFoundError("blocked: " + name, name=name)
 sys.meta_path.insert(0, Block())
 import monai_topo, monai_topo.losses, monai_topo.metrics, monai_topo.data, monai_topo.handlers, monai_topo.transforms
-import monai_topo.label_check, monai_topo.volumes
+import monai_topo.case_report, monai_topo.label_check, monai_topo.volumes
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
