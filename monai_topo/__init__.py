@@ -39,6 +39,9 @@ from monai_topo.metrics import (
     compute_skeleton_recall,
     compute_variation_of_information,
 )
+from monai_topo.case_report import topology_report
+from monai_topo.label_check import check_label
+from monai_topo.volumes import chunked_betti_error, chunked_betti_numbers
 # isort: on
 
 __version__ = version("monai_topo")
@@ -64,6 +67,9 @@ __all__ = [
     "adapt_to_prior",
     "betti_matching",
     "betti_numbers",
+    "check_label",
+    "chunked_betti_error",
+    "chunked_betti_numbers",
     "compute_adapted_rand",
     "compute_betti_error",
     "compute_betti_matching",
@@ -76,4 +82,5 @@ __all__ = [
     "compute_variation_of_information",
     "label_components",
     "persistence_pairs",
+    "topology_report",
 ]

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from monai_topo._optional import needed
+from monai_topo._shared_results import computed_once
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
+@computed_once
 def skeleton(mask: Mask) -> Mask:
     """Thin one mask to its centrelines.
 

@@ -27,32 +27,31 @@ struct Mask {
 // Counts the components of the voxels of one value by union-find on runs of a row.
 class Components {
  public:
-  // `frame`: everything outside the image has this value too and is one component, which counts.
-  static std::int64_t count(const Mask& mask, Bit value, bool full, bool frame) {
-    Components components(mask, value, full, frame);
-    components.sweep([](std::int64_t, std::int64_t, const Row&) {});
-    return components.components_;
-  }
-
- protected:
   struct Run {
     std::int64_t begin, end;
     std::uint32_t label;
   };
+
+  // `frame`: everything outside the image has this value too and is one component, which counts.
+  static std::int64_t count(const Mask& mask, Bit value, bool full, bool frame) {
+    return Components(mask, value, full, frame).count_all([](std::int64_t, std::int64_t, const Run&) {});
+  }
+
+ protected:
   using Row = std::vector<Run>;
 
   Components(const Mask& mask, Bit value, bool full, bool frame)
       : mask_(mask), value_(value), full_(full), frame_(frame) {}
 
-  // Joins all runs; `on_row(z, y, runs)` sees every row once, while its labels are still provisional.
-  template <class OnRow>
-  void sweep(OnRow on_row) {
+  // Every run is shown to see(z, y, run) once; find() tells its component after the count.
+  template <class See>
+  std::int64_t count_all(See see) {
     if (frame_) new_label();
     std::vector<Row> plane(mask_.rows), previous(mask_.rows);
     for (std::int64_t z = 0; z < mask_.planes; ++z) {
       for (std::int64_t y = 0; y < mask_.rows; ++y) {
         scan(z, y, plane[y]);
-        on_row(z, y, plane[y]);
+        for (const Run& run : plane[y]) see(z, y, run);
         if (y > 0) touch(plane[y], plane[y - 1], full_);
         if (z == 0) continue;
         touch(plane[y], previous[y], full_);
@@ -61,6 +60,7 @@ class Components {
       }
       plane.swap(previous);
     }
+    return components_;
   }
 
   void scan(std::int64_t z, std::int64_t y, Row& runs) {
@@ -109,7 +109,7 @@ class Components {
     --components_;
   }
 
-  const Mask& mask_;
+  const Mask mask_;
   const Bit value_;
   const bool full_, frame_;
   std::int64_t components_ = 0;

@@ -9,6 +9,7 @@
 
 #include "betti.hpp"
 #include "betti_matching.hpp"
+#include "blocks.hpp"
 #include "components.hpp"
 #include "parallel.hpp"
 #include "persistence.hpp"
@@ -22,14 +23,16 @@ constexpr std::size_t long_work_voxels = std::size_t{1} << 19;  // a fraction of
 
 template <class T>
 using Images = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
-using Indices = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
-using Labels = nb::ndarray<nb::numpy, std::int32_t, nb::ndim<1>>;
+template <class T>
+using Column = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
+using Indices = Column<std::int64_t>;
 
-Indices to_numpy(std::vector<std::int64_t>&& values) {
-  auto owned = std::make_unique<std::vector<std::int64_t>>(std::move(values));
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<std::int64_t>*>(p); });
+template <class T>
+Column<T> to_numpy(std::vector<T>&& values) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
   auto* vector = owned.release();
-  return Indices(vector->data(), {vector->size()}, owner);
+  return Column<T>(vector->data(), {vector->size()}, owner);
 }
 
 // Runs work(stop) on a thread of its own while this one waits for signals: Ctrl-C stops the work at its next check, and
@@ -174,22 +177,35 @@ Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foregro
   return to_numpy(std::move(numbers));
 }
 
-Labels component_labels(const Images<std::uint8_t>& masks, bool full, bool frame, std::size_t num_threads) {
+auto component_labels(const Images<std::uint8_t>& masks, bool full, bool frame, std::size_t num_threads) {
   const std::size_t count = masks.shape(0), ndim = masks.ndim() - 1;
   const bool volume = ndim == 3;
   const auto extent = [&](std::size_t axis) { return static_cast<std::int64_t>(masks.shape(axis)); };
   const std::int64_t planes = volume ? extent(1) : 1, rows = extent(ndim - 1), length = extent(ndim);
   const std::int64_t size = planes * rows * length;
-  auto labels = std::make_unique<std::int32_t[]>(count * size);
+  std::vector<std::int32_t> labels(count * size);
   {
     nb::gil_scoped_release unlocked;
     topo::parallel_for(count, num_threads, [&](std::size_t i) {
       const topo::Mask mask{masks.data() + i * size, planes, rows, length, volume};
-      topo::ComponentLabels::write(mask, full, frame, labels.get() + i * size);
+      topo::ComponentLabels::write(mask, full, frame, labels.data() + i * size);
     });
   }
-  nb::capsule owner(labels.get(), [](void* p) noexcept { delete[] static_cast<std::int32_t*>(p); });
-  return Labels(labels.release(), {count * static_cast<std::size_t>(size)}, owner);
+  return to_numpy(std::move(labels));
+}
+
+// One block of a larger mask; the faces' labels one after another, the lower and the upper face of each axis.
+auto block_components(const Images<std::uint8_t>& mask, bool full, bool sizes) {
+  const std::size_t ndim = mask.ndim();
+  const auto extent = [&](std::size_t axis) { return static_cast<std::int64_t>(mask.shape(axis)); };
+  const std::int64_t planes = ndim == 3 ? extent(0) : 1;
+  topo::Block block;
+  {
+    nb::gil_scoped_release unlocked;
+    block = topo::Block::count({mask.data(), planes, extent(ndim - 2), extent(ndim - 1), ndim == 3}, full, sizes);
+  }
+  return std::make_tuple(to_numpy(std::move(block.counts)), to_numpy(std::move(block.faces)),
+                         to_numpy(std::move(block.sizes)));
 }
 
 }  // namespace
@@ -205,6 +221,7 @@ NB_MODULE(_core, m) {
         "dims"_a, "num_threads"_a);
   m.def("betti_matching", &betti_matching<double>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a,
         "dims"_a, "num_threads"_a);
+  m.def("block_components", &block_components, "mask"_a, "full"_a, "sizes"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
   m.def("component_labels", &component_labels, "masks"_a, "full"_a, "frame"_a, "num_threads"_a);
 }

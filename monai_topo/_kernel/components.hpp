@@ -23,9 +23,9 @@ class ComponentLabels : Components {
   void write_all(std::int32_t* out) {
     const std::int64_t size = mask_.planes * mask_.rows * mask_.length;
     std::fill(out, out + size, 0);
-    sweep([&](std::int64_t z, std::int64_t y, const Row& runs) {
+    count_all([&](std::int64_t z, std::int64_t y, const Run& run) {
       std::int32_t* row = out + (z * mask_.rows + y) * mask_.length;
-      for (const Run& run : runs) std::fill(row + run.begin, row + run.end, static_cast<std::int32_t>(run.label) + 1);
+      std::fill(row + run.begin, row + run.end, static_cast<std::int32_t>(run.label) + 1);
     });
     const std::vector<std::int32_t> number = numbers();
     for (std::int64_t v = 0; v < size; ++v) out[v] = number[out[v]];
