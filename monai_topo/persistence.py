@@ -116,7 +116,10 @@ def persistence_pairs(
             features from the start, so a structure cut by the border is closed there; this is the homology of the image
             relative to its frame, and classes of the frame itself are not reported.
         dims: dimensions to report, all by default. Leaving out dimension 1 in 3D saves most of the work.
-        min_persistence: report only pairs whose birth and death differ by more than this.
+        min_persistence: report only pairs whose birth and death differ by more than this. The result is shorter, and an
+            image whose whole range is no larger costs nothing. No other work is saved, for there is little to save: in
+            a smooth likelihood two thirds of the loops live no longer than 0.1, but they take a tenth of the steps of
+            the reduction, and the others cannot be found without them.
         num_threads: images computed at the same time, `torch.get_num_threads()` by default; what a small batch leaves
             idle works inside its images. The result never depends on it. The GIL is released, and Ctrl-C stops a call.
 
@@ -128,7 +131,11 @@ def persistence_pairs(
         ValueError: if its shape, a value (NaN, infinite) or a setting is not one of the above.
 
     Cost: linear in the voxels but for the critical ones, which are sorted, and for dimension 1 in 3D, a matrix
-    reduction that is nearly linear on smooth images and on sparse ones. About 16 bytes a voxel for each image in work.
+    reduction that is nearly linear on smooth images and on sparse ones. 12 to 16 bytes a voxel for each image in work.
+    Plateaus cost next to nothing, but a network's background is none: a sigmoid is never exactly 0. Where values near 0
+    and 1 do not matter, make them plateaus, `images.clamp(1e-3, 1 - 1e-3)`: nine times as fast on a noisy vessel
+    likelihood of 128^3 (3.0 s to 0.3 s), exact for the clamped image, and with 48 000 pairs instead of 650 000. What is
+    clamped gets no gradient.
 
     Method: lower-star gradient (Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse
     complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after

@@ -77,10 +77,12 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
     // Threads that a batch leaves idle work inside its images.
     const std::size_t inside = std::max<std::size_t>(1, num_threads / std::max<std::size_t>(1, count));
     interruptible(count * size > long_work_voxels, [&](const topo::StopFlag& stop) {
-      topo::parallel_for(count, num_threads, [&](std::size_t i) {
+      topo::parallel_for<topo::Scratch>(count, num_threads, [&](std::size_t i, topo::Scratch& scratch) {
         const T* values = images.data() + i * size;
-        pairs[i] = ndim == 2 ? topo::persistence_pairs<2>(values, {shape[0], shape[1]}, filtration, inside, stop)
-                             : topo::persistence_pairs<3>(values, shape, filtration, inside, stop);
+        if (ndim == 2)
+          pairs[i] = topo::persistence_pairs<2>(values, {shape[0], shape[1]}, filtration, inside, stop, scratch);
+        else
+          pairs[i] = topo::persistence_pairs<3>(values, shape, filtration, inside, stop, scratch);
       });
     });
     std::size_t total = 0;

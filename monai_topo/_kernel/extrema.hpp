@@ -38,12 +38,14 @@ struct Ascent {
 
   Step next(Voxel corner) const {
     int last = 0;
-    Voxel v = corner;
-    for (int offset = 1; offset < Link<D>::tops; ++offset) {
-      const Voxel u = corner + distance(offset);
-      if (grid.before(v, u)) v = u, last = offset;
+    Level level = grid.level[corner];
+    for (int offset = 1; offset < Link<D>::tops; ++offset) {  // by index, so the last of equal ones wins
+      const Level next = grid.level[corner + distance(offset)];
+      last = next >= level ? offset : last;
+      level = std::max(level, next);
     }
-    if (grid.level[v] == absent) return {Step::outside, corner};
+    if (level == absent) return {Step::outside, corner};
+    const Voxel v = corner + distance(last);
     const int top = Link<D>::tops - 1 - last;  // seen from its last voxel, the cell lies the other way
     const int axis = Matching<D>::instance().crossing(star[v], top);
     if (axis == no_axis) return {Step::extremum, v};
@@ -83,7 +85,11 @@ class Extrema {
  public:
   static constexpr Voxel none = UINT32_MAX;
 
-  Extrema(Flow flow, Voxel cells) : flow_(flow), node_(cells, 0), voxel_{none}, parent_{0} {}
+  // `node` is a scratch array of one entry for each cell, whatever it holds.
+  Extrema(Flow flow, Voxel cells, std::vector<std::uint32_t>& node)
+      : flow_(flow), node_(node), voxel_{none}, parent_{0} {
+    node_.assign(cells, 0);
+  }
 
   // Joins the trees that two cells flow to. Returns the voxel of the younger extremum, or `none` if they were one.
   Voxel join(Voxel cell, Voxel other) {
@@ -128,8 +134,8 @@ class Extrema {
   }
 
   Flow flow_;
-  std::vector<std::uint32_t> node_;  // of a cell, plus one; 0 where no walk has passed
-  std::vector<Voxel> voxel_;         // of a node
+  std::vector<std::uint32_t>& node_;  // of a cell, plus one; 0 where no walk has passed
+  std::vector<Voxel> voxel_;          // of a node
   std::vector<std::uint32_t> parent_;
   std::vector<Voxel> path_;
 };

@@ -49,7 +49,9 @@ struct Grid {
   std::array<Voxel, D> stride;  // in the framed image
   std::vector<Level> level;     // of the framed image
 
-  Grid(const std::array<Voxel, D>& image_extent, Level frame) : extent(image_extent) {
+  // `memory` may bring what an earlier grid has left.
+  Grid(const std::array<Voxel, D>& image_extent, Level frame, std::vector<Level> memory = {})
+      : extent(image_extent), level(std::move(memory)) {
     Voxel size = 1;
     for (int a = D - 1; a >= 0; --a) {
       stride[a] = size;

@@ -171,7 +171,10 @@ class Stars {
   std::vector<Star> star;
   std::vector<Voxel> critical;
 
-  Stars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop) : star(grid.size()) {
+  // `memory` may bring what earlier stars have left.
+  Stars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop, std::vector<Star> memory = {})
+      : star(std::move(memory)) {
+    star.assign(grid.size(), 0);
     const std::vector<Voxel> rows = grid.rows();
     const std::size_t slabs = std::min(rows.size(), threads == 1 ? 1 : 4 * threads);
     std::vector<std::vector<Voxel>> found(slabs);

@@ -27,15 +27,17 @@ class StopFlag {
   std::atomic<bool> raised_{false};
 };
 
-// Calls task(i) for i in [0, count). The first exception is rethrown here when all threads have stopped.
-template <class Task>
+// Calls task(i, scratch) for i in [0, count), with a Scratch for each thread. The first exception is rethrown here when
+// all threads have stopped.
+template <class Scratch, class Task>
 void parallel_for(std::size_t count, std::size_t threads, Task task) {
   std::atomic<std::size_t> next{0};
   std::exception_ptr error;
   std::mutex error_mutex;
   const auto work = [&] {
     try {
-      for (std::size_t i; (i = next.fetch_add(1)) < count;) task(i);
+      Scratch scratch;
+      for (std::size_t i; (i = next.fetch_add(1)) < count;) task(i, scratch);
     } catch (...) {
       next = count;
       const std::lock_guard<std::mutex> lock(error_mutex);
@@ -51,6 +53,13 @@ void parallel_for(std::size_t count, std::size_t threads, Task task) {
   work();
   for (auto& helper : helpers) helper.join();
   if (error) std::rethrow_exception(error);
+}
+
+// Calls task(i) for i in [0, count).
+template <class Task>
+void parallel_for(std::size_t count, std::size_t threads, Task task) {
+  struct None {};
+  parallel_for<None>(count, threads, [&](std::size_t i, None&) { task(i); });
 }
 
 }  // namespace topo

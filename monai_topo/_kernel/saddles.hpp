@@ -12,7 +12,7 @@
 
 #include <cstdlib>
 
-#include "lower_star.hpp"
+#include "chain.hpp"
 
 namespace topo {
 
@@ -33,11 +33,11 @@ class Plateau {
     const auto begin = [&](Voxel first) { return grid.level.data() + first; };
     const auto end = [&](Voxel first) { return begin(first) + grid.extent[2]; };
     Level low = absent, high = present;
-    for (Voxel first : rows) {
-      const auto [least, greatest] = std::minmax_element(begin(first), end(first));
-      low = std::min(low, *least);
-      high = std::max(high, *greatest);
-    }
+    for (Voxel first : rows)
+      for (const Level* level = begin(first); level != end(first); ++level) {  // std::minmax_element takes 1 ms at 64^3
+        low = std::min(low, *level);
+        high = std::max(high, *level);
+      }
     std::size_t at_low = 0, at_high = 0;
     for (Voxel first : rows) {
       at_low += std::count(begin(first), end(first), low);
@@ -83,28 +83,25 @@ class Plateau {
 
 class SaddleReduction {
   using L = Link<3>;
-  // An edge with its place in the filtration: level of its last voxel, then that voxel, then direction.
-  using Edge = std::uint64_t;
-  static constexpr int direction_bits = 3;
 
  public:
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
-  SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells, const StopFlag& stop)
+  SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells,
+                  std::vector<std::uint32_t>& memory, const StopFlag& stop)
       : grid_(grid),
         star_(star),
         cells_(cells),
         stop_(stop),
         plateau_(grid),
-        rank_(grid.size(), 0),
-        first_edge_(cells.voxel.size()) {
+        first_edge_(memory) {
+    first_edge_.resize(grid.size());
     std::uint32_t edges = 0;
-    for (std::size_t r = 0; r < cells.voxel.size(); ++r) {
-      rank_[cells.voxel[r]] = static_cast<std::uint32_t>(r);
-      first_edge_[r] = edges;
-      edges += __builtin_popcount(matching_.critical_edges(star[cells.voxel[r]]));
+    for (Voxel v : cells.voxel) {
+      first_edge_[v] = edges;
+      edges += __builtin_popcount(matching_.critical_edges(star[v]));
     }
-    column_of_edge_.assign(edges, no_column);
+    column_.assign(edges, no_column);
   }
 
   // Calls emit(birth voxel, death voxel) for every class but some that live on one value only.
@@ -123,11 +120,13 @@ class SaddleReduction {
   }
 
  private:
-  static constexpr std::uint32_t no_column = UINT32_MAX;
+  // What is left of a reduced cycle below its pivot, in entries_.
+  struct Column {
+    std::size_t begin, end;
+    bool operator==(const Column& other) const { return begin == other.begin; }
+  };
+  static constexpr Column no_column{SIZE_MAX, SIZE_MAX};
   static constexpr Edge no_edge = UINT64_MAX;
-
-  static Voxel voxel_of(Edge edge) { return static_cast<Voxel>(edge) >> direction_bits; }
-  static int direction_of(Edge edge) { return static_cast<int>(edge & ((1 << direction_bits) - 1)); }
 
   Edge key(Voxel v, int direction) const {
     const std::uint64_t level = static_cast<std::uint32_t>(grid_.level[v]) ^ 0x80000000u;
@@ -149,22 +148,9 @@ class SaddleReduction {
     }
   }
 
-  std::uint32_t& column_of(Voxel v, int direction) {
-    const std::uint32_t r = rank_[v];
+  Column& column_of(Voxel v, int direction) {
     const Star below = matching_.critical_edges(star_[v]) & ((1u << direction) - 1);
-    return column_of_edge_[first_edge_[r] + __builtin_popcount(below)];
-  }
-
-  void push(Edge edge) {
-    heap_.push_back(edge);
-    std::push_heap(heap_.begin(), heap_.end());
-  }
-
-  Edge pop() {
-    std::pop_heap(heap_.begin(), heap_.end());
-    const Edge top = heap_.back();
-    heap_.pop_back();
-    return top;
+    return column_[first_edge_[v] + __builtin_popcount(below)];
   }
 
   // The two edges of a square that do not touch its last voxel. Those matched with their own voxel, and those of the
@@ -184,33 +170,31 @@ class SaddleReduction {
     if (plateau_.is_first(last)) return;
     const Star roots = matching_.roots(star_[last]), bit = 1u << direction;
     if ((roots & bit) && ((roots & (bit - 1)) == 0 || (star_[last] & bit << dead_shift))) return;
-    push(key(last, direction));
+    chain_.add(key(last, direction));
   }
 
   // Reduces the boundary of a critical square to a cycle whose last edge is critical and the pivot of no other column,
   // and makes it the pivot of this one. No edge is left when the cycle lies in the first plateau.
   Edge reduce(Voxel v, int square) {
-    heap_.clear();
-    push(key(v, L::first_edge(square)));
-    push(key(v, L::second_edge(square)));
+    chain_.start(key(v, 0));
+    chain_.add(key(v, L::first_edge(square)));
+    chain_.add(key(v, L::second_edge(square)));
     push_far_edges(v, square);
-    while (!heap_.empty()) {
+    while (const Star edges = chain_.take_last()) {
       stop_.check();
-      // All edges of the last voxel at once: those that occur twice cancel.
-      const Edge top = pop();
-      const Voxel w = voxel_of(top);
-      Star edges = 1u << direction_of(top);
-      while (!heap_.empty() && voxel_of(heap_.front()) == w) edges ^= 1u << direction_of(pop());
+      const Voxel w = voxel_of(chain_.last());
       Star pivots = flow_down(w, edges);
       if (pivots == 0) continue;
       const int direction = highest_bit(pivots);
-      for (pivots ^= 1u << direction; pivots != 0; pivots &= pivots - 1) push(key(w, lowest_bit(pivots)));
-      std::uint32_t& column = column_of(w, direction);
+      for (pivots ^= 1u << direction; pivots != 0; pivots &= pivots - 1) chain_.add(key(w, lowest_bit(pivots)));
+      Column& column = column_of(w, direction);
       if (column == no_column) {
-        column = store();
+        column.begin = entries_.size();
+        chain_.move_to(entries_);
+        column.end = entries_.size();
         return key(w, direction);
       }
-      for (std::size_t i = columns_[column]; i < columns_[column + 1]; ++i) push(entries_[i]);
+      for (std::size_t i = column.begin; i < column.end; ++i) chain_.add(entries_[i]);
     }
     return no_edge;
   }
@@ -233,31 +217,16 @@ class SaddleReduction {
     return reached & matching_.critical_edges(star) & ~(star >> dead_shift);
   }
 
-  // Keeps what is left of the column below its pivot, sorted and with equal edges cancelled: keeping the heap as it
-  // stood made white noise four times slower.
-  std::uint32_t store() {
-    std::sort(heap_.begin(), heap_.end());
-    for (std::size_t i = 0; i < heap_.size();) {
-      const bool cancels = i + 1 < heap_.size() && heap_[i] == heap_[i + 1];
-      if (!cancels) entries_.push_back(heap_[i]);
-      i += cancels ? 2 : 1;
-    }
-    columns_.push_back(static_cast<std::uint32_t>(entries_.size()));
-    return static_cast<std::uint32_t>(columns_.size() - 2);
-  }
-
   const Matching<3>& matching_ = Matching<3>::instance();
   const Grid<3>& grid_;
   const std::vector<Star>& star_;
   const CriticalCells cells_;
   const StopFlag& stop_;
   const Plateau plateau_;
-  std::vector<std::uint32_t> rank_;            // of a critical voxel among them, by voxel
-  std::vector<std::uint32_t> first_edge_;      // number of critical edges before those of a critical voxel
-  std::vector<std::uint32_t> column_of_edge_;  // the column whose pivot a critical edge is
-  std::vector<std::size_t> columns_{0};        // where columns begin in entries_
+  std::vector<std::uint32_t>& first_edge_;  // of a critical voxel: critical edges before its own; of others anything
+  std::vector<Column> column_;              // of a critical edge: the one whose pivot it is
   std::vector<Edge> entries_;
-  std::vector<Edge> heap_;
+  Chain chain_;
 };
 
 }  // namespace topo
