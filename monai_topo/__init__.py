@@ -5,7 +5,7 @@ Likelihood map -> persistence pairs with their critical voxels -> matching with 
 
 from importlib.metadata import version
 
-from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
+from monai_topo.losses import PersistenceLoss, TopologyAwareLoss, WarpingLoss
 from monai_topo.metrics import BettiErrorMetric, compute_betti_error
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
 
@@ -16,6 +16,7 @@ __all__ = [
     "PersistenceLoss",
     "PersistencePairs",
     "TopologyAwareLoss",
+    "WarpingLoss",
     "betti_numbers",
     "compute_betti_error",
     "persistence_pairs",

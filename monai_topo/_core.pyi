@@ -25,3 +25,12 @@ def merge_tree(
 def betti_numbers(
     masks: NDArray[np.uint8], full: bool, foreground_border: bool, num_threads: int
 ) -> NDArray[np.int64]: ...
+def simple_points(masks: NDArray[np.uint8], full: bool, outside: bool, num_threads: int) -> NDArray[np.uint8]: ...
+def critical_by_warping(
+    predictions: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    errors: NDArray[np.float32],
+    full: bool,
+    outside: bool,
+    num_threads: int,
+) -> NDArray[np.uint8]: ...

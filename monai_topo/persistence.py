@@ -185,6 +185,13 @@ def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border:
     _check_shape("masks", masks)
     _check_connectivity(connectivity)
     _check_choice("border", border, get_args(Border))
+    bits = _mask_bits(masks)
+    numbers = _core.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
+    return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
+
+
+def _mask_bits(masks: Tensor) -> NDArray[np.uint8]:
+    """Binary masks on the CPU, contiguous, one byte a voxel."""
     values = masks.detach().cpu()
     if values.dtype != torch.bool:
         found = values != 0
@@ -193,9 +200,8 @@ def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border:
                 "Expected `masks` to hold only 0 and 1, but got other values: threshold first, for example `x > 0.5`."
             )
         values = found
-    bits = values.contiguous().numpy().view(np.uint8)
-    numbers = _core.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
-    return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
+    bits: NDArray[np.uint8] = values.contiguous().numpy().view(np.uint8)
+    return bits
 
 
 def _finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:

@@ -11,6 +11,7 @@
 #include "merge_tree.hpp"
 #include "parallel.hpp"
 #include "persistence.hpp"
+#include "simple_points.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -22,12 +23,14 @@ constexpr std::size_t long_work_voxels = std::size_t{1} << 19;  // a fraction of
 template <class T>
 using Images = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
+using Bits = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>>;
 
-Indices to_numpy(std::vector<std::int64_t>&& values) {
-  auto owned = std::make_unique<std::vector<std::int64_t>>(std::move(values));
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<std::int64_t>*>(p); });
+template <class T>
+nb::ndarray<nb::numpy, T, nb::ndim<1>> to_numpy(std::vector<T>&& values) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
   auto* vector = owned.release();
-  return Indices(vector->data(), {vector->size()}, owner);
+  return {vector->data(), {vector->size()}, owner};
 }
 
 // Runs work(stop) on a thread of its own while this one waits for signals: Ctrl-C stops the work at its next check, and
@@ -152,6 +155,52 @@ Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foregro
   return to_numpy(std::move(numbers));
 }
 
+template <int D>
+void simple_points_of(const std::uint8_t* mask, const std::array<topo::Voxel, D>& extent, bool full, bool outside,
+                      std::uint8_t* simple) {
+  topo::Warp<D>(extent, full, outside).mark_simple(mask, simple);
+}
+
+Bits simple_points(const Images<std::uint8_t>& masks, bool full, bool outside, std::size_t num_threads) {
+  const std::size_t count = masks.shape(0), size = count > 0 ? masks.size() / count : 0;
+  const auto extent = [&](int axis) { return static_cast<topo::Voxel>(masks.shape(axis)); };
+  std::vector<std::uint8_t> simple(count * size);
+  {
+    nb::gil_scoped_release unlocked;
+    topo::parallel_for(count, num_threads, [&](std::size_t i) {
+      const std::uint8_t* mask = masks.data() + i * size;
+      if (masks.ndim() == 3)
+        simple_points_of<2>(mask, {extent(1), extent(2)}, full, outside, simple.data() + i * size);
+      else
+        simple_points_of<3>(mask, {extent(1), extent(2), extent(3)}, full, outside, simple.data() + i * size);
+    });
+  }
+  return to_numpy(std::move(simple));
+}
+
+Bits critical_by_warping(const Images<std::uint8_t>& predictions, const Images<std::uint8_t>& labels,
+                         const Images<float>& errors, bool full, bool outside, std::size_t num_threads) {
+  const std::size_t count = labels.shape(0), size = count > 0 ? labels.size() / count : 0;
+  const auto extent = [&](int axis) { return static_cast<topo::Voxel>(labels.shape(axis)); };
+  std::vector<std::uint8_t> critical(count * size);
+  {
+    nb::gil_scoped_release unlocked;
+    interruptible(count * size > long_work_voxels, [&](const topo::StopFlag& stop) {
+      topo::parallel_for(count, num_threads, [&](std::size_t i) {
+        const std::uint8_t *prediction = predictions.data() + i * size, *label = labels.data() + i * size;
+        const float* error = errors.data() + i * size;
+        std::uint8_t* to = critical.data() + i * size;
+        if (labels.ndim() == 3)
+          topo::critical_by_warping<2>(prediction, label, error, {extent(1), extent(2)}, full, outside, to, stop);
+        else
+          topo::critical_by_warping<3>(prediction, label, error, {extent(1), extent(2), extent(3)}, full, outside, to,
+                                       stop);
+      });
+    });
+  }
+  return to_numpy(std::move(critical));
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -166,4 +215,7 @@ NB_MODULE(_core, m) {
   m.def("merge_tree", &merge_tree<double>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "outside"_a,
         "num_threads"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
+  m.def("simple_points", &simple_points, "masks"_a, "full"_a, "outside"_a, "num_threads"_a);
+  m.def("critical_by_warping", &critical_by_warping, "predictions"_a, "labels"_a, "errors"_a, "full"_a, "outside"_a,
+        "num_threads"_a);
 }
