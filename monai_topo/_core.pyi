@@ -22,6 +22,17 @@ def merge_tree(
     outside: bool,
     num_threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def lift_paths(
+    images: NDArray[np.float32] | NDArray[np.float64],
+    image: NDArray[np.int64],
+    saddle: NDArray[np.int64],
+    level: NDArray[np.float32] | NDArray[np.float64],
+    negate: bool,
+    last_to_first: bool,
+    full: bool,
+    outside: bool,
+    num_threads: int,
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
 def betti_numbers(
     masks: NDArray[np.uint8], full: bool, foreground_border: bool, num_threads: int
 ) -> NDArray[np.int64]: ...

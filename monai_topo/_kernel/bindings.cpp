@@ -10,6 +10,7 @@
 #include "betti.hpp"
 #include "merge_tree.hpp"
 #include "parallel.hpp"
+#include "paths.hpp"
 #include "persistence.hpp"
 #include "simple_points.hpp"
 
@@ -135,6 +136,35 @@ auto merge_tree(const Images<T>& images, bool negate, bool last_to_first, bool f
                          to_numpy(std::move(columns[2])), to_numpy(std::move(columns[3])), to_numpy(std::move(region)));
 }
 
+// `image`, `saddle` and `level` stand for one path each, in the order of the images.
+template <class T>
+auto lift_paths(const Images<T>& images, const Images<std::int64_t>& image, const Images<std::int64_t>& saddle,
+                const Images<T>& level, bool negate, bool last_to_first, bool full, bool outside,
+                std::size_t num_threads) {
+  const topo::MergeOrder order{negate, last_to_first, full, outside};
+  const std::size_t count = images.shape(0), size = count > 0 ? images.size() / count : 0;
+  const bool flat = images.ndim() == 3;
+  const auto extent = [&](int axis) { return static_cast<topo::Voxel>(images.shape(axis)); };
+  std::vector<T> lifted(images.data(), images.data() + images.size());
+  {
+    nb::gil_scoped_release unlocked;
+    std::vector<std::vector<topo::Aim<T>>> aims(count);
+    for (std::size_t i = 0; i < image.size(); ++i) aims[image.data()[i]].push_back({saddle.data()[i], level.data()[i]});
+    interruptible(count * size > long_work_voxels, [&](const topo::StopFlag& stop) {
+      topo::parallel_for(count, num_threads, [&](std::size_t i) {
+        if (aims[i].empty()) return;
+        const T* values = images.data() + i * size;
+        T* to = lifted.data() + i * size;
+        if (flat)
+          topo::lift_paths<2>(values, {extent(1), extent(2)}, order, aims[i], to, stop);
+        else
+          topo::lift_paths<3>(values, {extent(1), extent(2), extent(3)}, order, aims[i], to, stop);
+      });
+    });
+  }
+  return to_numpy(std::move(lifted));
+}
+
 Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foreground_border, std::size_t num_threads) {
   const std::size_t count = masks.shape(0), ndim = masks.ndim() - 1;
   const bool volume = ndim == 3;
@@ -214,6 +244,10 @@ NB_MODULE(_core, m) {
         "num_threads"_a);
   m.def("merge_tree", &merge_tree<double>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "outside"_a,
         "num_threads"_a);
+  m.def("lift_paths", &lift_paths<float>, "images"_a, "image"_a, "saddle"_a, "level"_a, "negate"_a, "last_to_first"_a,
+        "full"_a, "outside"_a, "num_threads"_a);
+  m.def("lift_paths", &lift_paths<double>, "images"_a, "image"_a, "saddle"_a, "level"_a, "negate"_a, "last_to_first"_a,
+        "full"_a, "outside"_a, "num_threads"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
   m.def("simple_points", &simple_points, "masks"_a, "full"_a, "outside"_a, "num_threads"_a);
   m.def("critical_by_warping", &critical_by_warping, "predictions"_a, "labels"_a, "errors"_a, "full"_a, "outside"_a,

@@ -35,7 +35,7 @@ class MergeTree {
     return number(region);
   }
 
- private:
+ protected:
   static constexpr std::uint32_t none = UINT32_MAX;
 
   // Components in the order in which they appear, so the older of two has the lower number; 0 never ends.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from monai.utils import LossReduction
@@ -13,8 +13,11 @@ from monai_topo._inputs import LikelihoodLoss
 from monai_topo._patches import check_patch_settings, crop, patch_slices
 from monai_topo.matching import Matching, match_to_binary
 from monai_topo.persistence import Border, Connectivity, PersistencePairs, betti_numbers, persistence_pairs
+from monai_topo.structures import lift_structures, structure_cost
 
 __all__ = ["PersistenceLoss"]
+
+Gradient = Literal["critical", "structure", "structure_towards_label"]
 
 
 class PersistenceLoss(LikelihoodLoss):
@@ -47,6 +50,13 @@ class PersistenceLoss(LikelihoodLoss):
         softmax: apply a softmax over the channels of the input.
         other_act: another activation; the result must be a likelihood in [0, 1].
         matching: `"wasserstein"` (exact) or `"rank"` (by persistence); see `monai_topo.matching.match_to_binary`.
+        gradient: `"critical"`: that of the value, at critical voxels only. `"structure"`: the same value, but every
+            voxel that keeps a birth or death from its target is pulled there as the critical one is: the path across a
+            break, the way out of a false hole, the whole of a false component; see
+            `monai_topo.structures.lift_structures` (in 3D, surfaces that would have to be cut or closed keep their
+            critical voxel). `"structure_towards_label"`: of these, no voxel is pulled away from its label. An unmatched
+            feature is pulled to the diagonal from both ends, so a piece cut off by a break is joined *and* erased, a
+            speck erased *and* joined; with the label only the right one happens.
         dims: dimensions that count, all by default.
         connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
         border: `"open"`: the patch is all there is; `"foreground"`: outside everything is foreground, so that a
@@ -89,6 +99,7 @@ class PersistenceLoss(LikelihoodLoss):
         other_act: Callable[[Tensor], Tensor] | None = None,
         *,
         matching: Matching = "wasserstein",
+        gradient: Gradient = "critical",
         dims: Sequence[int] | None = None,
         connectivity: Connectivity = "full",
         border: Border = "open",
@@ -111,8 +122,11 @@ class PersistenceLoss(LikelihoodLoss):
         )
         if matching not in get_args(Matching):
             raise ValueError(f"Expected `matching` to be one of {get_args(Matching)}, but got {matching!r}.")
+        if gradient not in get_args(Gradient):
+            raise ValueError(f"Expected `gradient` to be one of {get_args(Gradient)}, but got {gradient!r}.")
         check_patch_settings(patch_size, num_patches=None)
         self.matching: Matching = matching
+        self.gradient: Gradient = gradient
         self.dims = None if dims is None else tuple(dims)
         self.connectivity: Connectivity = connectivity
         self.border: Border = border
@@ -156,9 +170,30 @@ class PersistenceLoss(LikelihoodLoss):
         birth, death = values.unbind(1)
         cost = torch.where(matched.to(values.device), (birth - 1) ** 2 + death**2, (birth - death) ** 2 / 2)
         loss = (missing / 2).to(images).index_add(0, pairs.image.to(images.device), cost)
+        if self.gradient != "critical":
+            loss = loss.detach() + self._structure_force(images, labels, pairs, matched)
         if (0 if self.border == "open" else spatial_dims - 1) in dims:
             loss = loss + self._never_ending(pairs, images, labels)
         return loss
+
+    def _structure_force(self, images: Tensor, labels: Tensor, pairs: PersistencePairs, matched: Tensor) -> Tensor:
+        """A zero with the gradient of all voxels that keep births and deaths from where the matching wants them."""
+        values = pairs.values(images.detach())
+        middle = values.mean(1, keepdim=True).expand(-1, 2)
+        targets = torch.where(matched.to(values.device)[:, None], values.new_tensor([1.0, 0.0]), middle)
+        rise, fall = lift_structures(
+            images,
+            pairs,
+            targets,
+            connectivity=self.connectivity,
+            border=self.border,
+            num_threads=self.num_threads,
+        )
+        if self.gradient == "structure_towards_label":
+            rise = torch.where(labels > 0, rise, images.detach())
+            fall = torch.where(labels > 0, images.detach(), fall)
+        cost = structure_cost(images, rise, fall)
+        return cost - cost.detach()
 
     def _true_features(self, labels: Tensor) -> Tensor:
         """Number of true features that end, `(N, d)`."""
