@@ -15,6 +15,7 @@ from monai_topo.losses import (
     PersistenceLoss,
     SkeletonRecallLoss,
     TopologyAwareLoss,
+    WarpingLoss,
     adapt_to_prior,
 )
 from monai_topo.metrics import (
@@ -64,6 +65,7 @@ __all__ = [
     "SkeletonRecallMetric",
     "TopologyAwareLoss",
     "VariationOfInformationMetric",
+    "WarpingLoss",
     "adapt_to_prior",
     "betti_matching",
     "betti_numbers",

@@ -1,4 +1,4 @@
-"""The compiled kernel: arrays in, index arrays out. Validated by `monai_topo.persistence`, its only caller."""
+"""The compiled kernel: arrays in, index arrays out. Validated by the modules that call it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +35,31 @@ def component_labels(masks: NDArray[np.uint8], full: bool, frame: bool, num_thre
 def block_components(
     mask: NDArray[np.uint8], full: bool, sizes: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+def merge_tree(
+    images: NDArray[np.float32] | NDArray[np.float64],
+    negate: bool,
+    last_to_first: bool,
+    full: bool,
+    outside: bool,
+    num_threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def lift_paths(
+    images: NDArray[np.float32] | NDArray[np.float64],
+    image: NDArray[np.int64],
+    saddle: NDArray[np.int64],
+    level: NDArray[np.float32] | NDArray[np.float64],
+    negate: bool,
+    last_to_first: bool,
+    full: bool,
+    outside: bool,
+    num_threads: int,
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
+def simple_points(masks: NDArray[np.uint8], full: bool, outside: bool, num_threads: int) -> NDArray[np.uint8]: ...
+def critical_by_warping(
+    predictions: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    errors: NDArray[np.float32],
+    full: bool,
+    outside: bool,
+    num_threads: int,
+) -> NDArray[np.uint8]: ...

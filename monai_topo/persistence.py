@@ -242,6 +242,11 @@ def _checked_bits(masks: Tensor, connectivity: object, border: object) -> NDArra
     _check_shape("masks", masks)
     _check_connectivity(connectivity)
     _check_choice("border", border, get_args(Border))
+    return _mask_bits(masks)
+
+
+def _mask_bits(masks: Tensor) -> NDArray[np.uint8]:
+    """Binary masks on the CPU, contiguous, one byte a voxel."""
     values = masks.detach().cpu()
     if values.dtype != torch.bool:
         found = values != 0
@@ -250,7 +255,8 @@ def _checked_bits(masks: Tensor, connectivity: object, border: object) -> NDArra
                 "Expected `masks` to hold only 0 and 1, but got other values: threshold first, for example `x > 0.5`."
             )
         values = found
-    return values.contiguous().numpy().view(np.uint8)
+    bits: NDArray[np.uint8] = values.contiguous().numpy().view(np.uint8)
+    return bits
 
 
 def _finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:

@@ -5,6 +5,7 @@ from monai_topo.losses.betti_prior_loss import BettiPriorLoss, adapt_to_prior
 from monai_topo.losses.persistence_loss import PersistenceLoss
 from monai_topo.losses.skeleton_recall_loss import SkeletonRecallLoss
 from monai_topo.losses.topology_aware_loss import TopologyAwareLoss
+from monai_topo.losses.warping_loss import WarpingLoss
 
 __all__ = [
     "BettiMatchingLoss",
@@ -12,5 +13,6 @@ __all__ = [
     "PersistenceLoss",
     "SkeletonRecallLoss",
     "TopologyAwareLoss",
+    "WarpingLoss",
     "adapt_to_prior",
 ]

@@ -16,7 +16,8 @@ from monai_topo.persistence import Border, Connectivity
 class PatchwiseLoss(LikelihoodLoss):
     """Base of losses on persistence pairs: their common settings, and patches.
 
-    A subclass implements `per_image(images, labels)`: `(N, *spatial)` likelihoods and binary labels in, `(N,)` out.
+    A subclass implements `per_image(images, labels)`: `(N, *spatial)` likelihoods and binary labels in, `(N,)` out; and
+    calls `try_one_voxel` when it is made.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class PatchwiseLoss(LikelihoodLoss):
         self.patch_size = patch_size
         self.num_threads = num_threads
         self.outside_value = 1.0 if border == "foreground" else 0.0
-        # One voxel through the kernel's door: a wrong setting stops here, not after the warm-up.
+
+    def try_one_voxel(self) -> None:
+        """Send one voxel through the kernel's door: a wrong setting stops here, not after the warm-up."""
         self.per_image(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
 
     def per_image(self, images: Tensor, labels: Tensor) -> Tensor:

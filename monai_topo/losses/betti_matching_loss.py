@@ -104,6 +104,7 @@ class BettiMatchingLoss(PatchwiseLoss):
             weight=weight,
             ignore_index=ignore_index,
         )
+        self.try_one_voxel()
 
     def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
         """Loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""

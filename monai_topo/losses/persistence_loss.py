@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from monai.utils import LossReduction
 from torch import Tensor
 
-from monai_topo._inputs import LikelihoodLoss
-from monai_topo._patches import check_patch_settings, crop, patch_slices
+from monai_topo.losses._patchwise import PatchwiseLoss, never_ending
 from monai_topo.matching import Features, Matched, Matching, match_to_binary, match_to_places
 from monai_topo.persistence import Border, Connectivity, PersistencePairs, betti_numbers, persistence_pairs
+from monai_topo.structures import lift_structures, structure_cost
 
 __all__ = ["PersistenceLoss"]
 
+Gradient = Literal["critical", "structure", "structure_towards_label"]
 
-class PersistenceLoss(LikelihoodLoss):
+
+class PersistenceLoss(PatchwiseLoss):
     r"""Make the topology of a foreground likelihood that of its label, in 2D and 3D.
 
     The likelihood is filtered by superlevel sets: a component (dimension 0), loop (1) or cavity (2) is born at a high
@@ -52,6 +54,13 @@ class PersistenceLoss(LikelihoodLoss):
         matching: `"wasserstein"` (exact) or `"rank"` (by persistence), both blind to where a feature lies (see
             `monai_topo.matching.match_to_binary`), or `"spatial"`: with the true feature that it lies in or on, by the
             rules of `monai_topo.matching.match_to_places`.
+        gradient: `"critical"`: that of the value, at critical voxels only. `"structure"`: the same value, but every
+            voxel that keeps a birth or death from its target is pulled there as the critical one is: the path across a
+            break, the way out of a false hole, the whole of a false component; see
+            `monai_topo.structures.lift_structures` (in 3D, surfaces that would have to be cut or closed keep their
+            critical voxel). `"structure_towards_label"`: of these, no voxel is pulled away from its label. An unmatched
+            feature is pulled to the diagonal from both ends, so a piece cut off by a break is joined *and* erased, a
+            speck erased *and* joined; with the label only the right one happens.
         dims: dimensions that count, all by default.
         connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
         border: `"open"`: the patch is all there is; `"foreground"`: outside everything is foreground, so that a
@@ -98,6 +107,7 @@ class PersistenceLoss(LikelihoodLoss):
         other_act: Callable[[Tensor], Tensor] | None = None,
         *,
         matching: Matching = "wasserstein",
+        gradient: Gradient = "critical",
         dims: Sequence[int] | None = None,
         connectivity: Connectivity = "full",
         border: Border = "open",
@@ -115,6 +125,11 @@ class PersistenceLoss(LikelihoodLoss):
             sigmoid,
             softmax,
             other_act,
+            dims=dims,
+            connectivity=connectivity,
+            border=border,
+            patch_size=patch_size,
+            num_threads=num_threads,
             reduction=reduction,
             weight=weight,
             ignore_index=ignore_index,
@@ -128,29 +143,18 @@ class PersistenceLoss(LikelihoodLoss):
                 f"Expected `matching` to be 'spatial' with `min_label_size`, but got {matching!r}: other matchings do "
                 "not know which predicted features belong to a small true one."
             )
-        check_patch_settings(patch_size, num_patches=None)
+        if gradient not in get_args(Gradient):
+            raise ValueError(f"Expected `gradient` to be one of {get_args(Gradient)}, but got {gradient!r}.")
         self.matching: Matching = matching
-        self.dims = None if dims is None else tuple(dims)
-        self.connectivity: Connectivity = connectivity
-        self.border: Border = border
+        self.gradient: Gradient = gradient
         self.min_persistence = min_persistence
         self.min_label_size = min_label_size
-        self.patch_size = patch_size
-        self.num_threads = num_threads
-        self.outside_value = 1.0 if border == "foreground" else 0.0
-        # One voxel through the kernel's door: a wrong setting stops here, not after the warm-up.
-        self._pairs(torch.zeros(1, 1, 1, 1))
+        self.try_one_voxel()
 
-    def per_class(self, likelihood: Tensor, target: Tensor) -> Tensor:
-        """Mean of the loss over patches, `(B, C)`."""
-        slices = patch_slices(likelihood.shape[2:], patch_size=self.patch_size, num_patches=None, seed=0)
-        images = torch.stack([crop(likelihood, patch) for patch in slices], dim=2)
-        labels = torch.stack([crop(target, patch) for patch in slices], dim=2)
-        loss = self._per_image(images.flatten(0, 2), labels.flatten(0, 2))
-        return loss.view(images.shape[:3]).mean(2)
-
-    def _pairs(self, images: Tensor) -> PersistencePairs:
-        return persistence_pairs(
+    def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
+        # likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss
+        pairs = persistence_pairs(
             images,
             connectivity=self.connectivity,
             border=self.border,
@@ -158,49 +162,42 @@ class PersistenceLoss(LikelihoodLoss):
             min_persistence=self.min_persistence,
             num_threads=self.num_threads,
         )
-
-    def _per_image(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
-        # likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss
-        image, dim, birth, death, values = self._features(images, labels)
-        features = Features(image, dim, birth, death, values.detach().cpu())
+        features, values = self._features(pairs, images, labels)
         found = self._match(features, images, labels)
 
-        birth_value, death_value = values.unbind(1)
-        to_true = (birth_value - 1) ** 2 + death_value**2
-        to_diagonal = (birth_value - death_value) ** 2 / 2
+        birth, death = values.unbind(1)
+        to_true, to_diagonal = (birth - 1) ** 2 + death**2, (birth - death) ** 2 / 2
         cost = torch.where(found.matched.to(values.device), to_true, to_diagonal)
         cost = cost.masked_fill(found.left_alone.to(values.device), 0)
-        return (found.missing / 2).to(images).index_add(0, image.to(images.device), cost)
+        loss = (found.missing / 2).to(images)
+        if self.gradient != "critical":
+            ends = len(images)  # from here on those that end; the others have one voxel, and no structure
+            cost = torch.cat((cost[:ends], cost[ends:].detach()))
+            loss = loss + self._structure_force(pairs, found, images, labels)
+        return loss.index_add(0, features.image.to(images.device), cost)
 
-    def _features(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The class that never ends of every image, then all pairs: image, dimension, critical voxels and values."""
-        pairs = self._pairs(images)
-        flat, is_open = images.flatten(1), self.border == "open"
-        # Of several least voxels the last is the one that enters last.
-        voxel = pairs.essential if is_open else flat.shape[1] - 1 - flat.detach().flip(1).argmin(1).cpu()
-        # In a constant image any voxel may be said to be the extreme one: rather one of the label.
-        wanted = labels.flatten(1) == (1 if is_open else 0)
-        free = wanted.any(1) & (flat.amin(1) == flat.amax(1))
-        voxel = torch.where(free.cpu(), wanted.int().argmax(1).cpu(), voxel)
-        value = flat.gather(1, voxel.to(flat.device)[:, None])
-        values = torch.cat((value, torch.zeros_like(value)) if is_open else (torch.ones_like(value), value), dim=1)
+    def _features(self, pairs: PersistencePairs, images: Tensor, labels: Tensor) -> tuple[Features, Tensor]:
+        """The class that never ends of every image, then all pairs; and their values, which are differentiable."""
+        voxel, value = never_ending(images, labels, self.border)
+        other = torch.zeros_like(value) if self.border == "open" else torch.ones_like(value)
+        ends = (value, other) if self.border == "open" else (other, value)
+        values = torch.cat((torch.stack(ends, dim=1), pairs.values(images)))
         image = torch.arange(len(images))
-        dim = torch.full_like(image, self._never_ending_dim(labels))
         # It has one critical voxel only, which stands for both; no matching looks at the other.
-        return (
+        features = Features(
             torch.cat((image, pairs.image)),
-            torch.cat((dim, pairs.dim)),
+            torch.cat((torch.full_like(image, self._never_ending_dim(labels)), pairs.dim)),
             torch.cat((voxel, pairs.birth)),
             torch.cat((voxel, pairs.death)),
-            torch.cat((values, pairs.values(images))),
+            values.detach().cpu(),
         )
+        return features, values
 
     def _never_ending_dim(self, labels: Tensor) -> int:
         return 0 if self.border == "open" else labels.ndim - 2
 
     def _match(self, features: Features, images: Tensor, labels: Tensor) -> Matched:
-        dims = range(labels.ndim - 1) if self.dims is None else sorted(set(self.dims))
+        dims = self.dims_of(labels)
         if self.matching == "spatial":
             return match_to_places(
                 features,
@@ -217,7 +214,7 @@ class PersistenceLoss(LikelihoodLoss):
         rest = slice(len(labels), None)
         matched = match_to_binary(features.values[rest], group[rest], num_true.flatten(), matching=self.matching)
         matched = torch.cat((like, matched))
-        left_alone = ~torch.isin(features.dim, torch.tensor(list(dims)))
+        left_alone = ~torch.isin(features.dim, torch.tensor(dims))
         num_true[:, self._never_ending_dim(labels)] += like.long()
         count = torch.bincount(features.image[matched & ~left_alone], minlength=len(labels))
         return Matched(matched, left_alone, num_true[:, dims].sum(1) - count)
@@ -230,3 +227,24 @@ class PersistenceLoss(LikelihoodLoss):
         like = numbers[:, 0] > 0
         numbers[:, 0] -= like.long()
         return numbers, like
+
+    def _structure_force(self, pairs: PersistencePairs, found: Matched, images: Tensor, labels: Tensor) -> Tensor:
+        """A zero with the gradient of all voxels that keep births and deaths from where the matching wants them."""
+        values = pairs.values(images.detach())
+        matched, left_alone = (
+            side[len(images) :, None].to(values.device) for side in (found.matched, found.left_alone)
+        )
+        targets = torch.where(matched, values.new_tensor([1.0, 0.0]), values.mean(1, keepdim=True))
+        rise, fall = lift_structures(
+            images,
+            pairs,
+            torch.where(left_alone, values, targets),
+            connectivity=self.connectivity,
+            border=self.border,
+            num_threads=self.num_threads,
+        )
+        if self.gradient == "structure_towards_label":
+            rise = torch.where(labels > 0, rise, images.detach())
+            fall = torch.where(labels > 0, images.detach(), fall)
+        cost = structure_cost(images, rise, fall)
+        return cost - cost.detach()
