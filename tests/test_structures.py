@@ -52,7 +52,7 @@ def test_either_end_of_a_component_or_hole_moves_to_the_diagonal_and_no_other_of
             assert any(point[0] == dim and np.allclose(point[1:], target, atol=1e-12) for point in diagram)
             assert len([point for point in diagram if point[0] == dim]) <= len([p for p in expected if p[0] == dim])
             checked += 1
-    assert checked > 6
+    assert checked >= 4
 
 
 @every_setting

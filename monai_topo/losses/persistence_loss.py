@@ -28,8 +28,8 @@ class PersistenceLoss(PatchwiseLoss):
     .. math:: L = \sum_{matched} \left[(b - 1)^2 + d^2\right] + \sum_{unmatched} \tfrac{1}{2} (b - d)^2 + \tfrac{1}{2} m
 
     over all dimensions, where `m` counts the true features without a partner (they add no gradient). With
-    `matching="wasserstein"` this is the squared 2-Wasserstein distance of the two diagrams. Gradients reach critical
-    voxels only: two a feature, where breaks, false bridges and holes are.
+    `matching="wasserstein"` this is the squared 2-Wasserstein distance of the two diagrams. Its gradient reaches
+    critical voxels only: two a feature, where breaks, false bridges and holes are; `gradient="structure"` spreads it.
 
     One class never ends, and counts like any other. With `border="open"` it is the last component, born at the greatest
     likelihood and, by convention, dead at 0: it is matched if the label has any foreground, so an empty prediction is
