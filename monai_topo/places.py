@@ -99,7 +99,7 @@ def _loops(
     total = betti_numbers(labels, connectivity=connectivity, border=border)[:, 1]
     if not total.any():
         return loops
-    start = first.view(-1, 1, 1, 1)
+    start = first.int().view(-1, 1, 1, 1)
     place = torch.where(number > 0, start + number + 1, 0)
     chi = _euler_characteristics(place, len(one_each), connectivity)
     cavities = _cavities(number, _holes(labels, connectivity, border), first, len(one_each))

@@ -36,16 +36,13 @@ def test_value_is_that_of_gudhi_diagrams(shape, connectivity, border):
         assert loss(image[None, None]).item() == pytest.approx(expected, rel=1e-12)
 
 
-@given(st.integers(0, 2**16), st.sampled_from([(5, 7), (3, 4, 5)]), st.integers(0, 2))
-def test_unknown_numbers_leave_their_dimension_alone(seed, shape, dim):
+@given(st.integers(0, 2**16), st.sampled_from([(5, 7), (3, 4, 5)]), st.sampled_from(["open", "foreground"]))
+def test_unknown_numbers_leave_their_dimension_alone(seed, shape, border):
     image = random_image(seed, 1, 1, *shape)
-    dim = min(dim, len(shape) - 1)
-    only = [None] * len(shape)
-    only[dim] = 2
     parts = [[None] * k + [2] + [None] * (len(shape) - k - 1) for k in range(len(shape))]
-    whole = BettiPriorLoss(betti=[2] * len(shape))(image)
-    torch.testing.assert_close(whole, sum(BettiPriorLoss(betti=part)(image) for part in parts))
-    assert BettiPriorLoss(betti=[None] * len(shape))(image) == 0
+    whole = BettiPriorLoss(betti=[2] * len(shape), border=border)(image)
+    torch.testing.assert_close(whole, sum(BettiPriorLoss(betti=part, border=border)(image) for part in parts))
+    assert BettiPriorLoss(betti=[None] * len(shape), border=border)(image) == 0
 
 
 def test_numbers_per_class_and_per_image():
