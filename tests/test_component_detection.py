@@ -62,7 +62,7 @@ def test_largest_matching_takes_a_detour() -> None:
 
 
 def test_each_component_is_used_once() -> None:
-    # Predicted 1 covers two true ones, true 3 is covered by two predicted ones: two pairs, although each side has three.
+    # Predicted 1 covers two true ones, true 3 is covered by two predicted ones: two pairs, not three.
     true = as_batch(np.array([[1, 1, 2, 2, 0, 3, 3]]))
     pred = as_batch(np.array([[1, 1, 1, 1, 0, 2, 3]]))
     found = compute_component_detection(pred, true, instances="given", min_iou=0)
