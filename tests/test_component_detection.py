@@ -61,6 +61,14 @@ def test_largest_matching_takes_a_detour() -> None:
     assert compute_component_detection(pred, true, instances="given", min_iou=0).true_positives.item() == 2
 
 
+def test_each_component_is_used_once() -> None:
+    # Predicted 1 covers two true ones, true 3 is covered by two predicted ones: two pairs, not three.
+    true = as_batch(np.array([[1, 1, 2, 2, 0, 3, 3]]))
+    pred = as_batch(np.array([[1, 1, 1, 1, 0, 2, 3]]))
+    found = compute_component_detection(pred, true, instances="given", min_iou=0)
+    assert values(found)[:3] == [2, 1, 1]
+
+
 @given(true=ids, data=st.data(), min_iou=st.sampled_from([0, 0.1, 0.25, 0.4]))
 @settings(max_examples=60)
 def test_detection_equals_an_assignment_problem(true: np.ndarray, data: st.DataObject, min_iou: float) -> None:

@@ -10,16 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from oracles.drawings import as_batch, drawn, label_image
 from skimage.measure import euler_number
 
 from monai_topo.metrics import EulerErrorMetric, compute_euler_error
-
-
-def drawn(*rows: str) -> torch.Tensor:
-    """A mask of one image and channel; `#` is foreground."""
-    return torch.tensor([[c == "#" for c in row] for row in rows])[None, None]
-
 
 RING = drawn("#####", "#...#", "#####", ".....")
 TWO_SPECKS = drawn("#....", "...#.", ".....", ".....")
@@ -78,7 +72,7 @@ def test_equals_scikit_image(data: st.DataObject, connectivity: str, border: str
     shape = data.draw(masks_2d | masks_3d)
     pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))
     setting = {"connectivity": connectivity, "border": border}
-    error = compute_euler_error(torch.from_numpy(pred)[None, None], torch.from_numpy(true)[None, None], **setting)
+    error = compute_euler_error(as_batch(pred), as_batch(true), **setting)
     expected = abs(relative_euler_number(pred, **setting) - relative_euler_number(true, **setting))
     assert error.tolist() == [[expected]]
 
@@ -94,8 +88,7 @@ def test_channels_and_images_stay_apart() -> None:
 
 
 def test_real_vessels(shared_data: Path) -> None:
-    with Image.open(shared_data / "drive" / "labels" / "21.gif") as image:
-        vessels = torch.from_numpy(np.array(image) > 0)[None, None]
+    vessels = as_batch(label_image(shared_data / "drive" / "labels" / "21.gif", threshold=0))
     empty = torch.zeros_like(vessels)
     # betti_of_labels.json: (19, 56) with the vessels 8-connected, (437, 25) with 4.
     assert compute_euler_error(vessels, empty).item() == 56 - 19

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,22 @@ def test_handler_shows_the_settings_of_its_metric(handler_class: type[TopologyMe
         handler_class(get_not_nans=True)
     with pytest.raises(TypeError, match="unexpected keyword argument 'dimension'"):
         handler_class(dimension=1)
+
+
+@pytest.mark.parametrize(
+    ("metric_class", "module", "package"),
+    [
+        (metrics.ClDiceMetric, "skimage.morphology", "scikit-image"),
+        (metrics.SkeletonRecallMetric, "scipy.ndimage", "scipy"),
+        (metrics.AdaptedRandMetric, "scipy.ndimage", "scipy"),
+    ],
+)
+def test_missing_package_is_named(metric_class, module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # importing it raises ImportError
+    with pytest.raises(
+        ImportError, match=rf"Expected {package} to be installed .* pip install 'monai_topo\[metrics\]'"
+    ):
+        metric_class()(*batch())
 
 
 class Fixed(TopologyMetric):
