@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import metric_pictures
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -68,6 +69,7 @@ def make_all() -> None:
     """Make every picture of the documentation."""
     IMAGES.mkdir(exist_ok=True)
     repair(IMAGES / "repair.png")
+    metric_pictures.make_all(IMAGES)
 
 
 if __name__ == "__main__":

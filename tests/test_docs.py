@@ -56,6 +56,15 @@ def test_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
     assert printed == said
 
 
+def test_python_of_the_metrics_page_runs():
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert blocks
+    run = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "[[1., 0.]]" in run.stdout  # as the page says
+
+
 def test_set_up_commands_of_the_readme_are_two_and_name_what_is_there():
     commands = re.findall(r"^python3 -m venv .*$", README, flags=re.MULTILINE)
     assert len(commands) == 2

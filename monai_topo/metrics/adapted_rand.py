@@ -33,12 +33,14 @@ def compute_adapted_rand(
 ) -> AdaptedRand:
     r"""Compute adapted Rand error, precision and recall of every image and channel.
 
-    Over pairs of different voxels: with the number of voxels $n_{ij}$ that lie in instance $i$ of the label and $j$ of
-    the prediction, and $[n] = n (n - 1)$,
+    Over pairs of different voxels: with the number of voxels :math:`n_{ij}` that lie in instance :math:`i` of the label
+    and :math:`j` of the prediction, and :math:`[n] = n (n - 1)`,
 
-    $$\text{precision} = \frac{\sum_{ij} [n_{ij}]}{\sum_j [n_{\cdot j}]}, \quad
-    \text{recall} = \frac{\sum_{ij} [n_{ij}]}{\sum_i [n_{i\cdot}]}, \quad
-    \text{error} = 1 - \frac{2 \sum_{ij} [n_{ij}]}{\sum_j [n_{\cdot j}] + \sum_i [n_{i\cdot}]}.$$
+    .. math::
+
+        \text{precision} = \frac{\sum_{ij} [n_{ij}]}{\sum_j [n_{\cdot j}]}, \quad
+        \text{recall} = \frac{\sum_{ij} [n_{ij}]}{\sum_i [n_{i\cdot}]}, \quad
+        \text{error} = 1 - \frac{2 \sum_{ij} [n_{ij}]}{\sum_j [n_{\cdot j}] + \sum_i [n_{i\cdot}]}.
 
     Precision falls with false merges, recall with false splits. Large instances count by the square of their volume.
 

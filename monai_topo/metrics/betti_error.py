@@ -29,11 +29,11 @@ def compute_betti_error(
 ) -> torch.Tensor:
     r"""Compute the Betti number error of every image, channel and dimension.
 
-    $|\beta_k(\text{pred}) - \beta_k(\text{label})|$ for $k = 0, \dots, d - 1$, of the whole image or as the mean over
-    patches. In 2D dimension 0 counts components and 1 holes; in 3D dimension 0 counts components, 1 loops (tunnels)
-    and 2 cavities. The error compares numbers, not places: a missing loop here and a false one there cancel in the
-    same image (or patch). Report `connectivity`, `border` and the patch protocol with each number, since all three
-    change it.
+    :math:`|\beta_k(\text{pred}) - \beta_k(\text{label})|` for :math:`k = 0, \dots, d - 1`, of the whole image or as the
+    mean over patches. In 2D dimension 0 counts components and 1 holes; in 3D dimension 0 counts components, 1 loops
+    (tunnels) and 2 cavities. The error compares numbers, not places: a missing loop here and a false one there cancel
+    in the same image (or patch). Report `connectivity`, `border` and the patch protocol with each number, since all
+    three change it.
 
     Every input has an error, never NaN. An empty mask has the Betti numbers 0, 0(, 0) and a full one 1, 0(, 0) (with
     `border="foreground"` 0, 0(, 0)), so an empty prediction errs by the Betti numbers of the label, and two empty or

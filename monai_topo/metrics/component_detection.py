@@ -43,11 +43,12 @@ def compute_component_detection(
     prediction that merges two true components is one hit and one miss. From 0.5 on no component has two candidates and
     the matching is that of panoptic quality; below, the number of pairs is the same for every largest matching.
 
-    $\text{precision} = TP / (TP + FP)$, $\text{recall} = TP / (TP + FN)$, $F_1 = 2 TP / (2 TP + FP + FN)$.
+    :math:`\text{precision} = TP / (TP + FP)`, :math:`\text{recall} = TP / (TP + FN)`, :math:`F_1 = 2 TP / (2 TP + FP +
+    FN)`.
 
     Empty masks: counts always have a value. 0 / 0 is NaN: precision for a prediction without components, recall for a
-    label without, $F_1$ only if both have none (0 if just one has none). A full mask is one component. Voxel by voxel,
-    `monai.metrics.ConfusionMatrixMetric` has the same rates.
+    label without, :math:`F_1` only if both have none (0 if just one has none). A full mask is one component. Voxel by
+    voxel, `monai.metrics.ConfusionMatrixMetric` has the same rates.
 
     Source: Kirillov, He, Girshick et al., "Panoptic segmentation", CVPR 2019, section 4.1, for the strict threshold and
     one-to-one matching; the greedy matching of Kofler et al., "Panoptica" (arXiv 2312.02608), gives the same from 0.5

@@ -32,22 +32,24 @@ def compute_diagram_distance(
 ) -> torch.Tensor:
     r"""Compute the distance between the persistence diagrams of likelihood and label, for every dimension.
 
-    $$W_q = \min_{\gamma} \Big( \sum_x \lVert x - \gamma(x) \rVert_\infty^q \Big)^{1/q},$$
+    .. math::
 
-    over matchings $\gamma$ of the two diagrams in which any point may go to the diagonal instead; $q$ is `order`, and
-    for infinity the sum is a maximum, the bottleneck distance. The diagrams are those of the superlevel filtration:
-    points (birth, death), a perfect true feature at (1, 0). Unlike the other metrics it looks at the likelihood before
-    any threshold. It is blind to places, as the Betti number error is.
+        W_q = \min_{\gamma} \Big( \sum_x \lVert x - \gamma(x) \rVert_\infty^q \Big)^{1/q},
+
+    over matchings :math:`\gamma` of the two diagrams in which any point may go to the diagonal instead; :math:`q` is
+    `order`, and for infinity the sum is a maximum, the bottleneck distance. The diagrams are those of the superlevel
+    filtration: points (birth, death), a perfect true feature at (1, 0). Unlike the other metrics it looks at the
+    likelihood before any threshold. It is blind to places, as the Betti number error is.
 
     The component that never ends counts with death 0, as in `PersistenceLoss`; with `border="foreground"` it is the
     frame and does not count.
 
-    Every input has a distance, never NaN. Against an empty label it is the $W_q$ of the likelihood's own points to the
-    diagonal; a constant likelihood has no point but the never-ending component at (value, 0).
+    Every input has a distance, never NaN. Against an empty label it is the :math:`W_q` of the likelihood's own points
+    to the diagonal; a constant likelihood has no point but the never-ending component at (value, 0).
 
     How: all points of a binary label lie at (1, 0), so that the best matching is found by sorting, exactly and without
-    a cost matrix: thousands of times faster than GUDHI, whose answers it equals. Where the label is soft (the share of
-    annotators, another model's likelihood), GUDHI does it: `gudhi.bottleneck_distance`, exact, and
+    a cost matrix: for 10 000 points in 25 ms, where GUDHI, whose answers it equals, takes 2 to 5 s. Where the label is
+    soft (the share of annotators, another model's likelihood), GUDHI does it: `gudhi.bottleneck_distance`, exact, and
     `gudhi.hera.wasserstein_distance`, to within 0.1 percent.
 
     Source: Cohen-Steiner, Edelsbrunner, Harer, "Stability of persistence diagrams", 2007 (bottleneck); Kerber, Morozov,
@@ -55,7 +57,8 @@ def compute_diagram_distance(
     2019) is of order 2 with the Euclidean norm; here it is the maximum norm, the default of GUDHI and the norm in which
     the diagram is stable: the bottleneck distance never exceeds the largest difference of two likelihood maps.
 
-    Cost: that of `persistence_pairs`; for a soft label, minutes from 10 000 points on. Deterministic; no gradient.
+    Cost: that of `persistence_pairs`; for a soft label GUDHI's too, seconds for 10 000 points and more. Deterministic;
+    no gradient.
 
     Args:
         y_pred: Likelihood in [0, 1], after sigmoid or softmax, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype, device.
@@ -64,7 +67,7 @@ def compute_diagram_distance(
         connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
         border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground.
-        order: Exponent $q$, at least 1; `math.inf` is the bottleneck distance.
+        order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
 
     Returns:
         `(B, C', d)` float32 on the device of `y_pred`, C' = C or C - 1, d = 2 or 3.

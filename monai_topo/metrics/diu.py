@@ -20,15 +20,15 @@ def compute_diu(
 ) -> torch.Tensor:
     r"""Compute the discrepancy between intersection and union (DIU) of every image, channel and dimension.
 
-    The inclusion of the intersection $I$ of prediction and label in their union $U$ induces linear maps
-    $i_k: H_k(I) \to H_k(U)$ in homology with coefficients in $\mathbb{Z}/2$. DIU in dimension $k$ is
-    $\dim\ker i_k + \dim\mathrm{coker}\,i_k$: features of the intersection that vanish or merge in the union, and
+    The inclusion of the intersection :math:`I` of prediction and label in their union :math:`U` induces linear maps
+    :math:`i_k: H_k(I) \to H_k(U)` in homology with coefficients in :math:`\mathbb{Z}/2`. DIU in dimension :math:`k` is
+    :math:`\dim\ker i_k + \dim\mathrm{coker}\,i_k`: features of the intersection that vanish or merge in the union, and
     features of the union that the intersection lacks. It is 0 in every dimension exactly if the two have the same
     features *at corresponding places*, so unlike a Betti number error a false loop here does not make up for a missing
     one there; a prediction that is only thicker or thinner than the label costs nothing.
 
-    How: one superlevel filtration of the image that is 1 on $I$, 1/2 on the rest of $U$ and 0 elsewhere. A pair born at
-    1 that dies at 1/2 is in the kernel, one born at 1/2 that dies later is in the cokernel.
+    How: one superlevel filtration of the image that is 1 on :math:`I`, 1/2 on the rest of :math:`U` and 0 elsewhere. A
+    pair born at 1 that dies at 1/2 is in the kernel, one born at 1/2 that dies later is in the cokernel.
 
     Every input has a DIU, never NaN. Against an empty mask it is the Betti numbers of the other one (all of it
     cokernel), against a full mask too, but for the one component of dimension 0 that both have; two empty or two full

@@ -20,12 +20,13 @@ def compute_euler_error(
 ) -> torch.Tensor:
     r"""Compute the Euler characteristic error of every image and channel.
 
-    $|\chi(\text{pred}) - \chi(\text{label})|$ with $\chi = \sum_k (-1)^k \beta_k$: components minus loops, in 3D plus
-    cavities. It is the cheapest summary and the weakest: a component too many and a loop too many cancel, and like the
-    Betti number error it is blind to places. Report it beside the Betti errors, with `connectivity` and `border`.
+    :math:`|\chi(\text{pred}) - \chi(\text{label})|` with :math:`\chi = \sum_k (-1)^k \beta_k`: components minus loops,
+    in 3D plus cavities. It is the cheapest summary and the weakest: a component too many and a loop too many cancel,
+    and like the Betti number error it is blind to places. Report it beside the Betti errors, with `connectivity` and
+    `border`.
 
-    Every input has an error, never NaN. An empty mask has $\chi = 0$ and a full one 1 (with `border="foreground"` 0),
-    so an empty prediction errs by the label's $|\chi|$, and two empty or two full masks err by 0.
+    Every input has an error, never NaN. An empty mask has :math:`\chi = 0` and a full one 1 (with `border="foreground"`
+    0), so an empty prediction errs by the label's :math:`|\chi|`, and two empty or two full masks err by 0.
 
     Source: the Euler-Poincare formula; no paper's protocol is followed. Berger, Lux et al., "Pitfalls of topology-aware
     image segmentation" (arXiv 2412.14619), tell why connectivity must be stated with such a number.

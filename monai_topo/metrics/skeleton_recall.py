@@ -15,10 +15,10 @@ def compute_skeleton_recall(
 ) -> torch.Tensor:
     r"""Compute the recall of the label's tubed skeleton in every image and channel.
 
-    $|T_L \cap V_P| / |T_L|$, where $T_L$ is the skeleton of the label, dilated by `tube_vox` steps to face neighbours
-    and cut to the label: a thin vessel counts in full, a thick one only near its centreline. With `tube_vox=0` it is
-    the topology sensitivity of :py:func:`compute_cldice`. It says nothing of false branches, so report a precision
-    beside it.
+    :math:`|T_L \cap V_P| / |T_L|`, where :math:`T_L` is the skeleton of the label, dilated by `tube_vox` steps to face
+    neighbours and cut to the label: a thin vessel counts in full, a thick one only near its centreline. With
+    `tube_vox=0` it is the topology sensitivity of :py:func:`compute_cldice`. It says nothing of false branches, so
+    report a precision beside it.
 
     Empty masks: NaN for an empty label (nothing to recall), 0 for an empty prediction, 1 for a full one.
 

@@ -37,10 +37,12 @@ def compute_variation_of_information(
 ) -> VariationOfInformation:
     r"""Compute the variation of information of every image and channel, split into false splits and false merges.
 
-    With the share $p_{ij}$ of voxels that lie in instance $i$ of the label and $j$ of the prediction,
+    With the share :math:`p_{ij}` of voxels that lie in instance :math:`i` of the label and :math:`j` of the prediction,
 
-    $$\text{split} = H(P | L) = -\sum_{ij} p_{ij} \log \frac{p_{ij}}{p_{i\cdot}}, \quad
-    \text{merge} = H(L | P) = -\sum_{ij} p_{ij} \log \frac{p_{ij}}{p_{\cdot j}},$$
+    .. math::
+
+        \text{split} = H(P | L) = -\sum_{ij} p_{ij} \log \frac{p_{ij}}{p_{i\cdot}}, \quad
+        \text{merge} = H(L | P) = -\sum_{ij} p_{ij} \log \frac{p_{ij}}{p_{\cdot j}},
 
     and their sum. It weighs instances by volume: splitting a large cell costs more than a small one, and a shifted
     boundary costs too, so it mixes topology with geometry (Berger, Lux et al., arXiv 2412.14619).

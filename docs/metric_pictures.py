@@ -1,0 +1,133 @@
+"""Makes the pictures of docs/metrics.md: small drawn masks and the values that the metrics give them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from monai_topo import metrics
+
+# Label and prediction in one drawing: # both, - missed by the prediction, + predicted falsely, . neither.
+WALL = "......#....."
+DRAWINGS = {
+    "break": ("............", ".#####--###.", "............", "............", ".##########.", "............"),
+    "false bridge": ("............", ".##########.", ".....+......", ".....+......", ".##########.", "............"),
+    "false loop": ("............", ".##########.", ".+...+......", ".+++++......", "............", "............"),
+    "speck": ("............", ".##########.", "............", ".......++...", ".......++...", "............"),
+    "loop elsewhere": ("............", ".---...+++..", ".-.-...+.+..", ".---...+++..", ".##########.", "............"),
+    "thicker": ("............", ".++++++++++.", ".##########.", ".++++++++++.", "............", "............"),
+    "false branch": ("......+.....", "......+.....", ".##########.", "............", "............", "............"),
+    "gap in a membrane": (
+        "......#.....",
+        "......#.....",
+        "......-.....",
+        "......-.....",
+        "......#.....",
+        "......#.....",
+    ),
+    "false wall": ("......#..+..",) * 6,
+    "shifted wall": ("......-+....",) * 6,
+    "hit, miss, speck": (
+        "............",
+        ".###..--....",
+        ".##+..--....",
+        "............",
+        ".....++.....",
+        ".....++.....",
+    ),
+    "one for two": ("............", ".###++###...", ".###++###...", ".###++###...", "............", "............"),
+    "half hit": ("............", ".--###......", ".--###......", "............", "............", "............"),
+}
+COLOURS = {".": "#ffffff", "#": "#999999", "-": "#56b4e9", "+": "#d55e00"}
+
+
+def masks(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prediction and label of a drawing."""
+    cells = np.array([list(row) for row in DRAWINGS[name]])
+    return tuple(torch.from_numpy(np.isin(cells, list(marks)))[None, None] for marks in ("#+", "#-"))  # type: ignore[return-value]
+
+
+def numbers(values: torch.Tensor) -> str:
+    """Values of one image and channel, short."""
+    return ", ".join(f"{value:.3g}" for value in values.flatten().tolist())
+
+
+def parts(function: Callable[..., tuple[torch.Tensor, ...]], *names: str, **settings: object) -> Callable[..., str]:
+    """A text of named parts of a result."""
+
+    def text(pred: torch.Tensor, label: torch.Tensor) -> str:
+        result = function(pred, label, **settings)
+        return "\n".join(f"{name.replace('_', ' ')} {numbers(getattr(result, name))}" for name in names)
+
+    return text
+
+
+def by_dimension(function: Callable[..., torch.Tensor], **settings: object) -> Callable[..., str]:
+    """A text of the values of dimension 0 and 1."""
+    return lambda pred, label: f"dimension 0, 1: {numbers(function(pred, label, **settings))}"
+
+
+def likelihood_distance(pred: torch.Tensor, label: torch.Tensor) -> str:
+    """Both distances of a likelihood that is 0.9 where both agree, 0.6 where it is wrong, 0.3 where it misses."""
+    likelihood = torch.where(pred & label, 0.9, 0.0) + torch.where(pred & ~label, 0.6, 0.0)
+    likelihood += torch.where(label & ~pred, 0.3, 0.0)
+    wasserstein, bottleneck = (metrics.compute_diagram_distance(likelihood, label, order=q) for q in (2.0, math.inf))
+    return f"$W_2$ {numbers(wasserstein)}\nbottleneck {numbers(bottleneck)}"
+
+
+SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
+    "betti_error": (
+        ["break", "false bridge", "false loop", "loop elsewhere"],
+        by_dimension(metrics.compute_betti_error),
+    ),
+    "euler_error": (
+        ["break", "false loop", "speck", "loop elsewhere"],
+        lambda pred, label: f"error {numbers(metrics.compute_euler_error(pred, label))}",
+    ),
+    "diu": (["break", "false loop", "thicker", "loop elsewhere"], by_dimension(metrics.compute_diu)),
+    "cldice": (
+        ["break", "false branch", "thicker", "loop elsewhere"],
+        parts(metrics.compute_cldice, "cldice", "precision", "sensitivity"),
+    ),
+    "skeleton_recall": (
+        ["break", "false branch", "thicker", "half hit"],
+        lambda pred, label: f"recall {numbers(metrics.compute_skeleton_recall(pred, label))}",
+    ),
+    "variation_of_information": (
+        ["gap in a membrane", "false wall", "shifted wall"],
+        parts(metrics.compute_variation_of_information, "split", "merge", "total", instances="background"),
+    ),
+    "adapted_rand": (
+        ["gap in a membrane", "false wall", "shifted wall"],
+        parts(metrics.compute_adapted_rand, "error", "precision", "recall", instances="background"),
+    ),
+    "component_detection": (
+        ["hit, miss, speck", "one for two", "break", "half hit"],
+        parts(metrics.compute_component_detection, "true_positives", "false_positives", "false_negatives", "f1"),
+    ),
+    "diagram_distance": (["break", "false bridge", "false loop", "speck"], likelihood_distance),
+}
+
+
+def sheet(path: Path, names: list[str], text: Callable[..., str]) -> None:
+    """One row of drawings with the values of a metric below each."""
+    figure = Figure(figsize=(2.6 * len(names), 2.3), layout="constrained", dpi=80)
+    for panel, name in zip(figure.subplots(1, len(names)), names, strict=True):
+        rgb = [[[int(COLOURS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in DRAWINGS[name]]
+        panel.imshow(np.array(rgb, dtype=np.uint8))
+        panel.set_title(name, fontsize=10)
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.set_xlabel(text(*masks(name)), fontsize=9)
+    figure.savefig(path)
+
+
+def make_all(folder: Path) -> None:
+    """Make a sheet for every metric."""
+    for metric, (names, text) in SHEETS.items():
+        sheet(folder / f"metric_{metric}.png", names, text)
