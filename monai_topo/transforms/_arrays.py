@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -121,6 +122,26 @@ def check_spacing(spacing: Spacing) -> Spacing:
             f"Expected `spacing` to be None for voxels, 'affine', or millimetres greater than 0, but got {spacing!r}."
         )
     return spacing
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is none of its choices."""
+    if value not in choices:
+        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def check_at_least(name: str, value: float, least: float = 0) -> float:
+    """Refuse a number that is not finite or below its least value."""
+    if not least <= value < float("inf"):
+        raise ValueError(f"Expected `{name}` to be finite and at least {least:g}, but got {value!r}.")
+    return value
+
+
+def with_report(result: NdarrayOrTensor, name: str, found: list[dict[str, Any]]) -> NdarrayOrTensor:
+    """Say in a result's metadata what was found, as JSON text: lists of unequal length could not be collated."""
+    if isinstance(result, MetaTensor):
+        result.meta[name] = json.dumps(found)
+    return result
 
 
 def with_metadata_of(tensor: torch.Tensor, result: Array) -> NdarrayOrTensor:

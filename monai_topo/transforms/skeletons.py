@@ -9,7 +9,15 @@ from monai.transforms.utils import generate_spatial_bounding_box
 from monai.utils import optional_import
 
 from monai_topo.persistence import betti_numbers
-from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, Mask, Spacing, check_spacing
+from monai_topo.transforms._arrays import (
+    Array,
+    ArrayTransform,
+    ArrayTransformd,
+    Mask,
+    Spacing,
+    check_at_least,
+    check_spacing,
+)
 
 skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
 distance_transform_edt, _ = optional_import("scipy.ndimage", name="distance_transform_edt")
@@ -109,7 +117,7 @@ class Skeletonize(ArrayTransform):
         >>> from monai_topo.transforms import Skeletonize
         >>> bar = np.array([[[0, 0, 0, 0, 0], [2, 2, 2, 2, 2], [2, 2, 2, 2, 2], [2, 2, 2, 2, 2]]])
         >>> Skeletonize()(bar).sum().item()
-        6
+        8
     """
 
     def __init__(self, *, spacing: Spacing = None, per_class: bool = False) -> None:
@@ -155,9 +163,7 @@ class TubedSkeleton(Skeletonize):
 
     def __init__(self, *, radius: float = 2.0, spacing: Spacing = None, per_class: bool = False) -> None:
         super().__init__(spacing=spacing, per_class=per_class)
-        if not 0 <= radius < float("inf"):
-            raise ValueError(f"Expected `radius` to be finite and at least 0, but got {radius!r}.")
-        self.radius = radius
+        self.radius = check_at_least("radius", radius)
 
     def around(self, lines: Mask, mask: Mask, spacing_mm: tuple[float, ...]) -> Mask:
         """Return the voxels of a mask within the radius of its skeleton."""
