@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 try:
@@ -137,14 +138,7 @@ def persistence_pairs(
     _check_choice("filtration", filtration, get_args(Filtration))
     _check_connectivity(connectivity)
     _check_choice("border", border, get_args(Border))
-    values = images.detach().cpu()
-    values = values.contiguous() if values.dtype == torch.float64 else values.float().contiguous()
-    array = values.numpy()
-    if not np.isfinite(array).all():
-        raise ValueError(
-            "Expected `images` to be finite, but got NaN or infinite values: look for a diverged network or an "
-            "overflow in half precision."
-        )
+    array = _finite_array(images)
     spatial_dims = array.ndim - 1
     superlevel, full, foreground = filtration == "superlevel", connectivity == "full", border == "foreground"
     # The kernel knows face-connected sublevel sets only. Full connectivity is their dual: the complement, with the
@@ -158,14 +152,9 @@ def persistence_pairs(
         _check_min_persistence(min_persistence),
         _check_num_threads(num_threads),
     )
-    num_voxels = array[0].size if len(array) else int(np.prod(array.shape[1:]))
-    if foreground:
-        essential = np.full(len(array), num_voxels)
-    else:
-        flat = array.reshape(len(array), num_voxels)
-        essential = flat.argmax(1) if superlevel else flat.argmin(1)
+    essential = _essential(array, filtration, border)
     image, dim, birth, death = (torch.from_numpy(column) for column in columns)
-    return PersistencePairs(image, dim, birth, death, torch.from_numpy(essential), num_voxels)
+    return PersistencePairs(image, dim, birth, death, essential, int(np.prod(array.shape[1:])))
 
 
 def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border: Border = "open") -> Tensor:
@@ -207,6 +196,27 @@ def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border:
     bits = values.contiguous().numpy().view(np.uint8)
     numbers = _core.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
     return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
+
+
+def _finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:
+    """The images on the CPU, contiguous, in float64 or else float32."""
+    values = images.detach().cpu()
+    array: NDArray[np.float32] | NDArray[np.float64]
+    array = (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
+    if not np.isfinite(array).all():
+        raise ValueError(
+            "Expected `images` to be finite, but got NaN or infinite values: look for a diverged network or an "
+            "overflow in half precision."
+        )
+    return array
+
+
+def _essential(array: NDArray[np.float32] | NDArray[np.float64], filtration: Filtration, border: Border) -> Tensor:
+    num_voxels = int(np.prod(array.shape[1:]))
+    if border == "foreground":
+        return torch.full((len(array),), num_voxels)
+    flat = array.reshape(len(array), num_voxels)
+    return torch.from_numpy(flat.argmax(1) if filtration == "superlevel" else flat.argmin(1))
 
 
 def _check_images(images: Tensor) -> None:

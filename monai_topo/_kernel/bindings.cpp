@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "betti.hpp"
+#include "merge_tree.hpp"
 #include "parallel.hpp"
 #include "persistence.hpp"
 
@@ -92,6 +93,45 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
                          to_numpy(std::move(columns[2])), to_numpy(std::move(columns[3])));
 }
 
+template <class T>
+auto merge_tree(const Images<T>& images, bool negate, bool last_to_first, bool full, bool outside,
+                std::size_t num_threads) {
+  const topo::MergeOrder order{negate, last_to_first, full, outside};
+  const std::size_t count = images.shape(0), size = count > 0 ? images.size() / count : 0;
+  const bool flat = images.ndim() == 3;
+  const auto extent = [&](int axis) { return static_cast<topo::Voxel>(images.shape(axis)); };
+  std::array<std::vector<std::int64_t>, 4> columns;  // image, birth, death, parent
+  std::vector<std::int64_t> region(count * size);
+  {
+    nb::gil_scoped_release unlocked;
+    std::vector<std::vector<topo::Branch>> trees(count);
+    interruptible(count * size > long_work_voxels, [&](const topo::StopFlag& stop) {
+      topo::parallel_for(count, num_threads, [&](std::size_t i) {
+        const T* values = images.data() + i * size;
+        std::int64_t* to = region.data() + i * size;
+        trees[i] = flat ? topo::merge_tree<2>(values, {extent(1), extent(2)}, order, to, stop)
+                        : topo::merge_tree<3>(values, {extent(1), extent(2), extent(3)}, order, to, stop);
+      });
+    });
+    std::int64_t total = 0, before = 0;
+    for (const auto& tree : trees) total += static_cast<std::int64_t>(tree.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto branches = static_cast<std::int64_t>(trees[i].size());
+      const auto in_batch = [&](std::int64_t branch) { return branch == branches ? total : before + branch; };
+      for (const topo::Branch& branch : trees[i]) {
+        columns[0].push_back(static_cast<std::int64_t>(i));
+        columns[1].push_back(branch.birth);
+        columns[2].push_back(branch.death);
+        columns[3].push_back(in_batch(branch.parent));
+      }
+      for (std::size_t v = i * size; v < (i + 1) * size; ++v) region[v] = in_batch(region[v]);
+      before += branches;
+    }
+  }
+  return std::make_tuple(to_numpy(std::move(columns[0])), to_numpy(std::move(columns[1])),
+                         to_numpy(std::move(columns[2])), to_numpy(std::move(columns[3])), to_numpy(std::move(region)));
+}
+
 Indices betti_numbers(const Images<std::uint8_t>& masks, bool full, bool foreground_border, std::size_t num_threads) {
   const std::size_t count = masks.shape(0), ndim = masks.ndim() - 1;
   const bool volume = ndim == 3;
@@ -121,5 +161,9 @@ NB_MODULE(_core, m) {
         "min_persistence"_a, "num_threads"_a);
   m.def("persistence_pairs", &persistence_pairs<double>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
         "min_persistence"_a, "num_threads"_a);
+  m.def("merge_tree", &merge_tree<float>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "outside"_a,
+        "num_threads"_a);
+  m.def("merge_tree", &merge_tree<double>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "outside"_a,
+        "num_threads"_a);
   m.def("betti_numbers", &betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
 }
