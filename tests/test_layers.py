@@ -17,7 +17,7 @@ PACKAGE = Path(monai_topo.__file__).parent
 LAYERS = [
     {"_core"},
     {"persistence", "_inputs", "_patches", "_files", "data"},
-    {"matching", "merge_tree"},
+    {"matching", "merge_tree", "structure_errors"},
     {"losses"},
     {"metrics"},
     {"transforms"},

@@ -17,9 +17,14 @@ from monai_topo.data import synthetic_vessels
 
 # Name and settings of each transform, and the key it works on; what is not a label's is marked by "image".
 ON_ONE_KEY = [
+    ("BettiCurve", {"num_samples": 7}, "image"),
     ("InstancesToMembrane", {}, "label"),
     ("LabelToForeground", {}, "label"),
     ("MembraneToInstances", {"seed_distance": 1.5}, "label"),
+    ("PersistenceDiagram", {"num_pairs": 5, "border": "foreground"}, "image"),
+    ("PersistenceImage", {"num_rows": 6}, "image"),
+    ("PersistenceLandscape", {"num_landscapes": 2, "num_samples": 7}, "image"),
+    ("PersistenceSimplify", {"min_persistence": 0.2}, "image"),
     ("RelativePad", {"width": 2}, "label"),
     ("RepairLabel", {"min_component": 9, "min_hole": 9}, "label"),
     ("Skeletonize", {"spacing": "affine"}, "label"),

@@ -124,6 +124,11 @@ def check_spacing(spacing: Spacing) -> Spacing:
     return spacing
 
 
+def floats(array: Array) -> Array:
+    """Return floats as they are, anything else as float32."""
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse a value that is none of its choices."""
     if value not in choices:
