@@ -18,6 +18,7 @@ from monai_topo.data import synthetic_vessels
 # Name and settings of each transform, and the key it works on; what is not a label's is marked by "image".
 ON_ONE_KEY = [
     ("BettiCurve", {"num_samples": 7}, "image"),
+    ("CriticalVoxelMap", {"sigma": 1.0}, "image"),
     ("InstancesToMembrane", {}, "label"),
     ("LabelToForeground", {}, "label"),
     ("MembraneToInstances", {"seed_distance": 1.5}, "label"),
@@ -29,9 +30,14 @@ ON_ONE_KEY = [
     ("RepairLabel", {"min_component": 9, "min_hole": 9}, "label"),
     ("Skeletonize", {"spacing": "affine"}, "label"),
     ("TubedSkeleton", {"radius": 1.5, "spacing": "affine"}, "label"),
+    ("Vesselness", {"sigmas": [1.0, 2.0], "spacing": "affine"}, "image"),
 ]
 # Those whose twin needs more keys than the one it changes.
-ON_TWO_KEYS: list[tuple[str, dict[str, object], str]] = []
+ON_TWO_KEYS: list[tuple[str, dict[str, object], str]] = [
+    ("RandCropByTopology", {"label_key": "label", "spatial_size": 10, "num_samples": 2}, "image"),
+    ("RandTopologyError", {"label_key": "label", "mode": "image", "prob": 1.0}, "image"),
+    ("TopologyErrorMap", {}, "pred"),
+]
 SHAPES = [(30, 44), (14, 20, 26)]
 
 

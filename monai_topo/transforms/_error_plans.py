@@ -18,7 +18,8 @@ ndimage, _ = optional_import("scipy.ndimage")
 
 ErrorKind = Literal["break", "bridge", "hole", "fill", "speck"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("break", "bridge", "hole", "fill", "speck")
-_TRIES = 12  # places that are tried for one error before it is given up
+_TRIES = 12  # places whose Betti numbers are counted for one error before it is given up
+_LOOKS = 20  # places looked at for each of them: a bridge finds no other side from most
 
 Voxels = NDArray[np.int64]
 
@@ -78,16 +79,24 @@ def _drawn(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.Rand
         return None
     before = _betti(mask, settings.connectivity)
     for _ in range(_TRIES):
-        place = candidates.places[state.randint(len(candidates.places))]
-        voxels = candidates.voxels(place, state.uniform(*settings.radius_vox))
-        if not len(voxels):
-            continue
+        voxels = _found(candidates, settings, state)
+        if voxels is None:
+            return None
         changed = mask.copy()
         changed[tuple(voxels.T)] = candidates.adds
         change = tuple(np.subtract(_betti(changed, settings.connectivity), before).tolist())
         if change in candidates.wanted(mask.ndim):
             middle = voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()]
             return TopologyError(kind, tuple(middle.tolist()), voxels, candidates.adds, change)
+    return None
+
+
+def _found(candidates: _Candidates, settings: ErrorSettings, state: np.random.RandomState) -> Voxels | None:
+    for _ in range(_LOOKS):
+        place = candidates.places[state.randint(len(candidates.places))]
+        voxels = candidates.voxels(place, state.uniform(*settings.radius_vox))
+        if len(voxels):
+            return voxels
     return None
 
 
@@ -149,20 +158,17 @@ class _Bridge(_Candidates):
         self.places = np.argwhere((distance > 0) & (distance <= self.settings.reach_vox / 2))
 
     def voxels(self, place: Voxels, radius: float) -> Voxels:
+        # From the foreground next to the place, over the place, to the nearest foreground that lies ahead.
         start = self.nearest[(slice(None), *place)]
-        direction = (place - start) / np.linalg.norm(place - start)
-        steps = start + np.arange(0, self.settings.reach_vox + 2, 0.5)[:, None] * direction
-        line = np.round(steps).astype(np.int64)
-        inside = ((line >= 0) & (line < self.mask.shape)).all(axis=1)
-        line = line[: len(line) if inside.all() else int(inside.argmin())]
-        foreground = self.mask[tuple(line.T)]
-        left = int((~foreground).argmax()) if not foreground.all() else len(line)
-        ends = np.flatnonzero(foreground[left:])
-        if not len(ends):
-            return line[:0]
-        balls = np.concatenate([_ball(self.mask.shape, voxel, radius - 0.5) for voxel in line[left : left + ends[0]]])
-        balls = np.unique(balls, axis=0)
-        return np.asarray(balls[~self.mask[tuple(balls.T)]])
+        ball = _ball(self.mask.shape, place, self.settings.reach_vox - np.linalg.norm(place - start))
+        ahead = ball[self.mask[tuple(ball.T)] & ((ball - place) @ (start - place) < 0)]
+        if not len(ahead):
+            return ahead
+        end = ahead[np.linalg.norm(ahead - place, axis=1).argmin()]
+        line = np.unique(np.concatenate([_line(start, place), _line(place, end)]), axis=0)
+        line = line[~self.mask[tuple(line.T)]]
+        tube = np.unique(np.concatenate([_ball(self.mask.shape, voxel, radius - 0.5) for voxel in line]), axis=0)
+        return np.asarray(tube[~self.mask[tuple(tube.T)]])
 
     def wanted(self, ndim: int) -> list[tuple[int, ...]]:
         return _steps(ndim, (0, -1), (1, 1))
@@ -219,6 +225,11 @@ class _Speck(_Candidates):
 
     def wanted(self, ndim: int) -> list[tuple[int, ...]]:
         return _steps(ndim, (0, 1))
+
+
+def _line(start: Voxels, end: Voxels) -> Voxels:
+    share = np.linspace(0, 1, 2 * int(np.abs(end - start).max()) + 1)[:, None]
+    return np.asarray(np.round(start + share * (end - start)).astype(np.int64))
 
 
 def _ball(shape: Sequence[int], centre: Voxels, radius: float) -> Voxels:

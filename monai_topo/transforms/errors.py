@@ -39,9 +39,9 @@ class RandTopologyError(RandomizableTransform):
     In mode `"label"` the label itself is changed: for robustness studies, and for tests of metrics. In mode `"image"`
     the label stays and the image changes there: a break's place fades to the background around it, a bridge's place
     lights up as the foreground around it, with noise as strong as around. That trains a network to bridge gaps and
-    to distrust bridges, after CoLeTra (Valverde et al., "Disconnect to connect: a data augmentation method for improving
-    topology accuracy in image segmentation", arXiv 2503.05541), where a network paints over the structure; here the
-    surroundings' mean and standard deviation do, which needs no model.
+    to distrust bridges, after CoLeTra (Valverde et al., "Disconnect to connect: a data augmentation method for
+    improving topology accuracy in image segmentation", arXiv 2503.05541), where a network paints over the structure;
+    here the mean and standard deviation around do, which needs no model.
 
     Args:
         prob: probability that anything is done.
