@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import pictures
+import transform_pictures
 
 project = "monai_topo"
 author = "The monai_topo developers"
@@ -21,3 +22,4 @@ myst_enable_extensions = ["dollarmath"]
 autodoc_inherit_docstrings = False
 
 pictures.make_all()
+transform_pictures.make_all()

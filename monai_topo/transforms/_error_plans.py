@@ -160,8 +160,8 @@ class _Bridge(_Candidates):
     def voxels(self, place: Voxels, radius: float) -> Voxels:
         # From the foreground next to the place, over the place, to the nearest foreground that lies ahead.
         start = self.nearest[(slice(None), *place)]
-        ball = _ball(self.mask.shape, place, self.settings.reach_vox - np.linalg.norm(place - start))
-        ahead = ball[self.mask[tuple(ball.T)] & ((ball - place) @ (start - place) < 0)]
+        ball = _ball(self.mask.shape, place, self.settings.reach_vox - float(np.linalg.norm(place - start)))
+        ahead: Voxels = ball[self.mask[tuple(ball.T)] & ((ball - place) @ (start - place) < 0)]
         if not len(ahead):
             return ahead
         end = ahead[np.linalg.norm(ahead - place, axis=1).argmin()]

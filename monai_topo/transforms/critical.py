@@ -153,7 +153,9 @@ class TopologyErrorMap(Transform):
         self.connectivity: Connectivity = connectivity
         self.border: Border = border
 
-    def __call__(self, prediction: NdarrayOrTensor, label: NdarrayOrTensor) -> NdarrayOrTensor:
+    def __call__(  # type: ignore[override]
+        self, prediction: NdarrayOrTensor, label: NdarrayOrTensor
+    ) -> NdarrayOrTensor:
         """Compare two `(1, *spatial)` masks; the result has the prediction's metadata."""
         tensor = convert_to_tensor(prediction, track_meta=get_track_meta())
         with file_named(tensor):

@@ -66,7 +66,8 @@ class RandCropByTopology(RandWeightedCrop):
         lazy: bool = False,
     ) -> None:
         super().__init__(spatial_size, num_samples, None, lazy)
-        self.spatial_size = spatial_size  # MONAI makes a tuple of one of a number, and then refuses it
+        # MONAI makes a tuple of one of a number, and then refuses it.
+        self.spatial_size = spatial_size  # type: ignore[assignment]
         check_choice("around", around, get_args(Around))
         if not 0 <= uniform <= 1:
             raise ValueError(f"Expected `uniform` to be a share from 0 to 1, but got {uniform!r}.")

@@ -77,7 +77,7 @@ class InstancesToMembrane(ArrayTransform):
         """Return the membranes of `(1, *spatial)` instance ids."""
         ids = array[0]
         values, numbers = np.unique(ids, return_inverse=True)
-        numbers = numbers.reshape(ids.shape).astype(np.int32) + 1
+        numbers = numbers.reshape(ids.shape) + 1
         drawn = ids == self.membrane_id if self.membrane_id is not None else np.zeros(ids.shape, dtype=bool)
         wall = drawn.copy()
         reach = self.radius * (1 + 1e-9)  # a voxel at exactly the radius, whatever the rounding of mm
