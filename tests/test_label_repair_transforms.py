@@ -147,6 +147,14 @@ def test_seed_distance_closes_a_leak():
     assert (closed[..., 24:] == 2).all()
 
 
+def test_a_cell_too_narrow_for_the_seed_distance_is_a_seed_whole():
+    membrane = np.zeros((1, 12, 24), dtype=np.uint8)
+    membrane[0, :, [10, 13]] = 1
+    cells = MembraneToInstances(seed_distance=3, fill=False)(membrane)[0, 5].tolist()
+    assert cells == [1] * 10 + [0, cells[11], cells[11], 0] + [cells[14]] * 10
+    assert {cells[11], cells[14]} == {2, 3}
+
+
 @given(mask=MASKS)
 def test_a_collar_turns_what_the_border_cuts_into_holes(mask):
     padded = RelativePad()(torch.from_numpy(mask[None]).float()).numpy()[0] > 0
