@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import pictures
 import toy_study
+import transform_pictures
 
 project = "monai_topo"
 author = "The monai_topo developers"
@@ -23,3 +24,4 @@ autodoc_inherit_docstrings = False
 
 pictures.make_all()
 toy_study.main([])
+transform_pictures.make_all()

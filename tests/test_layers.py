@@ -18,7 +18,7 @@ LAYERS = [
     {"_core"},
     {"_optional", "_shared_results", "persistence", "_inputs", "_patches", "_files", "data"},
     {"_components", "_skeletons"},
-    {"matching", "places", "betti_matching", "merge_tree", "simple_points", "_blocks"},
+    {"matching", "places", "betti_matching", "merge_tree", "simple_points", "structure_errors", "_blocks"},
     {"structures", "volumes", "label_check"},
     {"losses"},
     {"metrics"},

@@ -28,7 +28,8 @@ from monai_topo.handlers import (
     ValidationSchedule,
     WholeCheckpointSaver,
 )
-from monai_topo.handlers.pictures import error_picture, structure_errors
+from monai_topo.handlers.pictures import error_picture
+from monai_topo.structure_errors import structure_errors
 
 
 def loss_of(weight: float, **components: float) -> Any:

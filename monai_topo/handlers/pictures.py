@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from monai_topo._files import whole_file
 from monai_topo.handlers.loss_components import WeightedLoss
+from monai_topo.structure_errors import structure_errors, widened
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 Figure, _ = optional_import("matplotlib.figure", name="Figure")
-skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
-binary_dilation, _ = optional_import("scipy.ndimage", name="binary_dilation")
 
-__all__ = ["PredictionPictures", "error_picture", "structure_errors"]
+__all__ = ["PredictionPictures", "error_picture"]
 
 Colours = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -30,36 +29,12 @@ _MISSING, _SPURIOUS = (0.835, 0.369, 0.0), (0.337, 0.706, 0.914)
 _BACKGROUND, _FOREGROUND = 0.12, 0.75
 
 
-def structure_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
-    """Find the structures that one mask has and the other lacks.
-
-    Args:
-        prediction: `(H, W)` or `(D, H, W)` bool.
-        label: bool of the same shape.
-
-    Returns:
-        `missing`, the label's skeleton outside the prediction, and `spurious`, the prediction's skeleton outside the
-        label and its neighbours, as bool masks. So a rim that is a voxel too thick or too thin, which changes no
-        topology, shows in neither, while a break of one voxel shows. Empty masks have empty skeletons.
-    """
-    missing = _skeleton(label) & ~prediction
-    spurious = _skeleton(prediction) & ~_widened(label, by_vox=1)
-    return missing, spurious
-
-
-def _skeleton(mask: Mask) -> Mask:
-    # Structures go on beyond the border here, as skeletons fork at their ends.
-    margin = 8
-    skeleton: Mask = skeletonize(np.pad(mask, margin, mode="edge"))
-    return skeleton[(slice(margin, -margin),) * mask.ndim]
-
-
 def error_picture(prediction: Mask, label: Mask) -> Colours:
     """Draw a prediction in grey, what it misses in orange and what is spurious in blue; `(H, W, 3)` in [0, 1].
 
     Volumes are projected along their shortest axis. The marks are widened by two voxels, to be seen.
     """
-    missing, spurious = (_widened(_projected(mask), by_vox=2) for mask in structure_errors(prediction, label))
+    missing, spurious = (widened(_projected(mask), by_vox=2) for mask in structure_errors(prediction, label))
     grey = np.where(_projected(prediction), _FOREGROUND, _BACKGROUND).astype(np.float32)
     picture = np.repeat(grey[..., None], 3, axis=2)
     picture[missing] = _MISSING
@@ -198,11 +173,6 @@ def _projected(volume: NDArray[Any]) -> NDArray[Any]:
     """The greatest value along the shortest axis of a volume, and y before x, as pictures have it."""
     plane = volume if volume.ndim == 2 else volume.max(axis=int(np.argmin(volume.shape)))
     return plane.T
-
-
-def _widened(mask: Mask, *, by_vox: int) -> Mask:
-    widened: Mask = binary_dilation(mask, np.ones((3,) * mask.ndim, dtype=bool), iterations=by_vox)
-    return widened
 
 
 def _image_colours(image: NDArray[Any]) -> Colours:

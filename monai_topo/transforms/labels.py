@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
-import torch
-from monai.config import DtypeLike, KeysCollection, NdarrayOrTensor
-from monai.data.meta_obj import get_track_meta
-from monai.transforms.transform import MapTransform, Transform
-from monai.utils import ImageMetaKey, TransformBackends, convert_to_dst_type, convert_to_tensor
+from monai.config import DtypeLike, KeysCollection
+from monai.utils import get_equivalent_dtype
 
 from monai_topo.data.labels import foreground_mask
+from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd
 
 __all__ = ["LabelToForeground", "LabelToForegroundD", "LabelToForegroundDict", "LabelToForegroundd"]
 
 
-class LabelToForeground(Transform):
+class LabelToForeground(ArrayTransform):
     """Make a 0/1 mask of the foreground from a label.
 
     What counts as foreground is decided by :py:func:`monai_topo.data.foreground_mask`, whose conventions, empty cases
@@ -41,7 +36,7 @@ class LabelToForeground(Transform):
         [[[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]]
     """
 
-    backend = [TransformBackends.NUMPY]  # noqa: RUF012 - the way MONAI's transforms declare it
+    one_channel = True
 
     def __init__(self, foreground: int | str = "nonzero", dtype: DtypeLike = np.float32) -> None:
         # One voxel through the door: an impossible convention stops here, not at the first case.
@@ -49,19 +44,15 @@ class LabelToForeground(Transform):
         self.foreground = foreground
         self.dtype = dtype
 
-    def __call__(self, label: NdarrayOrTensor) -> NdarrayOrTensor:
-        """Take a `(1, H, W)` or `(1, D, H, W)` label to its mask of the same shape, a MetaTensor while MONAI tracks."""
-        tensor = convert_to_tensor(label, track_meta=get_track_meta())
-        try:
-            mask = _channel_first_mask(tensor, self.foreground)
-        except (TypeError, ValueError) as error:
-            file = getattr(tensor, "meta", {}).get(ImageMetaKey.FILENAME_OR_OBJ)
-            raise type(error)(f"{file}: {error}" if file else str(error)) from error
-        converted: NdarrayOrTensor = convert_to_dst_type(mask, tensor, dtype=self.dtype)[0]
-        return converted
+    def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
+        """Return the mask of a `(1, H, W)` or `(1, D, H, W)` label, of the same shape."""
+        # A thin volume keeps its channel axis, so that it is not taken for a picture in colours.
+        flat = array.ndim == 3
+        mask = foreground_mask(array[0], self.foreground)[None] if flat else foreground_mask(array, self.foreground)
+        return mask.astype(get_equivalent_dtype(self.dtype, np.ndarray))
 
 
-class LabelToForegroundd(MapTransform):
+class LabelToForegroundd(ArrayTransformd):
     """Dictionary twin of :py:class:`LabelToForeground`.
 
     Args:
@@ -69,9 +60,8 @@ class LabelToForegroundd(MapTransform):
         foreground: see :py:class:`LabelToForeground`.
         dtype: dtype of the masks.
         allow_missing_keys: whether a key that a case lacks is passed over.
+        new_key_prefix: put before a key for the key of its result; None replaces the label.
     """
-
-    backend = LabelToForeground.backend
 
     def __init__(
         self,
@@ -79,27 +69,9 @@ class LabelToForegroundd(MapTransform):
         foreground: int | str = "nonzero",
         dtype: DtypeLike = np.float32,
         allow_missing_keys: bool = False,
+        new_key_prefix: str | None = None,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.to_foreground = LabelToForeground(foreground, dtype)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the case with the masks in place of the labels; the given dictionary stays as it is."""
-        case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = self.to_foreground(case[key])
-        return case
-
-
-def _channel_first_mask(label: torch.Tensor, foreground: int | str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    if label.ndim not in (3, 4) or label.shape[0] != 1:
-        raise ValueError(
-            "Expected `label` to be channel first with one channel, (1, H, W) or (1, D, H, W), "
-            f"but got shape {tuple(label.shape)}; keep one channel, or put EnsureChannelFirst before."
-        )
-    array = label.detach().cpu().numpy()
-    # A thin volume keeps its channel axis, so that it is not taken for a picture in colours.
-    return foreground_mask(array[0], foreground)[None] if array.ndim == 3 else foreground_mask(array, foreground)
+        super().__init__(keys, LabelToForeground(foreground, dtype), new_key_prefix, allow_missing_keys)
 
 
 LabelToForegroundD = LabelToForegroundDict = LabelToForegroundd

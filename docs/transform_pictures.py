@@ -1,0 +1,177 @@
+"""Makes the pictures of docs/transforms.md, one before and one after: `python docs/transform_pictures.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
+
+from monai_topo import transforms
+from monai_topo.data import synthetic_membranes, synthetic_vessels
+from monai_topo.structure_errors import STRUCTURE_ERRORS
+
+IMAGES = Path(__file__).parent / "images" / "transforms"
+# Okabe and Ito's colours, told apart by colour-blind readers too; 0 is the background.
+COLOURS = ["#1f1f1f", "#d55e00", "#e69f00", "#f0e442", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#ffffff"]
+
+Draw = Callable[[Axes], Any]
+
+
+def save(name: str, panels: Sequence[tuple[str, Draw]]) -> None:
+    """Save a row of panels."""
+    figure = Figure(figsize=(3.4 * len(panels), 2.9), layout="constrained", dpi=100)
+    for place, (title, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        draw(place)
+        place.set_title(title, fontsize=10)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGES / f"{name}.png")
+
+
+def grey(image: Any, **limits: float) -> Draw:
+    """Draw an image in grey, without axes."""
+
+    def draw(place: Axes) -> None:
+        place.imshow(np.asarray(image)[-1], cmap="gray", interpolation="nearest", **limits)
+        place.set_axis_off()
+
+    return draw
+
+
+def ids(labels: Any) -> Draw:
+    """Draw labels in colours that differ between neighbours."""
+
+    def draw(place: Axes) -> None:
+        values = np.asarray(labels)[0].astype(int)
+        shown = np.where(values > 0, 1 + values % (len(COLOURS) - 2), 0)
+        place.imshow(shown, cmap=ListedColormap(COLOURS), vmin=0, vmax=len(COLOURS) - 1, interpolation="nearest")
+        place.set_axis_off()
+
+    return draw
+
+
+def likelihood(image: np.ndarray) -> np.ndarray:
+    """A likelihood as an undertrained network gives it."""
+    contrast = gaussian_filter(image, 1) - gaussian_filter(image, 9)
+    return (1 / (1 + np.exp(3 - 30 * contrast)))[None].astype(np.float32)
+
+
+def make_all() -> None:
+    """Make every picture."""
+    image, label = synthetic_vessels((120, 160), seed=7, num_trees=1, num_branches=9, loops=2, gaps=0.1, noise=0.04)
+    electron, membrane = synthetic_membranes((120, 160), seed=3, cell_size=26)
+    image, label, electron, membrane = (array[None] for array in (image, label, electron, membrane))
+    probability = likelihood(image[0])
+    _of_labels(label, membrane)
+    _of_likelihoods(probability)
+    _of_pairs(image, label, probability)
+
+
+def _of_labels(label: np.ndarray, membrane: np.ndarray) -> None:
+    save("Skeletonize", [("label", grey(label)), ("Skeletonize", grey(transforms.Skeletonize()(label)))])
+    save("TubedSkeleton", [("label", grey(label)), ("radius 1.5", grey(transforms.TubedSkeleton(radius=1.5)(label)))])
+    noise = np.random.default_rng(0).random(label.shape)
+    dirty = np.where(noise < 0.006, 1 - label, label)
+    clean = transforms.RepairLabel(min_component=9, min_hole=9)(dirty)
+    save("RepairLabel", [("label with specks and pinholes", grey(dirty)), ("RepairLabel", grey(clean))])
+    inverted = 255 * (1 - membrane)
+    mask = transforms.LabelToForeground(foreground=0)(inverted)
+    save("LabelToForeground", [("0 is membrane, 255 is cell", grey(inverted)), ("LabelToForeground", grey(mask))])
+    cells = transforms.MembraneToInstances()(membrane)
+    save("MembraneToInstances", [("membrane", grey(membrane)), ("MembraneToInstances", ids(cells))])
+    walls = transforms.InstancesToMembrane(radius=1.5)(cells)
+    save("InstancesToMembrane", [("instances", ids(cells)), ("InstancesToMembrane", grey(walls))])
+    patch = membrane[:, 30:70, 40:95]
+    padded = transforms.RelativePad(width=3)(patch)
+    save("RelativePad", [("patch of a membrane", grey(patch)), ("RelativePad", grey(padded))])
+    corrupt = transforms.RandTopologyError(prob=1, num_errors=9, radius=(1.5, 3.0), reach=25).set_random_state(2)
+    save("RandTopologyError", [("label", grey(label)), ("mode 'label'", grey(corrupt(label)))])
+
+
+def _of_likelihoods(probability: np.ndarray) -> None:
+    simple = transforms.PersistenceSimplify(min_persistence=0.4)(probability)
+    save("PersistenceSimplify", [("likelihood", grey(probability)), ("min_persistence 0.4", grey(simple))])
+    heat = transforms.CriticalVoxelMap(sigma=1.5, min_persistence=0.05)(probability).numpy()
+    save(
+        "CriticalVoxelMap",
+        [("likelihood", grey(probability)), ("births of components", grey(heat[:1])), ("of loops", grey(heat[2:3]))],
+    )
+    diagram = transforms.PersistenceDiagram(num_pairs=200)(probability).numpy()[0]
+    curves = transforms.BettiCurve()(probability).numpy()[0]
+    pictures = transforms.PersistenceImage(num_rows=40, num_columns=40)(probability).numpy()[0]
+    landscapes = transforms.PersistenceLandscape()(probability).numpy()[0]
+    start = ("likelihood", grey(probability))
+
+    def points(place: Axes) -> None:
+        for dim, (colour, marker) in enumerate((("#0072b2", "o"), ("#d55e00", "^"))):
+            place.scatter(*diagram[dim].T, s=14, c=colour, marker=marker, label=f"dimension {dim}")
+        place.plot([0, 1], [0, 1], c="0.6", lw=0.8)
+        place.set(xlabel="birth", ylabel="death")
+        place.legend(fontsize=8)
+
+    def curve(place: Axes) -> None:
+        for dim, colour in enumerate(("#0072b2", "#d55e00")):
+            place.plot(np.linspace(0, 1, 100), curves[dim], c=colour, label=f"Betti number {dim}")
+        place.set(xlabel="threshold")
+        place.legend(fontsize=8)
+
+    def picture(place: Axes) -> None:
+        place.imshow(pictures[1] ** 0.5, origin="lower", extent=(0, 1, 0, 1), cmap="viridis")
+        place.set(xlabel="birth", ylabel="persistence")
+
+    def landscape(place: Axes) -> None:
+        place.plot(np.linspace(0, 1, 100), landscapes[1].T)
+        place.set(xlabel="threshold")
+
+    save("PersistenceDiagram", [start, ("PersistenceDiagram", points)])
+    save("BettiCurve", [start, ("BettiCurve", curve)])
+    save("PersistenceImage", [start, ("PersistenceImage, loops (root)", picture)])
+    save("PersistenceLandscape", [start, ("PersistenceLandscape, loops", landscape)])
+
+
+def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> None:
+    prediction = (probability > 0.5).astype(np.float32)
+    wrong = transforms.TopologyErrorMap()(prediction, label).numpy()[0]
+
+    def errors(place: Axes) -> None:
+        place.imshow(0.6 * label[0], cmap="gray", vmin=0, vmax=1)
+        for number, name in STRUCTURE_ERRORS.items():
+            rows, columns = np.nonzero(wrong == number)
+            if len(rows):
+                place.scatter(columns, rows, s=4, c=COLOURS[number], label=name, linewidths=0)
+        place.legend(fontsize=6, loc="lower left", markerscale=2)
+        place.set_axis_off()
+
+    save("TopologyErrorMap", [("prediction", grey(prediction)), ("wrong structures over the label", errors)])
+    vessels = transforms.Vesselness(sigmas=[1.5, 3.0])(image)
+    save("Vesselness", [("image", grey(image)), ("Vesselness", grey(vessels))])
+    fade = transforms.RandTopologyError(prob=1, num_errors=8, radius=(2.0, 4.0), reach=25, mode="image", contrast=1)
+    fade.set_random_state(0)
+    faded = fade(image, label)
+    save("RandTopologyError_image", [("image", grey(image)), ("mode 'image': the label stays", grey(faded))])
+    boxes = []
+    for around in ("skeleton", "thin_places"):
+        crop = transforms.RandCropByTopology((24, 24), 12, around=around, uniform=0).set_random_state(1)
+        crop.randomize(crop.weights(label))
+        boxes.append((f"around {around.replace('_', ' ')}", _patches(label, np.array(crop.centers))))
+    save("RandCropByTopology", [("label", grey(label)), *boxes])
+
+
+def _patches(label: np.ndarray, centres: np.ndarray) -> Draw:
+    def draw(place: Axes) -> None:
+        place.imshow(label[0], cmap="gray")
+        for row, column in centres:
+            sides = np.array([[-12, -12], [-12, 12], [12, 12], [12, -12], [-12, -12]])
+            place.plot(column + sides[:, 1], row + sides[:, 0], c="#e69f00", lw=1.2)
+        place.set_axis_off()
+
+    return draw
+
+
+if __name__ == "__main__":
+    make_all()

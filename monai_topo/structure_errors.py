@@ -1,0 +1,143 @@
+"""Where a prediction's structures differ from the label's: missing and spurious lines, components and holes."""
+
+from __future__ import annotations
+
+import numpy as np
+from monai.utils import optional_import
+from numpy.typing import NDArray
+
+from monai_topo.persistence import Border, Connectivity
+
+skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
+ndimage, _ = optional_import("scipy.ndimage")
+
+__all__ = ["STRUCTURE_ERRORS", "classified_errors", "structure_errors", "widened"]
+
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.uint8]
+
+#: The values of `classified_errors`.
+STRUCTURE_ERRORS = {
+    1: "missing component",
+    2: "break",
+    3: "missing end",
+    4: "spurious component",
+    5: "bridge",
+    6: "spurious end",
+    7: "missing hole",
+    8: "spurious hole",
+}
+
+
+def structure_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
+    """Find the structures that one mask has and the other lacks.
+
+    Args:
+        prediction: `(H, W)` or `(D, H, W)` bool.
+        label: bool of the same shape.
+
+    Returns:
+        `missing`, the label's skeleton outside the prediction, and `spurious`, the prediction's skeleton outside the
+        label and its neighbours, as bool masks. So a rim that is a voxel too thick or too thin, which changes no
+        topology, shows in neither, while a break of one voxel shows. Empty masks have empty skeletons.
+    """
+    missing, _ = _missing(label, prediction)
+    spurious, _ = _missing(prediction, widened(label, by_vox=1))
+    return missing, spurious
+
+
+def classified_errors(
+    prediction: Mask, label: Mask, *, connectivity: Connectivity = "full", border: Border = "open"
+) -> Labels:
+    """Draw the structures that one mask has and the other lacks, each with the number of its kind.
+
+    Args:
+        prediction: `(H, W)` or `(D, H, W)` bool.
+        label: bool of the same shape.
+        connectivity: of the foreground, `"full"` or `"face"`; holes have the other one.
+        border: `"open"`: what of the background the border cuts is no hole; `"foreground"`: it is one.
+
+    Returns:
+        uint8 of the same shape, 0 where nothing differs in structure; else, see `STRUCTURE_ERRORS`:
+
+        - 1, a component of the label that the prediction does not touch, whole; 4 the other way round.
+        - 2, a break: a piece of the label's skeleton outside the prediction, between two places where it is inside;
+          5, a bridge, the other way round.
+        - 3, a missing end: such a piece that ends nowhere; no change of topology. 6 the other way round.
+        - 7, a hole of the label (a component of the background; in 3D a cavity) that the prediction fills; 8 a hole of
+          the prediction inside the label's foreground.
+
+        Where marks fall together, the greater number is seen.
+
+    Judged by place, not by matching of persistence: a prediction that runs beside the label by more than a voxel is
+    both missing and spurious. Needs scikit-image and scipy.
+    """
+    dual: Connectivity = "face" if connectivity == "full" else "full"
+    drawn = np.zeros(label.shape, dtype=np.uint8)
+    near_label = widened(label, by_vox=1)
+    for first, (one, other, wide) in ((1, (label, prediction, prediction)), (4, (prediction, label, near_label))):
+        lines, present = _missing(one, wide)
+        drawn[lines] = first + 2
+        drawn[_joining(lines, present)] = first + 1
+        drawn[_apart(one, other, connectivity)] = first
+    for number, one, other in ((7, ~label, ~prediction), (8, ~prediction, ~label)):
+        holes = _apart(one, other, dual)
+        drawn[holes & ~_open(one, dual) if border == "open" else holes] = number
+    return drawn
+
+
+def _missing(one: Mask, other: Mask) -> tuple[Mask, Mask]:
+    """Skeleton of one mask outside the other, and inside."""
+    lines = _skeleton(one)
+    return lines & ~other, lines & other
+
+
+def _skeleton(mask: Mask) -> Mask:
+    # Structures go on beyond the border here, as skeletons fork at their ends.
+    margin = 8
+    skeleton: Mask = np.asarray(skeletonize(np.pad(mask, margin, mode="edge")), dtype=bool)
+    return skeleton[(slice(margin, -margin),) * mask.ndim]
+
+
+def _joining(lines: Mask, present: Mask) -> Mask:
+    """Pieces of a missing line that meet what is present in two places or more."""
+    full = np.ones((3,) * lines.ndim, dtype=bool)
+    pieces, count = ndimage.label(lines, full)
+    joins = np.zeros(count + 1, dtype=bool)
+    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+        around = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in box)
+        beside = ndimage.binary_dilation(pieces[around] == number, full) & present[around]
+        joins[number] = ndimage.label(beside, full)[1] > 1
+    return np.asarray(joins[pieces])
+
+
+def _apart(one: Mask, other: Mask, connectivity: Connectivity) -> Mask:
+    """Components of one mask that do not meet the other."""
+    ids, count = _components(one, connectivity)
+    met = np.zeros(count + 1, dtype=bool)
+    met[ids[other]] = True
+    met[0] = True
+    return np.asarray(~met[ids])
+
+
+def _open(mask: Mask, connectivity: Connectivity) -> Mask:
+    """Components that the border cuts."""
+    ids, count = _components(mask, connectivity)
+    cut = np.zeros(count + 1, dtype=bool)
+    rim = np.ones(mask.shape, dtype=bool)
+    rim[(slice(1, -1),) * mask.ndim] = False
+    cut[ids[rim]] = True
+    cut[0] = False
+    return np.asarray(cut[ids])
+
+
+def _components(mask: Mask, connectivity: Connectivity) -> tuple[NDArray[np.int32], int]:
+    reach = mask.ndim if connectivity == "full" else 1
+    ids, count = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, reach))
+    return ids, int(count)
+
+
+def widened(mask: Mask, *, by_vox: int) -> Mask:
+    """Dilate a mask by a box."""
+    wide: Mask = ndimage.binary_dilation(mask, np.ones((3,) * mask.ndim, dtype=bool), iterations=by_vox)
+    return wide

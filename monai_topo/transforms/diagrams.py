@@ -1,0 +1,276 @@
+"""Persistence diagrams and Betti curves, as arrays of a fixed size that a data loader can collate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from numpy.typing import NDArray
+
+from monai_topo.persistence import Border, Connectivity, Filtration, persistence_pairs
+from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, check_choice, floats
+
+__all__ = [
+    "BettiCurve",
+    "BettiCurveD",
+    "BettiCurveDict",
+    "BettiCurved",
+    "PersistenceDiagram",
+    "PersistenceDiagramD",
+    "PersistenceDiagramDict",
+    "PersistenceDiagramd",
+]
+
+Points = NDArray[np.float64]
+
+
+class DiagramTransform(ArrayTransform):
+    """Base of what is made of the persistence diagrams of an image: one array a channel and dimension.
+
+    Args:
+        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
+        connectivity: of the features, `"full"` or `"face"`.
+        border: `"open"` or `"foreground"`.
+        dims: dimensions, in the order of the result; None is all of the image's.
+    """
+
+    def __init__(
+        self,
+        *,
+        filtration: Filtration = "superlevel",
+        connectivity: Connectivity = "full",
+        border: Border = "open",
+        dims: Sequence[int] | None = None,
+    ) -> None:
+        check_choice("filtration", filtration, get_args(Filtration))
+        check_choice("connectivity", connectivity, get_args(Connectivity))
+        check_choice("border", border, get_args(Border))
+        self.filtration: Filtration = filtration
+        self.connectivity: Connectivity = connectivity
+        self.border: Border = border
+        self.dims = None if dims is None else tuple(dims)
+
+    def vector(self, points: Points) -> Array:
+        """Return what is made of one diagram, `(P, 2)` births and deaths."""
+        raise NotImplementedError
+
+    def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
+        """Return `(C, len(dims), ...)` float32."""
+        dims = tuple(range(array.ndim - 1)) if self.dims is None else self.dims
+        images = torch.from_numpy(np.ascontiguousarray(floats(array)))
+        pairs = persistence_pairs(
+            images, filtration=self.filtration, connectivity=self.connectivity, border=self.border, dims=dims
+        )
+        values = pairs.values(images).double().numpy()
+        made = []
+        for channel, image in enumerate(images):
+            for dim in dims:
+                points = values[((pairs.image == channel) & (pairs.dim == dim)).numpy()]
+                if dim == 0 and self.border == "open":
+                    first = image.max() if self.filtration == "superlevel" else image.min()
+                    points = np.concatenate([points, [[first.item(), self.last_value(image)]]])
+                made.append(self.vector(points))
+        stacked = np.stack(made).astype(np.float32)
+        return stacked.reshape(len(images), len(dims), *stacked.shape[1:])
+
+    def last_value(self, image: torch.Tensor) -> float:
+        """Return the death of the component that never ends."""
+        return (image.min() if self.filtration == "superlevel" else image.max()).item()
+
+
+class PersistenceDiagram(DiagramTransform):
+    """The most persistent pairs of births and deaths, `(C, len(dims), num_pairs, 2)` float32.
+
+    Sorted by persistence, the greatest first (ties by birth, then death, the greater first); what is missing to
+    `num_pairs` is (0, 0), a point on the diagonal, which no distance between diagrams feels. The component that never
+    ends dies with the last value of the sweep, the image's least (superlevel) or greatest (sublevel); with
+    `border="foreground"` it is the frame and left out.
+
+    Args:
+        num_pairs: points of each dimension, at least 1.
+        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
+        connectivity: of the features, `"full"` or `"face"`.
+        border: `"open"` or `"foreground"`.
+        dims: dimensions, in the order of the result; None is all of the image's.
+
+    Raises:
+        ValueError: if a setting is none of these; at the call for an image that is not channel first or not finite.
+
+    Deterministic; costs what :py:func:`monai_topo.persistence_pairs` costs.
+
+    Example:
+        >>> import numpy as np
+        >>> from monai_topo.transforms import PersistenceDiagram
+        >>> ring = np.array([[[3, 3, 3, 0], [3, 1, 3, 2], [3, 3, 3, 0]]])
+        >>> PersistenceDiagram(num_pairs=2)(ring).tolist()
+        [[[[3.0, 0.0], [0.0, 0.0]], [[3.0, 1.0], [0.0, 0.0]]]]
+    """
+
+    def __init__(
+        self,
+        *,
+        num_pairs: int = 100,
+        filtration: Filtration = "superlevel",
+        connectivity: Connectivity = "full",
+        border: Border = "open",
+        dims: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
+        self.num_pairs = check_count("num_pairs", num_pairs)
+
+    def vector(self, points: Points) -> Array:
+        """Return the most persistent points."""
+        order = np.lexsort((-points[:, 1], -points[:, 0], -np.abs(points[:, 0] - points[:, 1])))[: self.num_pairs]
+        kept = np.zeros((self.num_pairs, 2))
+        kept[: len(order)] = points[order]
+        return kept
+
+
+class BettiCurve(DiagramTransform):
+    """Betti numbers of the mask at every threshold, `(C, len(dims), num_samples)` float32.
+
+    Entry k is the Betti number of `image >= t` (superlevel) or `image <= t` (sublevel), `t` the k-th of `num_samples`
+    thresholds that divide `value_range` evenly, both ends included. With `border="foreground"` the frame's own classes
+    are not counted. Umeda, "Time series classification via topological data analysis", 2017.
+
+    Args:
+        num_samples: thresholds, at least 1.
+        value_range: least and greatest threshold.
+        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
+        connectivity: of the features, `"full"` or `"face"`.
+        border: `"open"` or `"foreground"`.
+        dims: dimensions, in the order of the result; None is all of the image's.
+
+    Raises:
+        ValueError: as for :py:class:`PersistenceDiagram`.
+
+    Example:
+        >>> import numpy as np
+        >>> from monai_topo.transforms import BettiCurve
+        >>> BettiCurve(num_samples=4, value_range=(0, 3))(np.array([[[3, 1, 2]]])).tolist()
+        [[[1.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0]]]
+    """
+
+    def __init__(
+        self,
+        *,
+        num_samples: int = 100,
+        value_range: Sequence[float] = (0.0, 1.0),
+        filtration: Filtration = "superlevel",
+        connectivity: Connectivity = "full",
+        border: Border = "open",
+        dims: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
+        self.num_samples = check_count("num_samples", num_samples)
+        self.value_range = check_range(value_range)
+
+    def last_value(self, image: torch.Tensor) -> float:
+        """Return the end of what never ends: beyond every threshold."""
+        return float("-inf") if self.filtration == "superlevel" else float("inf")
+
+    def vector(self, points: Points) -> Array:
+        """Count at every threshold the points that are born and have not died."""
+        samples = np.linspace(*self.value_range, self.num_samples)
+        births, deaths = points[:, 0], points[:, 1]
+        if self.filtration == "sublevel":
+            births, deaths, samples = -births, -deaths, -samples
+        born = len(births) - np.searchsorted(np.sort(births), samples, side="left")
+        dead = len(deaths) - np.searchsorted(np.sort(deaths), samples, side="left")
+        return np.asarray(born - dead)
+
+
+def check_count(name: str, value: int) -> int:
+    """Refuse what is no positive whole number."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"Expected `{name}` to be a positive whole number, but got {value!r}.")
+    return value
+
+
+def check_range(value_range: Sequence[float]) -> tuple[float, float]:
+    """Refuse what is no pair of finite numbers in ascending order."""
+    if len(value_range) != 2 or not -float("inf") < value_range[0] < value_range[1] < float("inf"):
+        raise ValueError(f"Expected `value_range` to be two finite numbers, the lesser first, but got {value_range!r}.")
+    return float(value_range[0]), float(value_range[1])
+
+
+class PersistenceDiagramd(ArrayTransformd):
+    """Dictionary twin of :py:class:`PersistenceDiagram`.
+
+    Args:
+        keys: keys of the images.
+        num_pairs: see :py:class:`PersistenceDiagram`.
+        filtration: see :py:class:`PersistenceDiagram`.
+        connectivity: see :py:class:`PersistenceDiagram`.
+        border: see :py:class:`PersistenceDiagram`.
+        dims: see :py:class:`PersistenceDiagram`.
+        new_key_prefix: put before a key for the key of its result; None replaces the image.
+        allow_missing_keys: whether a key that a case lacks is passed over.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        num_pairs: int = 100,
+        filtration: Filtration = "superlevel",
+        connectivity: Connectivity = "full",
+        border: Border = "open",
+        dims: Sequence[int] | None = None,
+        new_key_prefix: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        transform = PersistenceDiagram(
+            num_pairs=num_pairs,
+            filtration=filtration,
+            connectivity=connectivity,
+            border=border,
+            dims=dims,
+        )
+        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
+
+
+class BettiCurved(ArrayTransformd):
+    """Dictionary twin of :py:class:`BettiCurve`.
+
+    Args:
+        keys: keys of the images.
+        num_samples: see :py:class:`BettiCurve`.
+        value_range: see :py:class:`BettiCurve`.
+        filtration: see :py:class:`BettiCurve`.
+        connectivity: see :py:class:`BettiCurve`.
+        border: see :py:class:`BettiCurve`.
+        dims: see :py:class:`BettiCurve`.
+        new_key_prefix: put before a key for the key of its result; None replaces the image.
+        allow_missing_keys: whether a key that a case lacks is passed over.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        num_samples: int = 100,
+        value_range: Sequence[float] = (0.0, 1.0),
+        filtration: Filtration = "superlevel",
+        connectivity: Connectivity = "full",
+        border: Border = "open",
+        dims: Sequence[int] | None = None,
+        new_key_prefix: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        transform = BettiCurve(
+            num_samples=num_samples,
+            value_range=value_range,
+            filtration=filtration,
+            connectivity=connectivity,
+            border=border,
+            dims=dims,
+        )
+        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
+
+
+BettiCurveD = BettiCurveDict = BettiCurved
+PersistenceDiagramD = PersistenceDiagramDict = PersistenceDiagramd

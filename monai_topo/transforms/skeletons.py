@@ -1,0 +1,230 @@
+"""Skeletons of labels, thin and as tubes, in 2D and 3D."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms.utils import generate_spatial_bounding_box
+from monai.utils import optional_import
+
+from monai_topo.persistence import betti_numbers
+from monai_topo.transforms._arrays import (
+    Array,
+    ArrayTransform,
+    ArrayTransformd,
+    Mask,
+    Spacing,
+    check_at_least,
+    check_spacing,
+)
+
+skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
+distance_transform_edt, _ = optional_import("scipy.ndimage", name="distance_transform_edt")
+KDTree, _ = optional_import("scipy.spatial", name="KDTree")
+connected_components, _ = optional_import("scipy.ndimage", name="label")
+
+__all__ = [
+    "Skeletonize",
+    "SkeletonizeD",
+    "SkeletonizeDict",
+    "Skeletonized",
+    "TubedSkeleton",
+    "TubedSkeletonD",
+    "TubedSkeletonDict",
+    "TubedSkeletond",
+    "skeleton",
+]
+
+
+def skeleton(mask: Mask, spacing_mm: tuple[float, ...] | None = None) -> Mask:
+    """Thin a mask to lines one voxel wide that have its topology.
+
+    Args:
+        mask: `(H, W)` or `(D, H, W)` bool, not changed.
+        spacing_mm: size of a voxel along each axis; only the ratios matter. None is a cube.
+
+    Returns:
+        A new bool array inside the mask, with its Betti numbers under full connectivity (8 in 2D, 26 in 3D, the only
+        one that lines one voxel wide have). A cavity keeps a closed surface around it. Empty masks stay empty.
+
+    Method: scikit-image's thinning (Zhang and Suen 1984 in 2D; Lee, Kashyap, Chu 1994 in 3D). The latter loses whole
+    components in 3D, a block of 2 x 2 x 2 voxels for one; these get their innermost voxel back. Voxels that are no
+    cubes: layers of a coarse axis are repeated until they nearly are, which changes no topology, the result is thinned,
+    brought back to the layers, and thinned once more. Where two lines meet in one thick layer that way, which shows in
+    the Betti numbers, the mask is thinned voxel by voxel instead. Needs scikit-image and scipy; linear in the voxels.
+    """
+    thin = np.zeros(mask.shape, dtype=bool)
+    if mask.any():
+        start, end = generate_spatial_bounding_box(mask[None])
+        box = tuple(map(slice, start, end))
+        thin[box] = _thinned_in_mm(mask[box], _repeats(spacing_mm or (1.0,) * mask.ndim))
+    return thin
+
+
+def _thinned_in_mm(mask: Mask, repeats: tuple[int, ...]) -> Mask:
+    if max(repeats) > 1:
+        blocks = [extent for size, times in zip(mask.shape, repeats, strict=True) for extent in (size, times)]
+        fine = _thinned(np.kron(mask, np.ones(repeats, dtype=bool)))
+        line = _thinned(np.asarray(fine.reshape(blocks).any(axis=tuple(range(1, 2 * mask.ndim, 2)))))
+        if _betti(line) == _betti(mask):
+            return line
+    return _thinned(mask)
+
+
+def _thinned(mask: Mask) -> Mask:
+    thin: Mask = np.asarray(skeletonize(mask), dtype=bool)
+    ids, count = connected_components(mask, np.ones((3,) * mask.ndim))
+    kept = np.bincount(ids[thin], minlength=count + 1) > 0
+    lost = ~kept[ids] & mask
+    if lost.any():
+        ids = np.where(lost, ids, 0)
+        depth = np.where(lost, distance_transform_edt(np.pad(lost, 1))[(slice(1, -1),) * mask.ndim], -1.0)
+        deepest_first = np.argsort(-depth, axis=None, kind="stable")[: np.count_nonzero(lost)]
+        _, first = np.unique(ids.flat[deepest_first], return_index=True)
+        thin.flat[deepest_first[first]] = True
+    return thin
+
+
+def _repeats(spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
+    finest = min(spacing_mm)
+    return tuple(round(length / finest) for length in spacing_mm)
+
+
+def _betti(mask: Mask) -> list[int]:
+    numbers: list[int] = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
+    return numbers
+
+
+class Skeletonize(ArrayTransform):
+    """Thin a label to lines one voxel wide that keep its components, loops and cavities.
+
+    Each channel by itself; what is not 0 is foreground, and the lines keep the values of the label, dtype too. See
+    :py:func:`skeleton` for the method, its guarantee, and what it needs and costs. Deterministic. Without
+    `spacing`, thinning a result once more changes nothing.
+
+    Args:
+        spacing: None thins voxel by voxel; `"affine"` takes the size of a voxel from the metadata, numbers give it in
+            millimetres, one an axis: the lines then run in the middle as measured in millimetres.
+        per_class: thin every value of the label by itself. Otherwise what touches is thinned as one, as skeleton recall
+            does, and of two classes side by side one may be left without a line.
+
+    Raises:
+        ValueError: if `spacing` is none of these, or the array is not channel first.
+
+    Example:
+        >>> import numpy as np
+        >>> from monai_topo.transforms import Skeletonize
+        >>> bar = np.array([[[0, 0, 0, 0, 0], [2, 2, 2, 2, 2], [2, 2, 2, 2, 2], [2, 2, 2, 2, 2]]])
+        >>> Skeletonize()(bar).sum().item()
+        8
+    """
+
+    def __init__(self, *, spacing: Spacing = None, per_class: bool = False) -> None:
+        self.spacing = check_spacing(spacing)
+        self.per_class = per_class
+
+    def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
+        """Return the label on its skeleton, 0 elsewhere."""
+        result = np.zeros_like(array)
+        for label, kept in zip(array, result, strict=True):
+            values = np.unique(label[label != 0]) if self.per_class else [None]
+            for mask in (label != 0 if value is None else label == value for value in values):
+                where = self.around(skeleton(mask, spacing_mm), mask, spacing_mm)
+                kept[where] = label[where]
+        return result
+
+    def around(self, lines: Mask, mask: Mask, spacing_mm: tuple[float, ...]) -> Mask:
+        """Return what of a mask is kept around its skeleton: nothing more."""
+        return lines
+
+
+class TubedSkeleton(Skeletonize):
+    """Widen the skeleton of a label to tubes of one radius: the target of skeleton recall.
+
+    Every voxel of the label whose centre lies within `radius` of a voxel of the skeleton, with its value; 0 elsewhere.
+    So thin vessels are kept whole and thick ones become tubes as thin as they: each counts by its length.
+
+    After Kirchhoff et al., "Skeleton Recall Loss for Connectivity Conserving and Resource Efficient Segmentation of
+    Thin Tubular Structures", ECCV 2024, section 3.1. There the skeleton is dilated twice by a cross, an octahedron of
+    2 voxels; here the tube is a ball of any radius, in millimetres if asked for.
+
+    Args:
+        radius: of the tubes, in voxels, or in millimetres if `spacing` is given.
+        spacing: as in :py:class:`Skeletonize`.
+        per_class: as in :py:class:`Skeletonize`.
+
+    Raises:
+        ValueError: if `radius` is negative or not finite, `spacing` is none of these, or the array is not channel
+            first.
+
+    A radius of 0 is the skeleton itself. Empty labels stay empty. Deterministic; linear in the voxels.
+    """
+
+    def __init__(self, *, radius: float = 2.0, spacing: Spacing = None, per_class: bool = False) -> None:
+        super().__init__(spacing=spacing, per_class=per_class)
+        self.radius = check_at_least("radius", radius)
+
+    def around(self, lines: Mask, mask: Mask, spacing_mm: tuple[float, ...]) -> Mask:
+        """Return the voxels of a mask within the radius of its skeleton."""
+        near = lines.copy()
+        if lines.any():
+            # Only the mask's voxels are asked, by a tree: a vessel tree of 128^3 in 0.04 s, a distance map took 1.4 s.
+            reach = self.radius * (1 + 1e-9) + 1e-9  # a voxel at exactly the radius, whatever the rounding of mm
+            points = np.argwhere(mask)
+            distance, _ = KDTree(np.argwhere(lines) * spacing_mm).query(points * spacing_mm, distance_upper_bound=reach)
+            near[tuple(points[np.isfinite(distance)].T)] = True
+        return near
+
+
+class Skeletonized(ArrayTransformd):
+    """Dictionary twin of :py:class:`Skeletonize`.
+
+    Args:
+        keys: keys of the labels.
+        spacing: see :py:class:`Skeletonize`.
+        per_class: see :py:class:`Skeletonize`.
+        new_key_prefix: put before a key for the key of its result; None replaces the label.
+        allow_missing_keys: whether a key that a case lacks is passed over.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        spacing: Spacing = None,
+        per_class: bool = False,
+        new_key_prefix: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, Skeletonize(spacing=spacing, per_class=per_class), new_key_prefix, allow_missing_keys)
+
+
+class TubedSkeletond(ArrayTransformd):
+    """Dictionary twin of :py:class:`TubedSkeleton`.
+
+    Args:
+        keys: keys of the labels.
+        radius: see :py:class:`TubedSkeleton`.
+        spacing: see :py:class:`TubedSkeleton`.
+        per_class: see :py:class:`TubedSkeleton`.
+        new_key_prefix: put before a key for the key of its result; None replaces the label.
+        allow_missing_keys: whether a key that a case lacks is passed over.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        radius: float = 2.0,
+        spacing: Spacing = None,
+        per_class: bool = False,
+        new_key_prefix: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        transform = TubedSkeleton(radius=radius, spacing=spacing, per_class=per_class)
+        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
+
+
+SkeletonizeD = SkeletonizeDict = Skeletonized
+TubedSkeletonD = TubedSkeletonDict = TubedSkeletond

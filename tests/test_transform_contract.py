@@ -1,0 +1,138 @@
+"""What every transform keeps: its input, metadata, pickling, workers, twins and bundle configs, in 2D and 3D."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import CacheDataset, DataLoader, MetaTensor
+from monai.transforms import Randomizable
+
+from monai_topo import transforms
+from monai_topo.data import synthetic_vessels
+
+# Name and settings of each transform, and the key it works on; what is not a label's is marked by "image".
+ON_ONE_KEY = [
+    ("BettiCurve", {"num_samples": 7}, "image"),
+    ("CriticalVoxelMap", {"sigma": 1.0}, "image"),
+    ("InstancesToMembrane", {}, "label"),
+    ("LabelToForeground", {}, "label"),
+    ("MembraneToInstances", {"seed_distance": 1.5}, "label"),
+    ("PersistenceDiagram", {"num_pairs": 5, "border": "foreground"}, "image"),
+    ("PersistenceImage", {"num_rows": 6}, "image"),
+    ("PersistenceLandscape", {"num_landscapes": 2, "num_samples": 7}, "image"),
+    ("PersistenceSimplify", {"min_persistence": 0.2}, "image"),
+    ("RelativePad", {"width": 2}, "label"),
+    ("RepairLabel", {"min_component": 9, "min_hole": 9}, "label"),
+    ("Skeletonize", {"spacing": "affine"}, "label"),
+    ("TubedSkeleton", {"radius": 1.5, "spacing": "affine"}, "label"),
+    ("Vesselness", {"sigmas": [1.0, 2.0], "spacing": "affine"}, "image"),
+]
+# Those whose twin needs more keys than the one it changes.
+ON_TWO_KEYS: list[tuple[str, dict[str, object], str]] = [
+    ("RandCropByTopology", {"label_key": "label", "spatial_size": 10, "num_samples": 2}, "image"),
+    ("RandTopologyError", {"label_key": "label", "mode": "image", "prob": 1.0}, "image"),
+    ("TopologyErrorMap", {}, "pred"),
+]
+SHAPES = [(30, 44), (14, 20, 26)]
+
+
+def case_of(shape):
+    image, label = synthetic_vessels(shape, seed=3, num_trees=1, num_branches=4, radius=2)
+    meta = {"filename_or_obj": "vessels.nii.gz"}
+    affine = torch.diag(torch.tensor([2.0, 1.0, 0.5, 1.0]))
+    return {
+        key: MetaTensor(torch.from_numpy(array[None]), affine=affine, meta=dict(meta))
+        for key, array in (("image", image), ("label", label), ("pred", (image > 0.6).astype(np.float32)))
+    }
+
+
+def every_transform():
+    return pytest.mark.parametrize(
+        ("name", "settings", "key"), [pytest.param(*row, id=row[0]) for row in ON_ONE_KEY + ON_TWO_KEYS]
+    )
+
+
+def results(value):
+    return value if isinstance(value, list) else [value]
+
+
+def test_every_transform_has_its_row_and_its_aliases():
+    names = {name for name in transforms.__all__ if name + "d" in transforms.__all__}
+    assert names == {name for name, _, _ in ON_ONE_KEY + ON_TWO_KEYS}
+    for name in names:
+        twin = getattr(transforms, name + "d")
+        assert getattr(transforms, name + "D") is getattr(transforms, name + "Dict") is twin
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])
+@every_transform()
+def test_twin_keeps_input_and_metadata_and_survives_pickling(name, settings, key, shape):
+    twin = getattr(transforms, name + "d")(keys=key, **settings)
+    case = case_of(shape)
+    before = copy.deepcopy(case)
+    first = results(seeded(twin)(case))
+    assert set(case) == set(before)
+    for other in case:
+        assert torch.equal(case[other], before[other])
+        assert case[other].meta.keys() == before[other].meta.keys()
+    again = results(seeded(pickle.loads(pickle.dumps(twin)))(case))
+    for one, two in zip(first, again, strict=True):
+        assert isinstance(one[key], MetaTensor)
+        assert one[key].meta["filename_or_obj"] == "vessels.nii.gz"
+        assert one[key].meta["affine"].shape == (4, 4)
+        assert torch.equal(one[key], two[key])
+
+
+def seeded(transform):
+    return transform.set_random_state(seed=11) if isinstance(transform, Randomizable) else transform
+
+
+@pytest.mark.parametrize("row", ON_ONE_KEY, ids=lambda row: row[0])
+@pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])
+def test_array_and_dictionary_give_the_same(row, shape):
+    name, settings, key = row
+    case = case_of(shape)
+    direct = getattr(transforms, name)(**settings)(case[key])
+    twin = getattr(transforms, name + "d")(keys=[key, "absent"], allow_missing_keys=True, **settings)
+    assert torch.equal(direct, twin(case)[key])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])
+def test_all_run_from_a_bundle_config_in_workers(shape):
+    rows = ON_ONE_KEY + ON_TWO_KEYS
+    config = {
+        f"{name}d": {"_target_": f"monai_topo.transforms.{name}d", "keys": key, **settings}
+        for name, settings, key in rows
+    }
+    parser = ConfigParser(config)
+    for name, _, key in rows:
+        transform = parser.get_parsed_content(f"{name}d")
+        data = CacheDataset([case_of(shape)] * 2, transform=transform, progress=False)
+        loaded = next(iter(DataLoader(data, batch_size=2, num_workers=0)))
+        assert len(loaded[key]) >= 2
+        assert torch.isfinite(loaded[key].float()).all()
+
+
+def test_a_worker_process_gives_what_the_main_process_gives():
+    rows = [row for row in ON_ONE_KEY + ON_TWO_KEYS if not row[0].startswith("Rand")]
+    from monai.transforms import Compose
+
+    steps = [getattr(transforms, name + "d")(keys=key, **settings) for name, settings, key in rows]
+    data = [{**case_of((20, 28))}]
+
+    class Each(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(steps)
+
+        def __getitem__(self, index):
+            return {"out": Compose([steps[index]])(data[0])[rows[index][2]].as_tensor().float()}
+
+    here = [Each()[index]["out"] for index in range(len(steps))]
+    there = [batch["out"][0] for batch in DataLoader(Each(), batch_size=1, num_workers=1)]
+    for one, two in zip(here, there, strict=True):
+        assert torch.equal(one, two)
