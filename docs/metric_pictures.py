@@ -85,6 +85,10 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
         ["break", "false bridge", "false loop", "loop elsewhere"],
         by_dimension(metrics.compute_betti_error),
     ),
+    "betti_matching": (
+        ["break", "false bridge", "false loop", "loop elsewhere"],
+        parts(metrics.compute_betti_matching, "matched", "spurious", "missing"),
+    ),
     "euler_error": (
         ["break", "false loop", "speck", "loop elsewhere"],
         lambda pred, label: f"error {numbers(metrics.compute_euler_error(pred, label))}",

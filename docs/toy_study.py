@@ -21,7 +21,14 @@ from scipy.ndimage import binary_dilation
 from skimage.morphology import skeletonize
 from torch import Tensor
 
-from monai_topo import BettiPriorLoss, PersistenceLoss, SkeletonRecallLoss, betti_numbers
+from monai_topo import (
+    BettiMatchingLoss,
+    BettiPriorLoss,
+    PersistenceLoss,
+    SkeletonRecallLoss,
+    WarpingLoss,
+    betti_numbers,
+)
 
 PICTURE = Path(__file__).parent / "images" / "toy_study.png"
 SHAPES = {2: (32, 46), 3: (13, 32, 46)}
@@ -48,6 +55,11 @@ LOSSES: dict[str, Callable[[Tensor], Loss]] = {
     "soft clDice": lambda label: _with(label, SoftclDiceLoss(sigmoid=True)),
     "PersistenceLoss, wasserstein": lambda label: _with(label, PersistenceLoss(sigmoid=True)),
     "PersistenceLoss, spatial": lambda label: _with(label, PersistenceLoss(sigmoid=True, matching="spatial")),
+    "PersistenceLoss, spatial, along structures": lambda label: _with(
+        label, PersistenceLoss(sigmoid=True, matching="spatial", gradient="structure_towards_label")
+    ),
+    "BettiMatchingLoss": lambda label: _with(label, BettiMatchingLoss(sigmoid=True)),
+    "WarpingLoss": lambda label: _with(label, WarpingLoss(sigmoid=True)),
     "BettiPriorLoss": lambda label: BettiPriorLoss(sigmoid=True, betti=betti_numbers(label[0])[0].tolist()),
     "SkeletonRecallLoss": lambda label: _with(_skeleton(label), SkeletonRecallLoss(sigmoid=True)),
 }

@@ -65,6 +65,8 @@ def topology_report(
         Flat dictionary of floats, in this order; k stands for the dimensions, 0 to d-1:
 
         - `bk_pred`, `bk_label`, `betti_error_k` and their sum `betti_error`, `euler_error`, `diu_k` and `diu`;
+        - `betti_matching_error_k`, `topology_matched_k`, `topology_spurious_k`, `topology_missing_k`, their sums without
+          `_k`, and `topology_f1_k`, `topology_f1`, from Betti matching of the masks;
         - `cldice`, `topology_precision`, `topology_sensitivity`, `skeleton_recall`;
         - `voi_split`, `voi_merge`, `voi` (bits, voxels without true instance left out), `adapted_rand_error`,
           `adapted_rand_precision`, `adapted_rand_recall`;
@@ -97,6 +99,7 @@ def topology_report(
         return {
             **_counts(pred, true, setting),
             **_per_dimension("diu", compute_diu(pred, true, **setting)),
+            **_matching(pred, true, setting),
             **_centrelines(pred, true, tube_vox, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm),
             **_instances(pred, true, instances, connectivity, min_iou),
             **_voxels(pred, true),
@@ -148,6 +151,17 @@ def _counts(pred: Tensor, true: Tensor, setting: dict[str, Any]) -> Numbers:
 
 def _numbered(name: str, values: Tensor) -> Numbers:
     return {name.format(k): float(value) for k, value in enumerate(values)}
+
+
+def _matching(pred: Tensor, true: Tensor, setting: dict[str, Any]) -> Numbers:
+    scores = compute_betti_matching(pred, true, **setting)
+    numbers: Numbers = {}
+    for part, values in scores._asdict().items():
+        numbers |= _per_dimension(f"betti_matching_error" if part == "error" else f"topology_{part}", values)
+    spare, wrong = 2 * scores.matched[0, 0], (scores.spurious + scores.missing)[0, 0]
+    numbers |= _numbered("topology_f1_{}", spare / (spare + wrong))
+    numbers["topology_f1"] = ratio(float(spare.sum()), float((spare + wrong).sum()))
+    return numbers
 
 
 def _per_dimension(name: str, values: Tensor) -> Numbers:
