@@ -115,7 +115,7 @@ class MembraneToInstances(ArrayTransform):
         ValueError: if a setting is none of these, or the array does not have one channel.
 
     The result is int32: ids from 1 in the C order of the seeds' first voxels, 0 for membrane. Nothing but membrane
-    gives no cell, no membrane gives one. Needs scikit-image and scipy; about a second for 128^3. Deterministic.
+    gives no cell, no membrane gives one. Needs scikit-image and scipy; one and a half seconds for 128^3. Deterministic.
 
     Example:
         >>> import numpy as np

@@ -43,8 +43,8 @@ class Vesselness(ArrayTransform):
         ValueError: if a setting is none of these, sheets are asked for in 2D, an axis is shorter than 4 voxels (ITK's
             recursive Gaussians), the image is not finite or not channel first.
 
-    The result is float32; a constant image has response 0. Each channel by itself. Deterministic; a second a scale for
-    128^3.
+    The result is float32; a constant image has response 0. Each channel by itself. Deterministic; three seconds a scale
+    for 128^3.
     """
 
     def __init__(
