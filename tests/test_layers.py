@@ -16,7 +16,7 @@ PACKAGE = Path(monai_topo.__file__).parent
 # Each layer may import from the ones before it, and from itself.
 LAYERS = [
     {"_core"},
-    {"persistence", "_inputs", "_patches", "_files", "data"},
+    {"persistence", "_inputs", "_patches", "_files", "_ranks", "data"},
     {"matching"},
     {"losses"},
     {"metrics"},

@@ -3,17 +3,24 @@
 from monai_topo.handlers.betti_error import BettiErrorHandler
 from monai_topo.handlers.checkpoint import WholeCheckpointSaver
 from monai_topo.handlers.loss_components import LossComponents
+from monai_topo.handlers.metrics_saver import WholeMetricsSaver
 from monai_topo.handlers.pictures import PredictionPictures
 from monai_topo.handlers.progress import ImageProgress, TrainingProgress
+from monai_topo.handlers.stopping import StopWithoutImprovement
+from monai_topo.handlers.training_state import EpochSeed, TrainingState
 from monai_topo.handlers.validation import ValidationHistory, ValidationSchedule
 
 __all__ = [
     "BettiErrorHandler",
+    "EpochSeed",
     "ImageProgress",
     "LossComponents",
     "PredictionPictures",
+    "StopWithoutImprovement",
     "TrainingProgress",
+    "TrainingState",
     "ValidationHistory",
     "ValidationSchedule",
     "WholeCheckpointSaver",
+    "WholeMetricsSaver",
 ]

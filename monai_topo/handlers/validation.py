@@ -79,3 +79,15 @@ class ValidationHistory:
                 f"{name.removeprefix('val_')} {value:.3g}" for name, value in engine.state.metrics.items()
             )
             tqdm.write(f"epoch {engine.state.epoch}: {metrics}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far, in plain numbers."""
+        return {"rows": [{name: _plain(value) for name, value in row.items()} for row in self.rows]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after these rows."""
+        self.rows = [dict(row) for row in state["rows"]]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, str)) else float(value)
