@@ -1,7 +1,7 @@
 """Both bundles as their users start them, for the tests of all their parts.
 
-Starting MONAI costs seconds, so one tiny training of each bundle (two epochs, the first is the warm-up) is shared by all
-tests of a session that read it; its printed commands are the evaluation and the inference.
+Starting MONAI costs seconds, so one tiny training of each bundle (two epochs, the first is the warm-up) is shared by
+all tests of a session that read it; its printed commands are the evaluation and the inference.
 """
 
 from __future__ import annotations

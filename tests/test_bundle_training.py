@@ -160,7 +160,9 @@ def test_both_bundles_have_the_same_keys_in_the_same_order() -> None:
     ],
     ids=["isbi2012", "vesselnn"],
 )
-def test_real_images_train(bundle: Bundle, data: str, settings: dict[str, object], shared_data: Path, tmp_path: Path) -> None:
+def test_real_images_train(
+    bundle: Bundle, data: str, settings: dict[str, object], shared_data: Path, tmp_path: Path
+) -> None:
     folder = shared_data / data
     cases = json.loads((folder / "datalist.json").read_text())
     few = {"training": cases["training"][:2], "validation": cases["training"][2:3]}

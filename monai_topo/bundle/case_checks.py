@@ -121,7 +121,7 @@ def _read(file: str) -> Any:
     try:
         return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
     except Exception as error:  # the readers raise whatever their libraries do
-        raise SettingsError(f"Expected {file} to be an image, but got {_reason(file) or error!r}") from error
+        raise SettingsError(f"Expected {file} to be an image, but got {_reason(file) or repr(error)}") from error
 
 
 def _reason(file: str) -> str:
@@ -131,7 +131,7 @@ def _reason(file: str) -> str:
         reader.get_data(reader.read(file))
     except Exception as error:
         lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {lines[-1] if lines else error!r}"
+        return f"{type(error).__name__}: {lines[-1] if lines else repr(error)}"
     return ""
 
 

@@ -40,7 +40,7 @@ class FormatReader(ImageReader):
     def __init__(self) -> None:
         super().__init__()
         self._nifti = NibabelReader()
-        self._picture = PILReader()
+        self._picture = PILReader(converter=_detached)
         self._other = _LenientITKReader()
 
     def verify_suffix(self, filename: Sequence[os.PathLike[str] | str] | os.PathLike[str] | str) -> bool:
@@ -66,6 +66,19 @@ class FormatReader(ImageReader):
         if name.endswith(_NIFTI):
             return self._nifti
         return self._picture if name.endswith(_PICTURE) else self._other
+
+
+def _detached(picture: Any) -> Any:
+    """The picture without its open file; the indices of a GIF's colours, which mean nothing, as grey values or RGB."""
+    with picture:
+        copy = picture.copy()
+    if picture.format == "GIF" and copy.mode == "P":
+        copy = copy.convert("RGB")
+        red, green, blue = copy.split()
+        if red.tobytes() == green.tobytes() == blue.tobytes():
+            copy = red
+    copy.format = picture.format
+    return copy
 
 
 class _LenientITKReader(ITKReader):
