@@ -153,15 +153,16 @@ def test_both_bundles_have_the_same_keys_in_the_same_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bundle", "data", "settings"),
+    ("bundle", "files", "data", "settings"),
     [
-        (MEMBRANES, "isbi2012", {"label_foreground": 0}),
-        (BUNDLES[1], "vesselnn", {"patch_size": [64, 64, 8], "topology_patch_size": [32, 32, 8]}),
+        (MEMBRANES, ["train.json"], "isbi2012", {"label_foreground": 0}),
+        (MEMBRANES, ["train.json", "retina.json"], "drive", {}),
+        (BUNDLES[1], ["train.json"], "vesselnn", {"patch_size": [64, 64, 8], "topology_patch_size": [32, 32, 8]}),
     ],
-    ids=["isbi2012", "vesselnn"],
+    ids=["isbi2012", "drive", "vesselnn"],
 )
 def test_real_images_train(
-    bundle: Bundle, data: str, settings: dict[str, object], shared_data: Path, tmp_path: Path
+    bundle: Bundle, files: list[str], data: str, settings: dict[str, object], shared_data: Path, tmp_path: Path
 ) -> None:
     folder = shared_data / data
     cases = json.loads((folder / "datalist.json").read_text())
@@ -169,8 +170,31 @@ def test_real_images_train(
     (tmp_path / "few.json").write_text(json.dumps(few))
     places = {"dataset_dir": str(folder), "datalist": str(tmp_path / "few.json"), "run_dir": "run"}
     tiny = {"epochs": 1, "warmup_epochs": 0, "patches_per_image": 1, "sliding_window_overlap": 0, **bundle.tiny}
-    run = bundle.run(["train.json"], tmp_path, **places, **tiny, **settings)
+    run = bundle.run(files, tmp_path, **places, **tiny, **settings)
     assert "marks" not in succeeded(run).stdout
     rows = rows_of(tmp_path / "run" / "validation.csv")
     assert [(row["epoch"], float(row["topology_weight"])) for row in rows] == [("1", 0.05)]
     assert all(float(row[f"val_{name}"]) >= 0 for row in rows for name in bundle.metrics)
+
+
+@in_process
+def test_outside_the_field_of_view_nothing_counts(tmp_path: Path) -> None:
+    paths = [str(MEMBRANES.configs / name) for name in ("train.json", "retina.json")]
+    parser = ConfigParser(ConfigParser.load_config_files(paths))
+    parser["in_channels"] = 1
+    label, mask = torch.zeros(1, 12, 15), torch.ones(1, 12, 15)
+    label[:, 5], mask[..., 9:] = 1, 0
+    case = {"image": torch.rand(1, 12, 15), "label": label, "mask": mask}
+    masked = parser.get_parsed_content("train::random_transforms")[-1](case)["label"]
+    assert torch.equal(masked == 255, mask == 0)
+    loss = parser.get_parsed_content("loss")
+    loss.set_weight(1.0)
+    loss.topology.patch_size = None
+    logits = torch.randn(1, 1, 12, 15)
+    elsewhere = logits.clone()
+    elsewhere[..., 9:] += 3
+    assert loss(logits, masked[None]) == loss(elsewhere, masked[None])
+    last = parser.get_parsed_content("validate::postprocessing").transforms[-1]
+    counted = last({"pred": torch.ones(1, 12, 15), "label": label, "mask": mask})
+    assert counted["pred"].sum() == mask.sum()
+    assert counted["label"].sum() == 9
