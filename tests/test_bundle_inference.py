@@ -113,6 +113,7 @@ def test_other_volumes_come_in_and_nifti_goes_out_where_they_lie(suffix: str, tm
 
 
 @in_process
+@pytest.mark.filterwarnings("ignore:Parameter `min_size` is deprecated:FutureWarning")  # MONAI's call of scikit-image
 def test_small_objects_are_removed_on_request(tmp_path: Path) -> None:
     volume = corner()
     volume[12, 3, 3] = 200

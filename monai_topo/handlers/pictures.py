@@ -13,6 +13,7 @@ from monai.utils import IgniteInfo, min_version, optional_import
 from numpy.typing import NDArray
 
 from monai_topo._files import whole_file
+from monai_topo._ranks import rank
 from monai_topo.handlers.loss_components import WeightedLoss
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
@@ -117,7 +118,9 @@ class PredictionPictures:
         self._num_fixed = 0
 
     def attach(self, engine: Any) -> None:
-        """Attach to an evaluator."""
+        """Attach to an evaluator; of several processes the first draws, of its own cases."""
+        if rank() > 0:
+            return
         engine.add_event_handler(Events.EPOCH_STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.completed)

@@ -35,7 +35,7 @@ class TrainingState:
     Args:
         path: of the file.
         objects: name -> network, optimiser, scheduler, handlers: all that has `state_dict` and `load_state_dict`.
-            None is passed over (a handler that this process does without).
+            None is passed over.
         validator: the evaluator whose best metric is kept too.
         interval: number of epochs between two files; after the last epoch there always is one.
         map_location: device that tensors are read to, see `torch.load`.
