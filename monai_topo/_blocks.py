@@ -15,8 +15,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo import _core
-from monai_topo.persistence import Border, Connectivity
+from monai_topo._door import Border, Connectivity, kernel
 
 Index = tuple[int, ...]
 Labels = NDArray[np.int32]
@@ -96,7 +95,7 @@ def count_block(
             f"Expected the mask to hold only 0 and 1, but got other values in block {index}: threshold first, "
             "for example `x > 0.5`."
         )
-    counts, labels, sizes = _core.block_components(framed.view(np.uint8), connectivity == "full", with_sizes)
+    counts, labels, sizes = kernel.block_components(framed.view(np.uint8), connectivity == "full", with_sizes)
     return BlockCount(counts[:2], counts[2:4], int(counts[4]), _split_faces(labels, shape), sizes)
 
 

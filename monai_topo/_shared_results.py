@@ -26,18 +26,22 @@ def shared_results() -> Iterator[None]:
         _results.reset(token)
 
 
-def computed_once(function: Callable[[Array], Result]) -> Callable[[Array], Result]:
-    """Mark a function of one array whose result may be shared; outside of `shared_results` it is computed each time."""
+def computed_once(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Mark a function of one array and of hashable settings, whose result may be shared.
+
+    Outside of `shared_results` it is computed each time.
+    """
 
     @wraps(function)
-    def shared(array: Array) -> Result:
+    def shared(array: Array, *args: Any, **kwargs: Any) -> Result:
         results = _results.get()
         if results is None:
-            return function(array)
+            return function(array, *args, **kwargs)
         # By memory, not by object: every function makes its own view of a mask. Keeping the view keeps the memory.
-        key = function, array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
+        settings = args, tuple(kwargs.items())
+        key = function, settings, array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
         if key not in results:
-            results[key] = array, function(array)
+            results[key] = array, function(array, *args, **kwargs)
         result: Result = results[key][1]
         return result
 

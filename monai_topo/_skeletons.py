@@ -5,32 +5,76 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from monai.transforms.utils import generate_spatial_bounding_box
 
 from monai_topo._optional import needed
 from monai_topo._shared_results import computed_once
+from monai_topo.persistence import betti_numbers
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @computed_once
-def skeleton(mask: Mask) -> Mask:
-    """Thin one mask to its centrelines.
-
-    In 2D by Zhang and Suen (1984), in 3D by Lee, Kashyap and Chu (1994), both as `skimage.morphology.skeletonize` has
-    them; what lies outside the image is background. Components stay components; a blob becomes a voxel or a short line,
-    and an empty mask stays empty.
+def skeleton(mask: Mask, spacing_mm: tuple[float, ...] | None = None) -> Mask:
+    """Thin a mask to lines one voxel wide that have its topology.
 
     Args:
-        mask: `(H, W)` or `(D, H, W)` bool.
+        mask: `(H, W)` or `(D, H, W)` bool, not changed.
+        spacing_mm: size of a voxel along each axis; only the ratios matter. None is a cube.
 
     Returns:
-        The skeleton, a subset of the mask, bool of the same shape; deterministic.
+        A new bool array inside the mask, with its Betti numbers under full connectivity (8 in 2D, 26 in 3D, the only
+        one that lines one voxel wide have). A cavity keeps a closed surface around it. Empty masks stay empty.
 
-    Raises:
-        ImportError: When scikit-image is not installed.
+    Method: scikit-image's thinning (Zhang and Suen 1984 in 2D; Lee, Kashyap, Chu 1994 in 3D). The latter loses whole
+    components in 3D, a block of 2 x 2 x 2 voxels for one; these get their innermost voxel back. Voxels that are no
+    cubes: layers of a coarse axis are repeated until they nearly are, which changes no topology, the result is thinned,
+    brought back to the layers, and thinned once more. Where two lines meet in one thick layer that way, which shows in
+    the Betti numbers, the mask is thinned voxel by voxel instead. Needs scikit-image and scipy; linear in the voxels.
     """
-    thinned: Mask = needed("skimage.morphology", "scikit-image").skeletonize(mask).astype(bool)
-    return thinned
+    thin = np.zeros(mask.shape, dtype=bool)
+    if mask.any():
+        start, end = generate_spatial_bounding_box(mask[None])
+        box = tuple(map(slice, start, end))
+        thin[box] = _thinned_in_mm(mask[box], _repeats(spacing_mm or (1.0,) * mask.ndim))
+    return thin
+
+
+def _thinned_in_mm(mask: Mask, repeats: tuple[int, ...]) -> Mask:
+    if max(repeats) > 1:
+        blocks = [extent for size, times in zip(mask.shape, repeats, strict=True) for extent in (size, times)]
+        fine = _thinned(np.kron(mask, np.ones(repeats, dtype=bool)))
+        line = _thinned(np.asarray(fine.reshape(blocks).any(axis=tuple(range(1, 2 * mask.ndim, 2)))))
+        if _betti(line) == _betti(mask):
+            return line
+    return _thinned(mask)
+
+
+def _thinned(mask: Mask) -> Mask:
+    thin: Mask = np.asarray(needed("skimage.morphology", "scikit-image").skeletonize(mask), dtype=bool)
+    ndimage = needed("scipy.ndimage", "scipy")
+    ids, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    kept = np.bincount(ids[thin], minlength=count + 1) > 0
+    lost = ~kept[ids] & mask
+    if lost.any():
+        ids = np.where(lost, ids, 0)
+        inside = ndimage.distance_transform_edt(np.pad(lost, 1))[(slice(1, -1),) * mask.ndim]
+        depth = np.where(lost, inside, -1.0)
+        deepest_first = np.argsort(-depth, axis=None, kind="stable")[: np.count_nonzero(lost)]
+        _, first = np.unique(ids.flat[deepest_first], return_index=True)
+        thin.flat[deepest_first[first]] = True
+    return thin
+
+
+def _repeats(spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
+    finest = min(spacing_mm)
+    return tuple(round(length / finest) for length in spacing_mm)
+
+
+def _betti(mask: Mask) -> list[int]:
+    numbers: list[int] = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
+    return numbers
 
 
 def tubed_skeleton(mask: Mask, *, tube_vox: int) -> Mask:

@@ -11,22 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_topo.persistence import (
+from monai_topo._door import (
     Border,
     Connectivity,
     Filtration,
-    PersistencePairs,
-    _check_choice,
-    _check_connectivity,
-    _check_images,
-    _check_num_threads,
-    _dims_mask,
-    _essential,
-    _finite_array,
+    check_choice,
+    check_connectivity,
+    check_images,
+    check_num_threads,
+    dims_mask,
+    essential_voxels,
+    finite_array,
+    kernel,
 )
-
-# After `persistence`, which says what to do where the kernel is missing.
-from monai_topo import _core  # isort: skip
+from monai_topo.persistence import PersistencePairs
 
 __all__ = ["BettiMatching", "betti_matching"]
 
@@ -150,32 +148,32 @@ def betti_matching(
         >>> matching.matched  # the first, which the component on the right touches: together they end at 0.1
         tensor([[0, 0]])
     """
-    _check_images(predictions)
-    _check_images(labels)
+    check_images(predictions)
+    check_images(labels)
     if predictions.shape != labels.shape:
         raise ValueError(
             f"Expected `labels` to have the shape of `predictions`, {tuple(predictions.shape)}, "
             f"but got {tuple(labels.shape)}."
         )
-    _check_choice("filtration", filtration, get_args(Filtration))
-    _check_connectivity(connectivity)
-    _check_choice("border", border, get_args(Border))
-    of_prediction, of_label = _finite_array(predictions), _finite_array(labels)
+    check_choice("filtration", filtration, get_args(Filtration))
+    check_connectivity(connectivity)
+    check_choice("border", border, get_args(Border))
+    of_prediction, of_label = finite_array(predictions), finite_array(labels)
     if of_prediction.dtype != of_label.dtype:
         of_prediction, of_label = of_prediction.astype(np.float64), of_label.astype(np.float64)
     superlevel, full = filtration == "superlevel", connectivity == "full"
-    prediction, label, in_prediction, in_label = _core.betti_matching(
+    prediction, label, in_prediction, in_label = kernel.betti_matching(
         of_prediction,
         of_label,
         superlevel != full,
         full,
         full != (border == "foreground"),
-        _dims_mask(dims, predictions.ndim - 1),
-        _check_num_threads(num_threads),
+        dims_mask(dims, predictions.ndim - 1),
+        check_num_threads(num_threads),
     )
     return BettiMatching(
-        _pairs(prediction, _essential(of_prediction, filtration, border), predictions),
-        _pairs(label, _essential(of_label, filtration, border), labels),
+        _pairs(prediction, essential_voxels(of_prediction, filtration, border), predictions),
+        _pairs(label, essential_voxels(of_label, filtration, border), labels),
         torch.from_numpy(np.stack((in_prediction, in_label), axis=1)),
     )
 

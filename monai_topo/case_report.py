@@ -13,6 +13,7 @@ from monai_topo._components import DUAL, components
 from monai_topo._shared_results import shared_results
 from monai_topo.metrics import (
     compute_adapted_rand,
+    compute_betti_matching,
     compute_cldice,
     compute_component_detection,
     compute_diu,
@@ -65,8 +66,8 @@ def topology_report(
         Flat dictionary of floats, in this order; k stands for the dimensions, 0 to d-1:
 
         - `bk_pred`, `bk_label`, `betti_error_k` and their sum `betti_error`, `euler_error`, `diu_k` and `diu`;
-        - `betti_matching_error_k`, `topology_matched_k`, `topology_spurious_k`, `topology_missing_k`, their sums without
-          `_k`, and `topology_f1_k`, `topology_f1`, from Betti matching of the masks;
+        - `betti_matching_error_k`, `topology_matched_k`, `topology_spurious_k`, `topology_missing_k`, their sums
+          without `_k`, and `topology_f1_k`, `topology_f1`, from Betti matching of the masks;
         - `cldice`, `topology_precision`, `topology_sensitivity`, `skeleton_recall`;
         - `voi_split`, `voi_merge`, `voi` (bits, voxels without true instance left out), `adapted_rand_error`,
           `adapted_rand_precision`, `adapted_rand_recall`;
@@ -157,7 +158,7 @@ def _matching(pred: Tensor, true: Tensor, setting: dict[str, Any]) -> Numbers:
     scores = compute_betti_matching(pred, true, **setting)
     numbers: Numbers = {}
     for part, values in scores._asdict().items():
-        numbers |= _per_dimension(f"betti_matching_error" if part == "error" else f"topology_{part}", values)
+        numbers |= _per_dimension("betti_matching_error" if part == "error" else f"topology_{part}", values)
     spare, wrong = 2 * scores.matched[0, 0], (scores.spurious + scores.missing)[0, 0]
     numbers |= _numbered("topology_f1_{}", spare / (spare + wrong))
     numbers["topology_f1"] = ratio(float(spare.sum()), float((spare + wrong).sum()))

@@ -8,21 +8,19 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from monai_topo.persistence import (
+from monai_topo._door import (
     Border,
     Connectivity,
     Filtration,
-    PersistencePairs,
-    _check_choice,
-    _check_connectivity,
-    _check_images,
-    _check_num_threads,
-    _essential,
-    _finite_array,
+    check_choice,
+    check_connectivity,
+    check_images,
+    check_num_threads,
+    essential_voxels,
+    finite_array,
+    kernel,
 )
-
-# After `persistence`, which says what to do where the kernel is missing.
-from monai_topo import _core  # isort: skip
+from monai_topo.persistence import PersistencePairs
 
 __all__ = ["MergeTree", "merge_tree", "simplify"]
 
@@ -119,29 +117,29 @@ def merge_tree(
         >>> tree.pairs.values(image), tree.region  # one peak of two ends; 1 is the other, which never ends
         (tensor([[0.7000, 0.2000]]), tensor([[[1, 1, 1, 0, 0]]]))
     """
-    _check_images(images)
-    _check_choice("filtration", filtration, get_args(Filtration))
-    _check_connectivity(connectivity)
-    _check_choice("border", border, get_args(Border))
+    check_images(images)
+    check_choice("filtration", filtration, get_args(Filtration))
+    check_connectivity(connectivity)
+    check_choice("border", border, get_args(Border))
     if dim not in (0, images.ndim - 2):
         raise ValueError(
             f"Expected `dim` to be 0 or {images.ndim - 2} for {images.ndim - 1} spatial axes, but got {dim!r}: only "
             "components and what is their dual have regions."
         )
-    array = _finite_array(images)
+    array = finite_array(images)
     holes = dim != 0
     image, birth, death, parent, region = (
         torch.from_numpy(column)
-        for column in _core.merge_tree(
+        for column in kernel.merge_tree(
             array,
             filtration == "superlevel",
             holes,
             (connectivity == "full") != holes,
             (border == "foreground") != holes,
-            _check_num_threads(num_threads),
+            check_num_threads(num_threads),
         )
     )
-    essential, num_voxels = _essential(array, filtration, border), images.shape[1:].numel()
+    essential, num_voxels = essential_voxels(array, filtration, border), images.shape[1:].numel()
     pairs = PersistencePairs(image, torch.full_like(image, dim), birth, death, essential, num_voxels)
     return MergeTree(dim, pairs, parent, region.view(images.shape), (filtration == "superlevel") != holes)
 

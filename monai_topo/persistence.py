@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-try:
-    from monai_topo import _core
-except ImportError as error:  # a checkout on the path, but never built
-    raise ImportError(
-        "The compiled kernel of monai_topo is missing or was built for another Python: run `pip install -e .` in the "
-        f"checkout, or `pip install monai_topo` outside of it ({error})."
-    ) from error
+from monai_topo._door import (
+    Border,
+    Connectivity,
+    Filtration,
+    check_choice,
+    check_connectivity,
+    check_images,
+    check_num_threads,
+    checked_bits,
+    dims_mask,
+    essential_voxels,
+    finite_array,
+    kernel,
+)
 
 __all__ = [
     "Border",
@@ -28,10 +34,6 @@ __all__ = [
     "label_components",
     "persistence_pairs",
 ]
-
-Filtration = Literal["superlevel", "sublevel"]
-Connectivity = Literal["full", "face"]
-Border = Literal["open", "foreground"]
 
 
 @dataclass(frozen=True)
@@ -149,25 +151,25 @@ def persistence_pairs(
         >>> pairs.values(ring)
         tensor([[0.7000, 0.1000]])
     """
-    _check_images(images)
-    _check_choice("filtration", filtration, get_args(Filtration))
-    _check_connectivity(connectivity)
-    _check_choice("border", border, get_args(Border))
-    array = _finite_array(images)
+    check_images(images)
+    check_choice("filtration", filtration, get_args(Filtration))
+    check_connectivity(connectivity)
+    check_choice("border", border, get_args(Border))
+    array = finite_array(images)
     spatial_dims = array.ndim - 1
     superlevel, full, foreground = filtration == "superlevel", connectivity == "full", border == "foreground"
     # The kernel knows face-connected sublevel sets only. Full connectivity is their dual: the complement, with the
     # filtration, the dimensions and the role of the border turned around.
-    columns = _core.persistence_pairs(
+    columns = kernel.persistence_pairs(
         array,
         superlevel != full,
         full,
         full != foreground,
-        _dims_mask(dims, spatial_dims),
+        dims_mask(dims, spatial_dims),
         _check_min_persistence(min_persistence),
-        _check_num_threads(num_threads),
+        check_num_threads(num_threads),
     )
-    essential = _essential(array, filtration, border)
+    essential = essential_voxels(array, filtration, border)
     image, dim, birth, death = (torch.from_numpy(column) for column in columns)
     return PersistencePairs(image, dim, birth, death, essential, int(np.prod(array.shape[1:])))
 
@@ -197,8 +199,8 @@ def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border:
         >>> betti_numbers(torch.tensor([[[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]]]))
         tensor([[1, 1]])
     """
-    bits = _checked_bits(masks, connectivity, border)
-    numbers = _core.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
+    bits = checked_bits(masks, connectivity, border)
+    numbers = kernel.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
     return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
 
 
@@ -232,113 +234,12 @@ def label_components(masks: Tensor, *, connectivity: Connectivity = "full", bord
                  [0, 0, 0, 2],
                  [0, 3, 0, 0]]], dtype=torch.int32)
     """
-    bits = _checked_bits(masks, connectivity, border)
-    labels = _core.component_labels(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
+    bits = checked_bits(masks, connectivity, border)
+    labels = kernel.component_labels(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
     return torch.from_numpy(labels).view(bits.shape)
-
-
-def _checked_bits(masks: Tensor, connectivity: object, border: object) -> NDArray[np.uint8]:
-    """The masks as bytes 0 and 1, after a look at them and at the settings."""
-    _check_shape("masks", masks)
-    _check_connectivity(connectivity)
-    _check_choice("border", border, get_args(Border))
-    return _mask_bits(masks)
-
-
-def _mask_bits(masks: Tensor) -> NDArray[np.uint8]:
-    """Binary masks on the CPU, contiguous, one byte a voxel."""
-    values = masks.detach().cpu()
-    if values.dtype != torch.bool:
-        found = values != 0
-        if not torch.equal(found.to(values.dtype), values):
-            raise ValueError(
-                "Expected `masks` to hold only 0 and 1, but got other values: threshold first, for example `x > 0.5`."
-            )
-        values = found
-    bits: NDArray[np.uint8] = values.contiguous().numpy().view(np.uint8)
-    return bits
-
-
-def _finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:
-    """The images on the CPU, contiguous, in float64 or else float32."""
-    values = images.detach().cpu()
-    array: NDArray[np.float32] | NDArray[np.float64]
-    array = (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
-    if not np.isfinite(array).all():
-        raise ValueError(
-            "Expected `images` to be finite, but got NaN or infinite values: look for a diverged network or an "
-            "overflow in half precision."
-        )
-    return array
-
-
-def _essential(array: NDArray[np.float32] | NDArray[np.float64], filtration: Filtration, border: Border) -> Tensor:
-    num_voxels = int(np.prod(array.shape[1:]))
-    if border == "foreground":
-        return torch.full((len(array),), num_voxels)
-    flat = array.reshape(len(array), num_voxels)
-    return torch.from_numpy(flat.argmax(1) if filtration == "superlevel" else flat.argmin(1))
-
-
-def _check_images(images: Tensor) -> None:
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"Expected `images` to be a floating-point torch.Tensor, but got {kind}: convert it first.")
-    _check_shape("images", images)
-
-
-def _check_shape(name: str, images: Tensor) -> None:
-    if not isinstance(images, Tensor):
-        raise TypeError(f"Expected `{name}` to be a torch.Tensor, but got {type(images).__name__}: convert it first.")
-    if images.ndim not in (3, 4):
-        raise ValueError(
-            f"Expected `{name}` to have shape (N, H, W) or (N, D, H, W), the batch first, "
-            f"but got shape {tuple(images.shape)}: merge batch and channel by `x.flatten(0, 1)`, or add a batch by "
-            "`x[None]`."
-        )
-    if 0 in images.shape[1:]:
-        raise ValueError(f"Expected `{name}` to have voxels, but got shape {tuple(images.shape)}.")
-    framed = int(np.prod([extent + 2 for extent in images.shape[1:]], dtype=object))
-    if framed > _core.max_voxels:
-        raise ValueError(
-            f"Expected `{name}` of at most {_core.max_voxels} voxels each, their border included, but got shape "
-            f"{tuple(images.shape)}: work on patches."
-        )
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")
-
-
-def _check_connectivity(connectivity: object) -> None:
-    if connectivity not in get_args(Connectivity):
-        raise ValueError(
-            "Expected `connectivity` to be 'full' (8 in 2D, 26 in 3D) or 'face' (4, 6), but got "
-            f"{connectivity!r}: a cubical complex has nothing between them, 18-connectivity neither."
-        )
 
 
 def _check_min_persistence(min_persistence: float) -> float:
     if not 0.0 <= min_persistence < float("inf"):
         raise ValueError(f"Expected `min_persistence` to be finite and at least 0, but got {min_persistence!r}.")
     return float(min_persistence)
-
-
-def _check_num_threads(num_threads: int | None) -> int:
-    if num_threads is None:
-        return torch.get_num_threads()
-    if num_threads < 1:
-        raise ValueError(f"Expected `num_threads` to be at least 1, or None, but got {num_threads!r}.")
-    return num_threads
-
-
-def _dims_mask(dims: Sequence[int] | None, spatial_dims: int) -> int:
-    if dims is None:
-        return (1 << spatial_dims) - 1
-    if any(dim not in range(spatial_dims) for dim in dims):
-        raise ValueError(
-            f"Expected `dims` to hold dimensions from 0 to {spatial_dims - 1} of a {spatial_dims}D image, "
-            f"but got {list(dims)!r}."
-        )
-    return sum(1 << dim for dim in set(dims))

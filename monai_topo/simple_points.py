@@ -8,18 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_topo.persistence import (
+from monai_topo._door import (
     Border,
     Connectivity,
-    _check_choice,
-    _check_connectivity,
-    _check_num_threads,
-    _check_shape,
-    _mask_bits,
+    check_choice,
+    check_connectivity,
+    check_num_threads,
+    check_shape,
+    kernel,
+    mask_bits,
 )
-
-# After `persistence`, which says what to do where the kernel is missing.
-from monai_topo import _core  # isort: skip
 
 __all__ = ["critical_by_warping", "simple_points"]
 
@@ -50,11 +48,11 @@ def simple_points(
         >>> simple_points(torch.tensor([[[1, 1, 1, 0, 0]]])).int()  # either end, and what would make the line longer
         tensor([[[1, 0, 1, 1, 0]]], dtype=torch.int32)
     """
-    _check_shape("masks", masks)
-    _check_connectivity(connectivity)
-    _check_choice("border", border, get_args(Border))
-    bits = _mask_bits(masks)
-    simple = _core.simple_points(bits, connectivity == "full", border == "foreground", _check_num_threads(num_threads))
+    check_shape("masks", masks)
+    check_connectivity(connectivity)
+    check_choice("border", border, get_args(Border))
+    bits = mask_bits(masks)
+    simple = kernel.simple_points(bits, connectivity == "full", border == "foreground", check_num_threads(num_threads))
     return torch.from_numpy(simple).view(masks.shape).bool()
 
 
@@ -97,22 +95,22 @@ def critical_by_warping(
     Cost: linear for the voxels, and for the wrong ones a sort and a queue. About 16 bytes a voxel for each image in
     work.
     """
-    _check_shape("likelihood", likelihood)
-    _check_connectivity(connectivity)
-    _check_choice("border", border, get_args(Border))
+    check_shape("likelihood", likelihood)
+    check_connectivity(connectivity)
+    check_choice("border", border, get_args(Border))
     if labels.shape != likelihood.shape:
         raise ValueError(
             f"Expected `labels` of the shape of `likelihood`, {tuple(likelihood.shape)}, but got {tuple(labels.shape)}."
         )
     values = likelihood.detach().cpu()
-    bits = _mask_bits(labels)
+    bits = mask_bits(labels)
     error = (values.float() - torch.from_numpy(bits)).abs().contiguous().numpy()
-    critical = _core.critical_by_warping(
+    critical = kernel.critical_by_warping(
         (values > threshold).contiguous().numpy().view(np.uint8),
         bits,
         error,
         connectivity == "full",
         border == "foreground",
-        _check_num_threads(num_threads),
+        check_num_threads(num_threads),
     )
     return torch.from_numpy(critical).view(likelihood.shape).bool()

@@ -6,9 +6,9 @@ import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_topo._skeletons import skeleton
 from monai_topo.persistence import Border, Connectivity
 
-skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
 ndimage, _ = optional_import("scipy.ndimage")
 
 __all__ = ["STRUCTURE_ERRORS", "classified_errors", "structure_errors", "widened"]
@@ -95,8 +95,8 @@ def _missing(one: Mask, other: Mask) -> tuple[Mask, Mask]:
 def _skeleton(mask: Mask) -> Mask:
     # Structures go on beyond the border here, as skeletons fork at their ends.
     margin = 8
-    skeleton: Mask = np.asarray(skeletonize(np.pad(mask, margin, mode="edge")), dtype=bool)
-    return skeleton[(slice(margin, -margin),) * mask.ndim]
+    lines: Mask = skeleton(np.pad(mask, margin, mode="edge"))
+    return lines[(slice(margin, -margin),) * mask.ndim]
 
 
 def _joining(lines: Mask, present: Mask) -> Mask:

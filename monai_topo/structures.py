@@ -7,11 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from monai_topo._door import Border, Connectivity, check_num_threads, finite_array, kernel
 from monai_topo.merge_tree import merge_tree
-from monai_topo.persistence import Border, Connectivity, PersistencePairs, _check_num_threads, _finite_array
-
-# After `persistence`, which says what to do where the kernel is missing.
-from monai_topo import _core  # isort: skip
+from monai_topo.persistence import PersistencePairs
 
 __all__ = ["lift_structures", "structure_cost"]
 
@@ -132,18 +130,18 @@ def _path_levels(
     num_threads: int | None,
 ) -> Tensor:
     """The images with the paths through the chosen ends at their targets."""
-    array = _finite_array(images)
+    array = finite_array(images)
     pair = chosen.nonzero()[:, 0]
     saddle = torch.stack((pairs.birth, pairs.death), 1)[chosen]
-    lifted = _core.lift_paths(
+    lifted = kernel.lift_paths(
         array,
         pairs.image[pair].contiguous().numpy(),
         saddle.contiguous().numpy(),
-        _finite_array(targets.cpu()[chosen]),
+        finite_array(targets.cpu()[chosen]),
         True,
         of_holes,
         (connectivity == "full") != of_holes,
         (border == "foreground") != of_holes,
-        _check_num_threads(num_threads),
+        check_num_threads(num_threads),
     )
     return torch.from_numpy(lifted).view(images.shape).to(images)

@@ -1,10 +1,11 @@
-"""What all tests share: the real data beside the checkout, and hypothesis made deterministic."""
+"""What all tests share: real data beside the checkout, a training of each bundle, hypothesis made deterministic."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from bundle_runs import BUNDLES, Training
 from hypothesis import settings
 
 settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
@@ -18,3 +19,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the shared data are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Training]:
+    """The shared training of each bundle by the bundle's name, made when it is first looked at."""
+    return {bundle.name: Training(bundle, tmp_path_factory.mktemp(bundle.name)) for bundle in BUNDLES}
+
+
+@pytest.fixture(params=[bundle.name for bundle in BUNDLES])
+def trained(request: pytest.FixtureRequest, trainings: dict[str, Training]) -> Training:
+    """The shared training of one bundle after the other."""
+    return trainings[request.param]

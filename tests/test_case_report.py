@@ -15,8 +15,10 @@ import monai_topo.metrics.diagram_distance
 import monai_topo.metrics.diu
 from monai_topo.case_report import topology_report
 from monai_topo.metrics import (
+    BettiMatchingMetric,
     compute_adapted_rand,
     compute_betti_error,
+    compute_betti_matching,
     compute_cldice,
     compute_component_detection,
     compute_diagram_distance,
@@ -46,6 +48,12 @@ def by_single_functions(likelihood, label, *, instances="foreground", connectivi
     by_dimension = {"betti_error": betti[0, 0], "diu": diu[0, 0], "bottleneck": bottleneck, "wasserstein": wasserstein}
     numbers = {f"{name}_{k}": value for name, values in by_dimension.items() for k, value in enumerate(values)}
     numbers |= {"betti_error": betti.sum(), "diu": diu.sum(), "euler_error": compute_euler_error(pred, true, **setting)}
+    parts = ["betti_matching_error", "topology_matched", "topology_spurious", "topology_missing"]
+    for name, values in zip(parts, compute_betti_matching(pred, true, **setting), strict=True):
+        numbers |= {name: values.sum(), **{f"{name}_{k}": value for k, value in enumerate(values[0, 0])}}
+    for k in (None, *range(likelihood.ndim)):
+        f1 = BettiMatchingMetric(part="f1", dim=k, **setting)
+        numbers["topology_f1" if k is None else f"topology_f1_{k}"] = f1(pred, true)
     names = ["cldice", "topology_precision", "topology_sensitivity"]
     numbers |= dict(zip(names, compute_cldice(pred, true), strict=True))
     numbers["skeleton_recall"] = compute_skeleton_recall(pred, true)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from types import TracebackType
 
+from monai_topo._ranks import rank
+
 __all__ = ["SettingsError", "show_cause_last"]
 
 
@@ -27,11 +29,11 @@ def show_cause_last() -> None:
 def _print_with_cause_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     chain = list(_chain(error))
     if any(isinstance(link, KeyboardInterrupt) for link in chain):
-        print("\nInterrupted. What was finished (model.pt, validation.csv, pictures) is kept.", file=sys.stderr)
+        print("\nInterrupted. What was finished is kept; --resume with the run's folder goes on.", file=sys.stderr)
         return
     for link in chain:
         if isinstance(link, SettingsError):
-            print(f"Error: {link}", file=sys.stderr)
+            print(f"Error{f' (process {rank()})' if rank() else ''}: {link}", file=sys.stderr)
             return
     sys.__excepthook__(kind, error, trace)
     if len(chain) > 1:

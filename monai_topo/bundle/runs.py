@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from monai_topo._files import whole_file
+from monai_topo._ranks import from_first, rank
 from monai_topo.bundle.errors import SettingsError
+from monai_topo.bundle.report import write_report
 from monai_topo.bundle.settings import running_config
 
 __all__ = ["new_run_dir", "report_evaluation", "report_inference", "report_training", "start_run"]
 
-_HISTORY, _MODEL = "validation.csv", "model.pt"
+_HISTORY, _MODEL, _STATE, _CONFIG = "validation.csv", "model.pt", "checkpoint.pt", "config.json"
+# What a resumed run may have otherwise, as it changes no result: places, machine, and what MONAI adds by itself.
+_FREE_ON_RESUMING = {
+    *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
+    *("num_workers", "cpu_threads", "device", "checkpoint_interval", "_meta_", "_requirements_"),
+}
 Row = Mapping[str, str]
 
 
@@ -38,12 +45,29 @@ _kept_warnings = _KeptRecords()
 logging.getLogger("monai_topo.bundle").addHandler(_kept_warnings)
 
 
-def new_run_dir(output_dir: str | os.PathLike[str]) -> str:
-    """Make a folder for one run, named after the time, that no other run has.
+def new_run_dir(output_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> str:
+    """Make a folder for one run, named after the time, that no other run has; of several processes the first makes it.
+
+    Args:
+        output_dir: where runs lie.
+        resume: a run's folder to go on in; then nothing is made.
 
     Raises:
         SettingsError: if it cannot be made.
     """
+    if resume is not None:
+        return str(resume)
+    try:
+        made: str | SettingsError = _made_run_dir(output_dir) if rank() == 0 else ""
+    except SettingsError as error:
+        made = error
+    made = from_first(made)  # an error too, or the other processes would wait for ever
+    if isinstance(made, SettingsError):
+        raise made
+    return made
+
+
+def _made_run_dir(output_dir: str | os.PathLike[str]) -> str:
     name = time.strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         folder = Path(output_dir) / (name if attempt == 1 else f"{name}-{attempt}")
@@ -59,30 +83,68 @@ def new_run_dir(output_dir: str | os.PathLike[str]) -> str:
     )
 
 
-def start_run(run_dir: str | os.PathLike[str]) -> None:
+def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> None:
     """Write the settings of a run into its folder (`config.json`), and its log from now on (`log.txt`).
 
+    Args:
+        run_dir: the run's folder.
+        resume: the folder again if the run goes on there, which it may with the settings that it began with only.
+
     Raises:
-        SettingsError: if another run's model lies there: no run overwrites one.
+        SettingsError: if another run's model lies there: no run overwrites one; if there is no run to resume, or its
+            settings were others.
     """
-    folder = Path(run_dir)
-    if (folder / _MODEL).exists():
+    folder, config = Path(run_dir), running_config().get()
+    if resume is not None:
+        if Path(resume).resolve() != folder.resolve():
+            raise SettingsError(f"Expected `resume` and `run_dir` to be one folder, but got {resume} and {folder}.")
+        _check_resumed(folder, config)
+    elif (folder / _MODEL).exists() or (folder / _STATE).exists():
         raise SettingsError(
-            f"Expected `run_dir` to be a new folder, but got {str(folder)!r}, which holds a {_MODEL}; name another one."
+            f"Expected `run_dir` to be a new folder, but got {str(folder)!r}, which holds a model; name another one, "
+            f"or give --resume {shlex.quote(str(folder))} to go on there."
         )
+    if rank() > 0:
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "config.json") as unfinished:
-        unfinished.write_text(json.dumps(running_config().get(), indent=4, default=str) + "\n", encoding="utf-8")
+    if resume is None:
+        with whole_file(folder / _CONFIG) as unfinished:
+            unfinished.write_text(json.dumps(config, indent=4, default=str) + "\n", encoding="utf-8")
     log = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
     logging.getLogger().addHandler(log)
     for record in _kept_warnings.records:  # what was said before there was a log
         log.handle(record)
+    if resume is not None:
+        print("Going on after the last finished epoch." if (folder / _STATE).exists() else "No epoch was finished yet.")
     print(f"Everything of this run goes to {_shown(folder)}.")
+
+
+def _check_resumed(folder: Path, config: Mapping[str, Any]) -> None:
+    try:
+        began_with = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"Expected `resume` to be the folder of a run, but got {str(folder)!r}: {error}."
+        ) from error
+    now = json.loads(json.dumps(dict(config), default=str))
+    for name in sorted(began_with.keys() | now.keys()):
+        if name not in _FREE_ON_RESUMING and began_with.get(name) != now.get(name):
+            raise SettingsError(
+                f"Expected a resumed run to keep its settings, but got another `{name}`, {_short(now.get(name))} for "
+                f"{_short(began_with.get(name))}; start from its own: --config_file {_shown(folder / _CONFIG)}."
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, dataset_dir: str) -> None:
     """Print what a training came to: the metrics before and after the topology term, and where everything lies."""
+    if rank() > 0:
+        return
     folder = Path(run_dir)
     rows = _read_rows(folder / _HISTORY)
     moments = [("end of training", rows[-1]), ("best score (model.pt)", max(rows, key=_score))]
@@ -90,8 +152,10 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
     if warm_up and warm_up[-1] is not rows[-1]:
         moments.insert(0, ("before the topology term", warm_up[-1]))
     _print_table([(f"{name}, epoch {row['epoch']}", row) for name, row in moments])
+    page = write_report(folder, rows, ["training", "validation"])
     print(f"\nModel        {_shown(folder / _MODEL)}")
     _print_places(folder)
+    print(f"Report       {_shown(page)}")
     python, root, configs = _python(), _shown(Path(bundle_root)), Path(bundle_root) / "configs"
     print(f"TensorBoard  {python} -m tensorboard.main --logdir {_shown(folder)}")
     start = f"{python} -m monai.bundle run --bundle_root {shlex.quote(root)} --config_file"
@@ -109,14 +173,21 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
 
 def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str) -> None:
     """Print what an evaluation came to, and where its files lie."""
+    if rank() > 0:
+        return
     folder = Path(run_dir)
-    _print_table([(Path(ckpt_path).name, _read_rows(folder / _HISTORY)[-1])])
+    rows = _read_rows(folder / _HISTORY)
+    _print_table([(Path(ckpt_path).name, rows[-1])])
+    page = write_report(folder, rows, ["validation"])
     print(f"\nModel        {_shown(Path(ckpt_path))}")
     _print_places(folder)
+    print(f"Report       {_shown(page)}")
 
 
 def report_inference(output_dir: str | os.PathLike[str], num_images: int) -> None:
     """Print where the predictions lie."""
+    if rank() > 0:
+        return
     print(f"{num_images} predictions are in {_shown(Path(output_dir))}.")
 
 
@@ -133,7 +204,7 @@ def _changed_settings(file: Path) -> dict[str, Any]:
     """The settings of this run that the file has otherwise, but for the places of its results."""
     known = json.loads(file.read_text(encoding="utf-8"))
     running = running_config().get()
-    places = {"bundle_root", "dataset_dir", "output_dir", "run_dir"}
+    places = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
     return {
         name: running[name]
         for name in known

@@ -43,12 +43,14 @@ def running_config() -> ConfigParser:
     )
 
 
-def check_known_settings(bundle_root: str, files: Sequence[str]) -> None:
+def check_known_settings(bundle_root: str, files: Sequence[str], overrides: Sequence[str] = ("smoke.json",)) -> None:
     """Stop at a top-level setting that is in none of the bundle's files and that nothing refers to.
 
     Args:
         bundle_root: the bundle's folder.
         files: the configuration files that the run is made of, such as `["train.json"]`.
+        overrides: files for several kinds of runs, which may hold settings that this one has no use for; as long as
+            they have the value of the file, they are let through.
 
     Raises:
         SettingsError: with the setting, and the known one that is most like it.
@@ -64,8 +66,14 @@ def check_known_settings(bundle_root: str, files: Sequence[str]) -> None:
     items = [item for name in files for item in json.loads((folder / name).read_text(encoding="utf-8"))]
     known = {re.split("::|#", item)[0].lstrip("+") for item in items} | _ALL_RUNS
     referred = set(re.findall(r"[@%](\w+)", json.dumps(config, default=str)))
-    for key in config:
-        if key not in known and key not in referred:
+    let_through = {
+        item: value
+        for name in overrides
+        if (folder / name).is_file()
+        for item, value in json.loads((folder / name).read_text(encoding="utf-8")).items()
+    }
+    for key, value in config.items():
+        if key not in known and key not in referred and (key not in let_through or let_through[key] != value):
             raise SettingsError(_unknown(key, known, files))
 
 
@@ -83,6 +91,9 @@ def check_training_settings(
     batch_size: int,
     topology_weight: float,
     learning_rate: float,
+    lr_warmup_epochs: int,
+    accumulation_steps: int,
+    patience: int | None,
     matching: str,
     connectivity: str,
     border: str,
@@ -96,6 +107,10 @@ def check_training_settings(
     _check_whole("warmup_epochs", warmup_epochs, 0)
     _check_whole("val_interval", val_interval, 1)
     _check_whole("batch_size", batch_size, 1)
+    _check_whole("accumulation_steps", accumulation_steps, 1)
+    _check_whole("lr_warmup_epochs", lr_warmup_epochs, 0)
+    if patience is not None:
+        _check_whole("patience", patience, 1)
     if warmup_epochs > epochs:
         raise SettingsError(
             f"Expected `warmup_epochs` to be at most `epochs`, {epochs}, but got {warmup_epochs}; "
@@ -115,8 +130,9 @@ def check_sizes(
     *,
     patch_size: Sequence[int],
     topology_patch_size: int | Sequence[int] | None,
-    strides: Sequence[int],
+    strides: Sequence[int | Sequence[int]],
     spatial_dims: int,
+    sliding_window_overlap: float = 0.5,
 ) -> None:
     """Stop at patch sizes that do not fit each other or the network.
 
@@ -128,12 +144,17 @@ def check_sizes(
         raise SettingsError(
             f"Expected `patch_size` to be {spatial_dims} whole numbers such as {example}, but got {patch_size!r}."
         )
-    factor = math.prod(strides)
-    if any(size % factor for size in patch_size):
-        fitting = [max(factor, round(size / factor) * factor) for size in patch_size]
+    factors = _products(strides, spatial_dims)
+    if any(size % factor for size, factor in zip(patch_size, factors, strict=True)):
+        fitting = [max(by, round(size / by) * by) for size, by in zip(patch_size, factors, strict=True)]
+        by = factors[0] if len(set(factors)) == 1 else factors
         raise SettingsError(
-            f"Expected `patch_size` to be multiples of {factor}, the product of the network's `strides`, but got "
+            f"Expected `patch_size` to be multiples of {by}, the product of the network's `strides`, but got "
             f"{list(patch_size)}; set --patch_size '{fitting}'."
+        )
+    if not 0 <= sliding_window_overlap < 1:
+        raise SettingsError(
+            f"Expected `sliding_window_overlap` to be a fraction from 0 to below 1, but got {sliding_window_overlap!r}."
         )
     if topology_patch_size is None:
         return
@@ -171,6 +192,15 @@ def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.Pat
     raise SettingsError(
         f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {cure}."
     )
+
+
+def _products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
+    per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
+    if any(len(level) != spatial_dims for level in per_level):
+        raise SettingsError(
+            f"Expected each of the `strides` to be a whole number or {spatial_dims} of them, but got {list(strides)}."
+        )
+    return [math.prod(level[axis] for level in per_level) for axis in range(spatial_dims)]
 
 
 def _are_sizes(value: Any, count: int) -> bool:

@@ -81,7 +81,11 @@ def write_synthetic_dataset(
 
 
 def load_datalist(
-    dataset_dir: str | os.PathLike[str], section: str, *, datalist: str = _DATALIST
+    dataset_dir: str | os.PathLike[str],
+    section: str,
+    *,
+    datalist: str = _DATALIST,
+    file_keys: Sequence[str] = ("image", "label"),
 ) -> list[dict[str, str]]:
     """Read one section of a Decathlon-style datalist, with absolute paths, and check it before any work begins.
 
@@ -89,15 +93,17 @@ def load_datalist(
         dataset_dir: the folder that holds the data; relative paths of the datalist start here.
         section: key of the section, such as `"training"` or `"validation"`.
         datalist: the datalist's path, relative to `dataset_dir` or absolute.
+        file_keys: what every entry has to name a file (or a folder with a DICOM series) for, such as a `"mask"` beside
+            image and label.
 
     Returns:
-        One dictionary an entry, in the datalist's order: `"image"` and `"label"` as absolute paths of files that exist.
-        Other keys (a mask, a subject's name) are left out, as nothing is known about them.
+        One dictionary an entry, in the datalist's order: each of `file_keys` as the absolute path of a file or folder
+        that exists. Other keys (a subject's name) are left out, as nothing is known about them.
 
     Raises:
         FileNotFoundError: if the folder, the datalist, or files that it names do not exist (the first ten are named).
         ValueError: if the datalist is not JSON, has no such section, or the section is empty or has an entry without a
-            file name for `"image"` and `"label"`.
+            file name for one of `file_keys`.
 
     Costs one look at the disk a file; no image is read.
     """
@@ -110,9 +116,11 @@ def load_datalist(
             f"Expected `dataset_dir` to hold the datalist {datalist!r}, but got {folder} without it; "
             "write one with write_synthetic_dataset, or name yours with `datalist`."
         )
-    entries = [_files_of(entry, number, section, path) for number, entry in enumerate(_section(path, section))]
+    entries = [
+        _files_of(entry, file_keys, number, section, path) for number, entry in enumerate(_section(path, section))
+    ]
     cases = [{key: str(folder / file) for key, file in entry.items()} for entry in entries]
-    missing = [file for case in cases for file in case.values() if not Path(file).is_file()]
+    missing = [file for case in cases for file in case.values() if not Path(file).exists()]
     if missing:
         more = f", ... ({len(missing)} files)" if len(missing) > _SHOWN else ""
         raise FileNotFoundError(
@@ -138,12 +146,12 @@ def _section(path: Path, section: str) -> list[Any]:
     return entries
 
 
-def _files_of(entry: Any, number: int, section: str, path: Path) -> dict[str, str]:
-    files = {key: entry[key] for key in ("image", "label") if isinstance(entry, dict) and entry.get(key)}
-    if len(files) != 2 or not all(isinstance(file, str) for file in files.values()):
+def _files_of(entry: Any, keys: Sequence[str], number: int, section: str, path: Path) -> dict[str, str]:
+    files = {key: entry[key] for key in keys if isinstance(entry, dict) and entry.get(key)}
+    if len(files) != len(keys) or not all(isinstance(file, str) for file in files.values()):
         raise ValueError(
-            f"Expected entry {number} of section {section!r} of {path} to name a file for 'image' and for 'label', "
-            f"but got {entry!r}."
+            f"Expected entry {number} of section {section!r} of {path} to name a file for "
+            f"{' and for '.join(map(repr, keys))}, but got {entry!r}."
         )
     return files
 

@@ -14,8 +14,11 @@ from monai_topo.handlers.metrics import (
     SkeletonRecallHandler,
     VariationOfInformationHandler,
 )
+from monai_topo.handlers.metrics_saver import WholeMetricsSaver
 from monai_topo.handlers.pictures import PredictionPictures
 from monai_topo.handlers.progress import ImageProgress, TrainingProgress
+from monai_topo.handlers.stopping import StopWithoutImprovement
+from monai_topo.handlers.training_state import EpochSeed, TrainingState
 from monai_topo.handlers.validation import ValidationHistory, ValidationSchedule
 
 __all__ = [
@@ -26,14 +29,18 @@ __all__ = [
     "ComponentDetectionHandler",
     "DIUHandler",
     "DiagramDistanceHandler",
+    "EpochSeed",
     "EulerErrorHandler",
     "ImageProgress",
     "LossComponents",
     "PredictionPictures",
     "SkeletonRecallHandler",
+    "StopWithoutImprovement",
     "TrainingProgress",
+    "TrainingState",
     "ValidationHistory",
     "ValidationSchedule",
     "VariationOfInformationHandler",
     "WholeCheckpointSaver",
+    "WholeMetricsSaver",
 ]

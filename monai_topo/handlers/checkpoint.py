@@ -16,6 +16,8 @@ class WholeCheckpointSaver(CheckpointSaver):
     former one first and writes in place, so that a process killed meanwhile leaves none, or half of one. (It does so
     because temporary files once were readable by their owner only; ignite has since let group and others read them.)
 
+    Its state is the best model's score and name, so that a resumed training does not replace the model by a worse one.
+
     Args:
         **settings: those of `monai.handlers.CheckpointSaver`.
     """
@@ -28,6 +30,11 @@ class WholeCheckpointSaver(CheckpointSaver):
                 disk._atomic = True
                 if disk.filename is not None:
                     disk.remove = _leave_to_be_replaced
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scores and names of the best models; `load_state_dict` is MONAI's."""
+        best = self._key_metric_checkpoint
+        return {} if best is None else {"_saved": [(float(score), name) for score, name in best.state_dict()["_saved"]]}
 
 
 def _leave_to_be_replaced(filename: str) -> None:

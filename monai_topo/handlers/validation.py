@@ -13,6 +13,7 @@ from monai.handlers.validation_handler import ValidationHandler
 from monai.utils import IgniteInfo, min_version, optional_import
 
 from monai_topo._files import whole_file
+from monai_topo._ranks import rank
 from monai_topo.handlers.loss_components import WeightedLoss
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
@@ -63,7 +64,9 @@ class ValidationHistory:
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Any) -> None:
-        """Attach to an evaluator, whose metrics are computed before its handlers are called."""
+        """Attach to an evaluator, whose metrics are computed before its handlers are called; one process writes."""
+        if rank() > 0:
+            return
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -79,3 +82,15 @@ class ValidationHistory:
                 f"{name.removeprefix('val_')} {value:.3g}" for name, value in engine.state.metrics.items()
             )
             tqdm.write(f"epoch {engine.state.epoch}: {metrics}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far, in plain numbers."""
+        return {"rows": [{name: _plain(value) for name, value in row.items()} for row in self.rows]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after these rows."""
+        self.rows = [dict(row) for row in state["rows"]]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, str)) else float(value)

@@ -10,9 +10,9 @@ import torch
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_topo._skeletons import skeleton
 from monai_topo.persistence import Connectivity, betti_numbers
 from monai_topo.transforms._arrays import Mask
-from monai_topo.transforms.skeletons import skeleton
 
 ndimage, _ = optional_import("scipy.ndimage")
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from monai.config import KeysCollection
-from monai.transforms.utils import generate_spatial_bounding_box
 from monai.utils import optional_import
 
-from monai_topo.persistence import betti_numbers
+from monai_topo._skeletons import skeleton
 from monai_topo.transforms._arrays import (
     Array,
     ArrayTransform,
@@ -19,10 +17,7 @@ from monai_topo.transforms._arrays import (
     check_spacing,
 )
 
-skeletonize, _ = optional_import("skimage.morphology", name="skeletonize")
-distance_transform_edt, _ = optional_import("scipy.ndimage", name="distance_transform_edt")
 KDTree, _ = optional_import("scipy.spatial", name="KDTree")
-connected_components, _ = optional_import("scipy.ndimage", name="label")
 
 __all__ = [
     "Skeletonize",
@@ -33,74 +28,14 @@ __all__ = [
     "TubedSkeletonD",
     "TubedSkeletonDict",
     "TubedSkeletond",
-    "skeleton",
 ]
-
-
-def skeleton(mask: Mask, spacing_mm: tuple[float, ...] | None = None) -> Mask:
-    """Thin a mask to lines one voxel wide that have its topology.
-
-    Args:
-        mask: `(H, W)` or `(D, H, W)` bool, not changed.
-        spacing_mm: size of a voxel along each axis; only the ratios matter. None is a cube.
-
-    Returns:
-        A new bool array inside the mask, with its Betti numbers under full connectivity (8 in 2D, 26 in 3D, the only
-        one that lines one voxel wide have). A cavity keeps a closed surface around it. Empty masks stay empty.
-
-    Method: scikit-image's thinning (Zhang and Suen 1984 in 2D; Lee, Kashyap, Chu 1994 in 3D). The latter loses whole
-    components in 3D, a block of 2 x 2 x 2 voxels for one; these get their innermost voxel back. Voxels that are no
-    cubes: layers of a coarse axis are repeated until they nearly are, which changes no topology, the result is thinned,
-    brought back to the layers, and thinned once more. Where two lines meet in one thick layer that way, which shows in
-    the Betti numbers, the mask is thinned voxel by voxel instead. Needs scikit-image and scipy; linear in the voxels.
-    """
-    thin = np.zeros(mask.shape, dtype=bool)
-    if mask.any():
-        start, end = generate_spatial_bounding_box(mask[None])
-        box = tuple(map(slice, start, end))
-        thin[box] = _thinned_in_mm(mask[box], _repeats(spacing_mm or (1.0,) * mask.ndim))
-    return thin
-
-
-def _thinned_in_mm(mask: Mask, repeats: tuple[int, ...]) -> Mask:
-    if max(repeats) > 1:
-        blocks = [extent for size, times in zip(mask.shape, repeats, strict=True) for extent in (size, times)]
-        fine = _thinned(np.kron(mask, np.ones(repeats, dtype=bool)))
-        line = _thinned(np.asarray(fine.reshape(blocks).any(axis=tuple(range(1, 2 * mask.ndim, 2)))))
-        if _betti(line) == _betti(mask):
-            return line
-    return _thinned(mask)
-
-
-def _thinned(mask: Mask) -> Mask:
-    thin: Mask = np.asarray(skeletonize(mask), dtype=bool)
-    ids, count = connected_components(mask, np.ones((3,) * mask.ndim))
-    kept = np.bincount(ids[thin], minlength=count + 1) > 0
-    lost = ~kept[ids] & mask
-    if lost.any():
-        ids = np.where(lost, ids, 0)
-        depth = np.where(lost, distance_transform_edt(np.pad(lost, 1))[(slice(1, -1),) * mask.ndim], -1.0)
-        deepest_first = np.argsort(-depth, axis=None, kind="stable")[: np.count_nonzero(lost)]
-        _, first = np.unique(ids.flat[deepest_first], return_index=True)
-        thin.flat[deepest_first[first]] = True
-    return thin
-
-
-def _repeats(spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
-    finest = min(spacing_mm)
-    return tuple(round(length / finest) for length in spacing_mm)
-
-
-def _betti(mask: Mask) -> list[int]:
-    numbers: list[int] = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
-    return numbers
 
 
 class Skeletonize(ArrayTransform):
     """Thin a label to lines one voxel wide that keep its components, loops and cavities.
 
     Each channel by itself; what is not 0 is foreground, and the lines keep the values of the label, dtype too. See
-    :py:func:`skeleton` for the method, its guarantee, and what it needs and costs. Deterministic. Without
+    `monai_topo._skeletons.skeleton` for the method, its guarantee, and what it needs and costs. Deterministic. Without
     `spacing`, thinning a result once more changes nothing.
 
     Args:

@@ -1,0 +1,163 @@
+"""The report of a run: one Markdown page with its numbers, curves, cases, pictures, settings and origins."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.utils import optional_import
+
+from monai_topo._files import whole_file
+from monai_topo._ranks import world_size
+from monai_topo.bundle.cases import fingerprint
+from monai_topo.bundle.settings import running_config
+from monai_topo.data.datasets import load_datalist
+
+Figure, _ = optional_import("matplotlib.figure", name="Figure")
+
+__all__ = ["case_rows", "write_report"]
+
+_PACKAGES = (
+    "monai_topo",
+    "monai",
+    "torch",
+    "numpy",
+    "gudhi",
+    "nibabel",
+    "itk",
+    "pytorch-ignite",
+    "scikit-image",
+    "scipy",
+)
+Row = Mapping[str, str]
+
+
+def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sections: Sequence[str]) -> Path:
+    """Write `report.md`, and `curves.png` if there were several validations, into a run's folder.
+
+    Args:
+        run_dir: the run's folder, with what MetricsSaver wrote in `metrics/`.
+        history: the validations, rows of `validation.csv`.
+        sections: sections of the datalist that the run used, for the fingerprint of the data.
+
+    Returns:
+        The page's path. It and its pictures appear whole. Costs one reading of all data, for the fingerprint.
+    """
+    folder = Path(run_dir)
+    config = running_config().get()
+    parts = [f"# Run {folder.name}", _results(history, config)]
+    if len(history) > 1:
+        _draw_curves(folder / "curves.png", history)
+        parts.append("## Curves\n\n![metrics of every validation](curves.png)")
+    parts += [
+        f"## Cases\n\nOf the latest validation, the worst first.\n\n{_table(case_rows(folder / 'metrics'))}",
+        "## Pictures\n\nOrange: missing in the prediction; blue: spurious.\n\n![cases](validation.png)",
+        f"## Settings\n\n{_table(_settings(config))}",
+        f"## Made with\n\n{_table(_origins(config, sections))}",
+    ]
+    page = folder / "report.md"
+    with whole_file(page) as unfinished:
+        unfinished.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return page
+
+
+def case_rows(folder: Path) -> list[dict[str, str]]:
+    """Return what MetricsSaver wrote one row a case, the worst first: by Dice over 1 + patch-wise Betti errors."""
+    cases: dict[str, dict[str, str]] = {}
+    for file in sorted(folder.glob("val_*_raw.csv")):
+        name = file.name.removesuffix("_raw.csv").removeprefix("val_")
+        with file.open(newline="", encoding="utf-8") as table:
+            for number, row in enumerate(csv.reader(table)):
+                if number > 0:  # a file's name, its classes' values, their mean
+                    cases.setdefault(row[0], {"case": Path(row[0]).name})[name] = f"{float(row[-1]):.4g}"
+    return sorted(cases.values(), key=_score)
+
+
+def _score(row: Mapping[str, str]) -> float:
+    errors = [
+        float(value) for name, value in row.items() if name.startswith("betti_error") and name.endswith("patches")
+    ]
+    return float(row.get("dice", 0)) / (1 + sum(errors))
+
+
+def _results(history: Sequence[Row], config: Mapping[str, Any]) -> str:
+    names = [name for name in history[0] if name.startswith("val_")]
+    rows = [
+        {"epoch": row["epoch"], "topology weight": row["topology_weight"]}
+        | {name.removeprefix("val_"): f"{float(row[name]):.4g}" for name in names}
+        for row in history
+    ]
+    counted = f"connectivity {config['connectivity']}, border {config['border']}"
+    return f"## Validations\n\nMeans over the cases; Betti errors per dimension, {counted}.\n\n{_table(rows)}"
+
+
+def _settings(config: Mapping[str, Any]) -> list[dict[str, str]]:
+    plain = {name: value for name, value in config.items() if isinstance(value, (str, int, float, list, type(None)))}
+    passed_over = {"imports", "initialize", "run", "finalize"}
+    return [{"setting": name, "value": f"`{value}`"} for name, value in plain.items() if name not in passed_over]
+
+
+def _origins(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict[str, str]]:
+    parser = running_config()
+    read = {
+        name: parser.get_parsed_content(name) for name in ("dataset_dir", "datalist", "file_keys", "device", "seed")
+    }
+    files = [
+        file
+        for section in sections
+        for case in load_datalist(read["dataset_dir"], section, datalist=read["datalist"], file_keys=read["file_keys"])
+        for file in case.values()
+    ]
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    found = {
+        "data": f"{len(files)} files, fingerprint `{fingerprint(files)}`",
+        "seed": str(read["seed"]),
+        "device": f"{read['device']}, {world_size()} process(es), {torch.get_num_threads()} threads",
+        "peak memory of the first process": f"{peak_mib:.0f} MiB",
+        "Python": f"{platform.python_version()} on {platform.platform()}",
+    }
+    if torch.cuda.is_available():
+        found["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
+    found |= {name: _version(name) for name in _PACKAGES}
+    return [{"what": name, "value": value} for name, value in found.items()]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    if not rows:
+        return "(none)"
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _draw_curves(path: Path, history: Sequence[Row]) -> None:
+    names = [name for name in history[0] if name.startswith("val_")]
+    epochs = [int(row["epoch"]) for row in history]
+    weighted = [epoch for epoch, row in zip(epochs, history, strict=True) if float(row["topology_weight"] or 0) > 0]
+    figure = Figure(figsize=(4 * len(names[:3]), 3 * -(-len(names) // 3)), layout="constrained", dpi=110)
+    axes = list(figure.subplots(-(-len(names) // 3), len(names[:3]), squeeze=False).flat)
+    for place, name in zip(axes, names, strict=False):
+        place.plot(epochs, [float(row[name]) for row in history], marker="o", markersize=3)
+        if weighted:
+            place.axvspan(weighted[0], epochs[-1], alpha=0.12, label="topology term on")
+        place.set_title(name.removeprefix("val_"), fontsize=9)
+        place.set_xlabel("epoch", fontsize=8)
+    for place in axes[len(names) :]:
+        place.set_axis_off()
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished)

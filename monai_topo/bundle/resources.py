@@ -1,0 +1,63 @@
+"""What a run needs of its machine: processes that know each other, and room for its checkpoints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from monai_topo.bundle.errors import SettingsError
+
+__all__ = ["check_space", "join_processes"]
+
+_MARGIN_BYTES = 50 * 2**20  # logs, tables, pictures, TensorBoard
+
+
+def join_processes(device: torch.device) -> None:
+    """Join the processes that torchrun has started: NCCL between GPUs, gloo between CPUs.
+
+    Args:
+        device: of this process.
+
+    Raises:
+        SettingsError: if torchrun has not started this process, or there is no such GPU.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        raise SettingsError(
+            "Expected a run with a multi_gpu file to be started by torchrun, but got a process alone; start it as "
+            "torchrun --standalone --nproc_per_node=N -m monai.bundle run ..."
+        )
+    if device.type == "cuda":
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise SettingsError(
+                f"Expected a GPU for each process, but got {torch.cuda.device_count()} GPUs and no {device}; "
+                "set a smaller --nproc_per_node."
+            )
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def check_space(folder: str | os.PathLike[str], network: torch.nn.Module) -> None:
+    """Stop if the disk has no room for a run's checkpoints.
+
+    Args:
+        folder: where runs go; it need not exist yet.
+        network: what is trained, by an optimiser with two moments a parameter (AdamW).
+
+    Raises:
+        SettingsError: if less is free than the model, the training's state, the former ones beside them while they are
+            replaced, and 50 MiB for everything else.
+    """
+    model_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    needed = 2 * (1 + 3) * model_bytes + _MARGIN_BYTES
+    present = next(path for path in (Path(folder).absolute() / "x").parents if path.exists())
+    free = shutil.disk_usage(present).free
+    if free < needed:
+        raise SettingsError(
+            f"Expected {needed / 2**20:.0f} MiB to be free for checkpoints in {folder}, but got {free / 2**20:.0f}; "
+            "make room, or set another --output_dir."
+        )

@@ -1,0 +1,140 @@
+"""Both bundles as their users start them, for the tests of all their parts.
+
+Starting MONAI costs seconds, so one tiny training of each bundle (two epochs, the first is the warm-up) is shared by
+all tests of a session that read it; its printed commands are the evaluation and the inference.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+_FOLDER = Path(__file__).resolve().parents[1] / "bundles"
+# MONAI warns whenever a configuration is read that it may run code: known, and not ours.
+in_process = pytest.mark.filterwarnings("ignore:(?s).*resolved to an importable callable")
+
+
+@dataclass
+class Bundle:
+    """A bundle, the numbers of its axes, and settings that make its network tiny."""
+
+    name: str
+    spatial_dims: int
+    suffix: str
+    tiny: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return _FOLDER / self.name
+
+    @property
+    def configs(self) -> Path:
+        return self.root / "configs"
+
+    @property
+    def metrics(self) -> set[str]:
+        errors = {f"betti_error_{dim}" for dim in range(self.spatial_dims)}
+        return {"score", "dice", *errors, *(f"{name}_patches" for name in errors)}
+
+    def command(self, files: list[str], **settings: Any) -> list[str]:
+        """Arguments of a run, for python."""
+        paths = str([str(self.configs / name) for name in files])
+        arguments = ["-m", "monai.bundle", "run", "--config_file", paths, "--bundle_root", str(self.root)]
+        for name, value in settings.items():
+            arguments += [f"--{name}", value if isinstance(value, str) else str(value)]
+        return arguments
+
+    def run(self, files: list[str], cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+        """Start a run from a folder of the user's own."""
+        return started([sys.executable, *self.command(files, **settings)], cwd)
+
+    def workflow(self, name: str, kind: str, **settings: Any) -> ConfigWorkflow:
+        """A run inside of this process."""
+        return ConfigWorkflow(str(self.configs / name), logging_file=False, workflow_type=kind, **settings)
+
+
+@dataclass
+class Training:
+    """The shared training of a bundle; its folder is `home / "run"`, its data lie in `home / "data"`."""
+
+    bundle: Bundle
+    home: Path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"synthetic_dir": "data", **self.bundle.tiny}
+
+    @cached_property
+    def process(self) -> subprocess.CompletedProcess[str]:
+        return succeeded(self.bundle.run(["train.json", "smoke.json"], self.home, run_dir="run", **self.settings))
+
+    @property
+    def run_dir(self) -> Path:
+        _ = self.process
+        return self.home / "run"
+
+    @property
+    def model(self) -> Path:
+        return self.run_dir / "model.pt"
+
+    @property
+    def validations(self) -> list[dict[str, str]]:
+        return rows_of(self.run_dir / "validation.csv")
+
+    @property
+    def best(self) -> dict[str, str]:
+        return max(self.validations, key=lambda row: float(row["val_score"]))
+
+    def printed(self, name: str) -> list[str]:
+        """The command that the training prints for what comes next."""
+        lines = [line for line in self.process.stdout.splitlines() if line.startswith(f"{name} ")]
+        return shlex.split(lines[0].split(maxsplit=1)[1])
+
+    @cached_property
+    def evaluation(self) -> subprocess.CompletedProcess[str]:
+        return succeeded(started([*self.printed("Evaluate"), "--run_dir", "eval"], self.home))
+
+    @cached_property
+    def inference(self) -> subprocess.CompletedProcess[str]:
+        return succeeded(started([*self.printed("Infer"), "--save_likelihood", "True"], self.home))
+
+
+MEMBRANES = Bundle("membrane_2d_segmentation", 2, ".png", {"channels": [4, 8, 8, 8]})
+# Settings unlike the defaults, network included: the printed commands have to carry them all.
+VESSELS = Bundle(
+    "vessel_3d_segmentation",
+    3,
+    ".nii.gz",
+    {"channels": [4, 8, 8], "strides": [[2, 2, 1], [2, 2, 2]], "connectivity": "face", "border": "open"},
+)
+BUNDLES = [MEMBRANES, VESSELS]
+
+
+def started(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def succeeded(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run
+
+
+def last_line(run: subprocess.CompletedProcess[str]) -> str:
+    assert run.returncode == 1, run.stdout + run.stderr
+    return run.stderr.strip().splitlines()[-1]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,94 @@
+"""Trainings killed with SIGKILL go on from their last complete state, and come to what an unbroken one comes to.
+
+The kills come from within, so that their moment is exact: in the middle of an epoch, of the writing of a checkpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundle_runs import MEMBRANES, VESSELS, Bundle, Training, last_line, rows_of, started, succeeded
+
+# The training has two epochs of two steps.
+MID_EPOCH = """
+steps = 0
+take_step = torch.optim.AdamW.step
+def step(self, *arguments, **settings):
+    global steps
+    steps += 1
+    if steps == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return take_step(self, *arguments, **settings)
+torch.optim.AdamW.step = step
+"""
+MID_WRITE = """
+save = torch.save
+def half(state, file, *arguments, **settings):
+    save(state, file, *arguments, **settings)
+    if isinstance(state, dict) and state.get("epoch") == 2:
+        os.truncate(file, os.path.getsize(file) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = half
+"""
+
+
+def killed(bundle: Bundle, home: Path, trap: str, **settings: Any) -> None:
+    arguments = bundle.command(["train.json", "smoke.json"], **settings)
+    start = f"import os, runpy, signal, sys, torch\n{trap}\nsys.argv = ['monai.bundle', *{arguments[2:]!r}]\n"
+    run = started([sys.executable, "-c", f"{start}runpy.run_module('monai.bundle', run_name='__main__')"], home)
+    assert run.returncode == -signal.SIGKILL, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("bundle", "trap"), [(VESSELS, MID_EPOCH), (MEMBRANES, MID_WRITE)], ids=["epoch", "write"])
+def test_a_killed_training_goes_on_as_if_nothing_had_been(
+    bundle: Bundle, trap: str, trainings: dict[str, Training]
+) -> None:
+    whole = trainings[bundle.name]
+    assert whole.process.returncode == 0
+    killed(bundle, whole.home, trap, run_dir="killed", **whole.settings)
+    folder = whole.home / "killed"
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert state["epoch"] == 1
+    if trap is MID_WRITE:
+        assert list(folder.glob(".checkpoint.*.pt")), "the kill came too early or too late"
+    succeeded(bundle.run(["train.json", "smoke.json"], whole.home, resume="killed", **whole.settings))
+    assert (folder / "validation.csv").read_text() == (whole.run_dir / "validation.csv").read_text()
+    for name in ("model.pt", "checkpoint.pt"):
+        resumed, unbroken = (torch.load(run / name, weights_only=True) for run in (folder, whole.run_dir))
+        assert leaves(resumed) == leaves(unbroken)
+    assert not list(folder.glob(".*"))
+
+
+def leaves(state: Any) -> list[Any]:
+    """Everything in a state that can be compared, tensors as their bytes."""
+    if isinstance(state, torch.Tensor):
+        return [state.numpy().tobytes()]
+    if isinstance(state, dict):
+        return [(key, leaves(state[key])) for key in sorted(state, key=str)]
+    return [leaves(item) for item in state] if isinstance(state, (list, tuple)) else [state]
+
+
+def test_resuming_keeps_the_settings_and_the_folder(trainings: dict[str, Training], tmp_path: Path) -> None:
+    whole = trainings[MEMBRANES.name]
+    copy = tmp_path / "copy"
+    shutil.copytree(whole.run_dir, copy)
+    changed = {**whole.settings, "synthetic_dir": str(whole.home / "data"), "learning_rate": 0.1}
+    refused = last_line(MEMBRANES.run(["train.json", "smoke.json"], tmp_path, resume="copy", **changed))
+    assert "to keep its settings, but got another `learning_rate`, 0.1 for 0.004" in refused
+    assert "--config_file copy/config.json" in refused
+
+
+def test_the_kept_settings_start_a_finished_run_again_without_harm(trainings: dict[str, Training]) -> None:
+    whole = trainings[MEMBRANES.name]
+    shutil.copytree(whole.run_dir, whole.home / "finished")
+    config, folder = str(whole.home / "finished" / "config.json"), str(whole.home / "finished")
+    command = ["-m", "monai.bundle", "run", "--config_file", config, "--resume", folder, "--run_dir", folder]
+    run = succeeded(started([sys.executable, *command], whole.home))
+    assert "Going on after the last finished epoch" in run.stdout
+    assert rows_of(whole.home / "finished" / "validation.csv") == whole.validations
