@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
+from scipy import ndimage
 from skimage.morphology import dilation, footprint_rectangle, skeletonize
 
 from monai_topo._skeletons import skeleton
@@ -184,8 +185,11 @@ def test_precision_is_the_sensitivity_of_the_other_way_round(pred: np.ndarray, d
     torch.testing.assert_close(one.precision, other.sensitivity, equal_nan=True)
     torch.testing.assert_close(one.cldice, other.cldice, equal_nan=True)
     centreline = skeletonize(true).astype(bool)
-    expected = pred[centreline].mean() if centreline.any() else NAN
-    assert one.sensitivity.item() == pytest.approx(expected, nan_ok=True)
+    everything = np.ones((3,) * true.ndim)
+    if ndimage.label(centreline, everything)[1] == ndimage.label(true, everything)[1]:
+        # Where scikit-image's thinning loses no component; ours gives it a voxel back.
+        expected = pred[centreline].mean() if centreline.any() else NAN
+        assert one.sensitivity.item() == pytest.approx(expected, nan_ok=True)
     plain = compute_skeleton_recall(as_batch(pred), as_batch(true), tube_vox=0)
     torch.testing.assert_close(plain, one.sensitivity, equal_nan=True)
 
@@ -276,5 +280,6 @@ def test_real_vessels(shared_data: Path) -> None:
         centreline = skeletonize(label).astype(bool)
         cldice, precision, sensitivity = values(compute_cldice(as_batch(pred), as_batch(label)))
         assert precision == 1
-        assert sensitivity == pytest.approx(pred[centreline].mean())
+        # But for the specks of the stack that scikit-image's thinning loses.
+        assert sensitivity == pytest.approx(pred[centreline].mean(), abs=2e-4)
         assert cldice == pytest.approx(2 * sensitivity / (1 + sensitivity))
