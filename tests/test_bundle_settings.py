@@ -36,7 +36,7 @@ def test_an_unknown_setting_is_noticed(tmp_path: Path) -> None:
         ),
         (["train.json"], {"dataset_dir": "nowhere"}, r"Expected `dataset_dir` to be a folder, but got .*nowhere"),
         (["train.json"], {"run_dir": "run"}, r"Expected `run_dir` to be a new folder.*--resume run"),
-        (["train.json"], {"resume": "eval"}, r"Expected `resume` to be the folder of a run, but got 'eval'"),
+        (["train.json"], {"resume": "data"}, r"Expected `resume` to be the folder of a run, but got 'data'"),
         (["train.json"], {"my_own": 3}, r"but got 'my_own', which nothing reads"),
         (["train.json", "smoke.json"], {"my_own": 3}, r"but got 'my_own', which nothing reads"),
         (["train.json", "evaluate.json"], {"ckpt_path": "none.pt"}, r"trained model, but got 'none\.pt'"),

@@ -16,11 +16,8 @@ def names():
     return {name for name in transforms.__all__ if name + "d" in transforms.__all__}
 
 
-def test_code_of_the_page_runs():
-    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == len(names()) + 1
-    run = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+def test_every_transform_has_an_example():  # which test_docs.py runs
+    assert len(re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)) == len(names()) + 1
 
 
 def test_every_transform_has_a_section_a_picture_and_a_speed():

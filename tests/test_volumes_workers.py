@@ -79,7 +79,7 @@ def test_progress_bar_is_shown_on_request(capsys, progress):
     assert ("100% Completed" in capsys.readouterr().out) == progress
 
 
-# A process with 32 MiB left counts 212 MiB of balls, made as they are read, and cannot hold them.
+# A process with 64 MiB left counts 212 MiB of balls, made as they are read, and cannot hold them.
 SMALL_MEMORY = """
 import resource
 import dask, dask.array as da, numpy as np
@@ -95,11 +95,11 @@ def hollow_balls(block_info=None):
 
 chunks = tuple((96,) * (extent // 96) for extent in SHAPE)
 volume = da.map_blocks(hollow_balls, chunks=chunks, meta=np.zeros((0, 0, 0), bool))
-assert volume.nbytes > 6 * 2**25
+assert volume.nbytes > 3 * 2**26
 with dask.config.set(scheduler="threads", num_workers=2):
     chunked_betti_numbers(volume[:97, :97, :97])  # threads started, modules loaded
     taken = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (taken + 2**25,) * 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (taken + 2**26,) * 2)
     try:
         np.ones(SHAPE, dtype=bool)
         print("no limit")

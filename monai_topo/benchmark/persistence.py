@@ -1,63 +1,27 @@
-"""How long persistence takes here, beside its peers: `python -m monai_topo.benchmark` (extra `benchmark`).
-
-Everything is measured side by side in one run, interleaved, as medians (slow peers once); the diagrams are compared
-while at it. Without cripser its columns stay empty.
-"""
+"""Persistence beside GUDHI and cripser: times, threads, and cost against size."""
 
 from __future__ import annotations
 
-import argparse
-import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from itertools import starmap
 from typing import Any
 
 import gudhi
 import numpy as np
 import torch
-from monai.losses import DiceCELoss, SoftclDiceLoss
-from monai.networks.nets import UNet
 from numpy.typing import NDArray
 
-from monai_topo.losses import PersistenceLoss
+from monai_topo.benchmark.images import Image, smoothed_noise, sparse_vessels
+from monai_topo.benchmark.timing import Timed, median_ms
 from monai_topo.persistence import betti_numbers, persistence_pairs
 
 # Not MONAI's optional_import: its stand-ins raise at any look, and tools that look at modules would trip over them.
 cripser: Any = import_module("cripser") if find_spec("cripser") else None
 
-Image = NDArray[np.float32]
 Diagram = list[tuple[int, float, float]]
-Timed = Callable[[], object]
-
-
-def _smoothed(image: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    smoothed: NDArray[np.float64] = import_module("scipy.ndimage").gaussian_filter(image, sigma)
-    return smoothed
-
-
-def smoothed_noise(shape: Sequence[int], sigma: float, seed: int = 0) -> Image:
-    """The sigmoid of three times smoothed noise of unit variance: what a network's likelihood map looks like."""
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    if sigma:
-        noise = _smoothed(noise, sigma)
-        noise /= noise.std()
-    likelihood: Image = (1 / (1 + np.exp(-3 * noise))).astype(np.float32)
-    return likelihood
-
-
-def sparse_vessels(shape: Sequence[int]) -> Image:
-    """Tubes where two smooth fields are both small: 3 % foreground, about nine tenths of the voxels exactly 0."""
-    fields = [_smoothed(np.random.default_rng(seed).standard_normal(shape), 2) for seed in (1, 2)]
-    radius = np.sqrt(sum((field / field.std()) ** 2 for field in fields))
-    likelihood: Image = (1 / (1 + np.exp(30 * (radius - 0.25)))).astype(np.float32)
-    likelihood[likelihood < 1e-3] = 0
-    return likelihood
-
 
 PERSISTENCE: dict[str, tuple[Callable[[], Image], int]] = {  # image, and how many repeats
     "256^2 [2]": (lambda: smoothed_noise((256, 256), 2), 9),
@@ -85,19 +49,6 @@ def by_cripser(image: NDArray[np.float64]) -> Diagram:
     """The diagram of cripser, whose rows hold the critical voxels too, on one thread."""
     rows = cripser.computePH(-image, maxdim=image.ndim - 1)
     return [(int(dim), -birth, -death) for dim, birth, death in rows[:, :3] if death < 1e100]
-
-
-def median_ms(
-    tasks: dict[str, Timed], repeats: int, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
-    """Median times in milliseconds; the tasks take turns, so that a noisy machine is noisy for all."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(repeats):
-        for name, task in tasks.items():
-            start = clock()
-            task()
-            times[name].append(clock() - start)
-    return {name: 1e3 * float(np.median(values)) for name, values in times.items()}
 
 
 def persistence_row(name: str) -> list[str]:
@@ -131,26 +82,6 @@ def persistence_row(name: str) -> list[str]:
     ours = (times["ours"] + times["beside"]) / 2
     ratios = [f"{times[peer] / ours:.1f}" if peer in times else "" for peer in ("cripser", "gudhi")]
     return [name, str(len(mine)), *shown, *ratios, ("yes" if same else "NO") if peers else ""]
-
-
-def loss_row(name: str, shape: tuple[int, ...]) -> list[str]:
-    """Forward and backward of whole losses, and of a small UNet on the same batch, with all of torch's threads."""
-    spatial = shape[1:]
-    maps = [torch.from_numpy(smoothed_noise(spatial, 2, seed)) for seed in range(2 * shape[0])]
-    logits = torch.stack(maps[: shape[0]]).logit()[:, None].requires_grad_()
-    label = (torch.stack(maps[shape[0] :]) > 0.5)[:, None].float()
-    network = UNet(len(spatial), 1, 1, channels=(16, 32, 64), strides=(2, 2), num_res_units=1, norm="INSTANCE")
-    persistence, cldice, dice_ce = PersistenceLoss(sigmoid=True), SoftclDiceLoss(), DiceCELoss(sigmoid=True)
-    tasks: dict[str, Timed] = {
-        "persistence": lambda: persistence(logits, label).backward(),
-        "cldice": lambda: cldice(label, torch.sigmoid(logits)).backward(),
-        "dice_ce": lambda: dice_ce(logits, label).backward(),
-        "unet": lambda: dice_ce(network(logits.detach()), label).backward(),
-    }
-    for task in tasks.values():
-        task()
-    times = median_ms(tasks, 5)
-    return [name, *(f"{value:.1f}" for value in times.values()), f"{times['cldice'] / times['persistence']:.1f}"]
 
 
 def thread_row(name: str, shape: tuple[int, ...]) -> list[str]:
@@ -203,69 +134,3 @@ def betti_row(side: int, density: float) -> list[str]:
     mask = torch.rand(1, side, side, side, generator=torch.Generator().manual_seed(0)) < density
     seconds = median_ms({"betti": lambda: betti_numbers(mask)}, 1)["betti"] / 1e3
     return [f"{side}^3, {density:.0%} foreground noise", f"{seconds:.1f}"]
-
-
-def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a markdown table row by row, as the numbers come in."""
-    print(f"\n{title}\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
-    for row in rows:
-        print(f"| {' | '.join(row)} |", flush=True)
-
-
-def main() -> None:
-    """Print everything."""
-    parser = argparse.ArgumentParser(prog="python -m monai_topo.benchmark", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small images only, seconds instead of minutes")
-    parser.add_argument("--picture", metavar="PNG", help="draw cost against size there")
-    arguments = parser.parse_args()
-    quick = arguments.quick
-    print(f"{_cpu()}; Python {platform.python_version()}; {', '.join(_versions())}")
-    print(f"torch threads {torch.get_num_threads()}; persistence on one thread where no other number is said")
-    table(
-        "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
-        [
-            "image [sigma]",
-            "pairs",
-            "ours",
-            "ours, full",
-            "cripser",
-            "gudhi",
-            "argsort",
-            "x cripser",
-            "x gudhi",
-            "equal",
-        ],
-        map(persistence_row, ["256^2 [2]", "64^3 [2]"] if quick else PERSISTENCE),
-    )
-    batches = {"8 x 512^2 [2]": (8, 512, 512), "8 x 64^3 [2]": (8, 64, 64, 64)}
-    table("A batch on threads; ms", ["batch", "1 thread", "2 threads", "ratio"], starmap(thread_row, batches.items()))
-    batches = {"4 x 256^2": (4, 256, 256), "2 x 64^3": (2, 64, 64, 64)}
-    table(
-        "Losses, forward + backward; ms",
-        ["batch", "PersistenceLoss", "soft clDice", "DiceCE", "UNet + DiceCE", "x soft clDice"],
-        starmap(loss_row, batches.items()),
-    )
-    if not quick:
-        table("Cost against size, smoothed noise; ms", ["image", "ms", "ns a voxel"], size_rows(arguments.picture))
-    side = 128 if quick else 512
-    table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _versions() -> Iterable[str]:
-    for package in ("monai_topo", "torch", "monai", "numpy", "gudhi", "cripser"):
-        try:
-            yield f"{package} {version(package)}"
-        except PackageNotFoundError:
-            yield f"no {package}"
-
-
-if __name__ == "__main__":
-    main()

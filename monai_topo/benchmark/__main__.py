@@ -1,0 +1,80 @@
+"""Prints all tables."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import starmap
+
+import torch
+
+from monai_topo import benchmark
+from monai_topo.benchmark.losses import BATCHES, loss_rows
+from monai_topo.benchmark.persistence import PERSISTENCE, betti_row, persistence_row, size_rows, thread_row
+
+
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a markdown table row by row, as the numbers come in."""
+    print(f"\n{title}\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser(prog="python -m monai_topo.benchmark", description=benchmark.__doc__)
+    parser.add_argument("--quick", action="store_true", help="small images only, seconds instead of minutes")
+    parser.add_argument("--picture", metavar="PNG", help="draw cost against size there")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    print(f"{_cpu()}; Python {platform.python_version()}; {', '.join(_versions())}")
+    print(f"torch threads {torch.get_num_threads()}; persistence on one thread where no other number is said")
+    table(
+        "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
+        [
+            "image [sigma]",
+            "pairs",
+            "ours",
+            "ours, full",
+            "cripser",
+            "gudhi",
+            "argsort",
+            "x cripser",
+            "x gudhi",
+            "equal",
+        ],
+        map(persistence_row, ["256^2 [2]", "64^3 [2]"] if quick else PERSISTENCE),
+    )
+    batches = {"8 x 512^2 [2]": (8, 512, 512), "8 x 64^3 [2]": (8, 64, 64, 64)}
+    table("A batch on threads; ms", ["batch", "1 thread", "2 threads", "ratio"], starmap(thread_row, batches.items()))
+    table(
+        "Losses, forward + backward; ms, and as multiples of PersistenceLoss",
+        ["loss", *(head for name in BATCHES for head in (name, "x"))],
+        loss_rows(quick),
+    )
+    if not quick:
+        table("Cost against size, smoothed noise; ms", ["image", "ms", "ns a voxel"], size_rows(arguments.picture))
+    side = 128 if quick else 512
+    table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _versions() -> Iterable[str]:
+    for package in ("monai_topo", "torch", "monai", "numpy", "gudhi", "cripser", "topolosses"):
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"no {package}"
+
+
+if __name__ == "__main__":
+    main()

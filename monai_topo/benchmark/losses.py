@@ -1,0 +1,104 @@
+"""Losses, forward and backward, beside soft clDice, topolosses and a small UNet on the same batch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+import torch
+from monai.losses import DiceCELoss, SoftclDiceLoss
+from monai.networks.nets import UNet
+from torch import Tensor
+
+from monai_topo.benchmark.images import smoothed_noise
+from monai_topo.benchmark.timing import median_ms
+from monai_topo.losses import (
+    BettiMatchingLoss,
+    BettiPriorLoss,
+    PersistenceLoss,
+    SkeletonRecallLoss,
+    WarpingLoss,
+)
+
+BATCHES = {"4 x 256^2": (4, 256, 256), "2 x 64^3": (2, 64, 64, 64)}
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def own_losses(ndim: int) -> dict[str, Loss]:
+    """Those of this package and of MONAI, called with logits and label."""
+    prior, cldice = BettiPriorLoss(sigmoid=True, betti=(10,) * ndim), SoftclDiceLoss()
+    return {
+        "PersistenceLoss": PersistenceLoss(sigmoid=True),
+        "PersistenceLoss, spatial": PersistenceLoss(sigmoid=True, matching="spatial"),
+        "PersistenceLoss, along structures": PersistenceLoss(sigmoid=True, gradient="structure"),
+        "BettiMatchingLoss": BettiMatchingLoss(sigmoid=True),
+        "WarpingLoss": WarpingLoss(sigmoid=True),
+        "BettiPriorLoss": lambda logits, _: prior(logits),
+        "SkeletonRecallLoss": SkeletonRecallLoss(sigmoid=True),
+        "MONAI DiceCELoss": DiceCELoss(sigmoid=True),
+        "MONAI SoftclDiceLoss": lambda logits, label: cldice(label, torch.sigmoid(logits)),
+    }
+
+
+def peer_losses() -> dict[str, Loss]:
+    """Those of topolosses, if it and what it needs (OpenCV, torchvision) can be imported."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            topolosses = import_module("topolosses.losses")
+    except ImportError:
+        return {}
+    settings = {"sigmoid": True, "include_background": True, "use_base_loss": False, "alpha": 1.0}
+    found: dict[str, Loss] = {}
+    for name in ("HutopoLoss", "BettiMatchingLoss"):
+        kind: Any = getattr(topolosses, name)
+        # Only some of them take all of these.
+        taken = {key: value for key, value in settings.items() if key in kind.__init__.__code__.co_varnames}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found[f"topolosses {name}"] = kind(**taken)
+    return found
+
+
+def loss_rows(quick: bool) -> Iterable[list[str]]:
+    """Times of every loss on both batches, and as multiples of that of PersistenceLoss."""
+    times = {name: _loss_times(shape, quick) for name, shape in BATCHES.items()}
+    every = list(dict.fromkeys(loss for of_batch in times.values() for loss in of_batch))
+    for loss in every:
+        row = [loss]
+        for of_batch in times.values():
+            known = loss in of_batch
+            row.append(f"{of_batch[loss]:.1f}" if known else "")
+            row.append(f"{of_batch[loss] / of_batch['PersistenceLoss']:.1f}" if known else "")
+        yield row
+
+
+def _loss_times(shape: tuple[int, ...], quick: bool) -> dict[str, float]:
+    spatial, ndim = shape[1:], len(shape) - 1
+    maps = [torch.from_numpy(smoothed_noise(spatial, 2, seed)) for seed in range(2 * shape[0])]
+    logits = torch.stack(maps[: shape[0]]).logit()[:, None].requires_grad_()
+    label = (torch.stack(maps[shape[0] :]) > 0.5)[:, None].float()
+    network = UNet(ndim, 1, 1, channels=(16, 32, 64), strides=(2, 2), num_res_units=1, norm="INSTANCE")
+    dice_ce = DiceCELoss(sigmoid=True)
+    own = own_losses(ndim) | {"small UNet + DiceCELoss": lambda logits, label: dice_ce(network(logits.detach()), label)}
+
+    def timed(losses: dict[str, Loss], repeats: int) -> dict[str, float]:
+        tasks = {name: _step(loss, logits, label) for name, loss in losses.items()}
+        for task in tasks.values():
+            task()
+        return median_ms(tasks, repeats)
+
+    return timed(own, 1 if quick else 5) | ({} if quick else timed(peer_losses(), 1))
+
+
+def _step(loss: Loss, logits: Tensor, label: Tensor) -> Callable[[], None]:
+    def step() -> None:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loss(logits, label).backward()
+
+    return step

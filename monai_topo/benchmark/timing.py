@@ -1,0 +1,23 @@
+"""Times of tasks that take turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Timed = Callable[[], object]
+
+
+def median_ms(
+    tasks: Mapping[str, Timed], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Median times in milliseconds; the tasks take turns, so that a noisy machine is noisy for all."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            start = clock()
+            task()
+            times[name].append(clock() - start)
+    return {name: 1e3 * float(np.median(values)) for name, values in times.items()}
