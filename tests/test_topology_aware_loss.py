@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.handlers import ParamSchedulerHandler
-from monai.losses import DiceCELoss
+from monai.losses import DeepSupervisionLoss, DiceCELoss
 
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 
@@ -63,3 +63,14 @@ def test_impossible_weight_is_refused(weight):
 def test_loss_that_is_no_loss_is_refused():
     with pytest.raises(TypeError, match="topology"):
         TopologyAwareLoss(DiceCELoss(), "persistence")
+
+
+def test_of_deep_supervision_levels_the_topology_loss_gets_the_finest():
+    coarse = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(1))
+    loss = TopologyAwareLoss(
+        DeepSupervisionLoss(DiceCELoss(sigmoid=True)), PersistenceLoss(sigmoid=True, patch_size=3), weight=0.5
+    )
+    loss([LOGITS, coarse], LABEL)
+    parts = loss.last_components
+    assert parts["topology"].item() == loss.topology(LOGITS, LABEL).item()
+    assert parts["base"].item() != DiceCELoss(sigmoid=True)(LOGITS, LABEL).item()
