@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <random>
 
-#include "persistence.hpp"
+#include "betti_matching.hpp"
 
 using namespace topo;
 
@@ -39,6 +39,21 @@ bool threads_change_nothing(const std::array<Voxel, D>& extent, bool tied, bool 
   return true;
 }
 
+bool threads_match_alike(bool full, bool framed) {
+  const std::array<Voxel, 3> extent{13, 17, 19};
+  std::mt19937 random(2);
+  std::vector<float> prediction(13 * 17 * 19), label(prediction.size());
+  for (float& value : prediction) value = static_cast<float>(random() % 50);
+  for (float& value : label) value = static_cast<float>(random() % 2 * 49);
+  const Filtration filtration{!full, full, framed, 7u, 0.0};
+  const StopFlag stop;
+  const std::array<const float*, 2> images{prediction.data(), label.data()};
+  const BettiMatching one = betti_matching<3, float>(images, extent, filtration, 1, stop);
+  const BettiMatching three = betti_matching<3, float>(images, extent, filtration, 3, stop);
+  return !one.matched.empty() && one.matched == three.matched && same(one.prediction, three.prediction) &&
+         same(one.label, three.label);
+}
+
 bool stops() {
   std::vector<float> values(64 * 64 * 64, 0.0f);
   values[0] = 1.0f;  // a constant image is done before it begins
@@ -64,6 +79,8 @@ int main() {
         right = threads_change_nothing<2>({41, 57}, tied, full, framed) && right;
         right = threads_change_nothing<3>({13, 17, 19}, tied, full, framed) && right;
       }
+  for (bool full : {false, true})
+    for (bool framed : {false, true}) right = threads_match_alike(full, framed) && right;
   std::puts(right ? "threads: equal results, stopped when told" : "threads: WRONG");
   return right ? 0 : 1;
 }
