@@ -17,13 +17,9 @@ Part = Literal["error", "matched", "spurious", "missing", "precision", "recall",
 
 
 class BettiMatchingScores(NamedTuple):
-    """Betti matching by image, channel and dimension, each `(B, C, d)` float32.
+    """Betti matching of every image, channel and dimension; each `(B, C, d)` float32.
 
-    Attributes:
-        error: Betti matching error.
-        matched: Number of features that both have.
-        spurious: Number of features that only the prediction has.
-        missing: Number of features that only the label has.
+    The error, and the numbers of features that both have, that only the prediction and that only the label has.
     """
 
     error: torch.Tensor
