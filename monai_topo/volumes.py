@@ -122,7 +122,9 @@ def chunked_betti_error(
     chunks: Any = "auto",
     progress: bool = False,
 ) -> Tensor:
-    """Betti number error of a prediction that need not fit into memory, whole image: `abs(beta_k(pred) - beta_k(true))`.
+    """Betti number error of a whole prediction that need not fit into memory.
+
+    `abs(beta_k(pred) - beta_k(true))` in every dimension k.
 
     Args, errors and cost are those of :py:func:`chunked_betti_numbers`, which counts both masks in one go; they have
     one shape, and chunks of their own. The definition and its limits are those of
