@@ -419,3 +419,12 @@ def test_missing_files_are_named_the_first_ten_and_their_number(dataset_dir):
     named = re.findall(r"gone\d+\.png", str(error.value))
     assert named == [f"gone{i}.png" for i in range(10)]
     assert "a.png," not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 9, 10), (16, 16, 16)])
+@pytest.mark.parametrize("seed", range(3))
+def test_small_images_have_vessels_too(shape, seed):
+    # Where there is no room for a second trunk a tree may be a single node.
+    image, label = synthetic_vessels(shape, seed=seed)
+    assert np.isfinite(image).all()
+    assert 0 < label.sum() < label.size

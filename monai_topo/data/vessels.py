@@ -236,9 +236,9 @@ def _resampled(path: FloatArray) -> FloatArray:
 
 def _radii(lines: Centerlines, radius: float) -> FloatArray:
     """Murray's law from the number of tips that a node feeds."""
-    tips = np.ones(len(lines.parents))
-    tips[lines.parents] = 0
     is_root = lines.parents == np.arange(len(lines.parents))
+    tips = np.ones(len(lines.parents))
+    tips[lines.parents[~is_root]] = 0  # a tree of one node is its own tip
     for node in np.flatnonzero(~is_root)[::-1]:  # children come after their parents
         tips[lines.parents[node]] += tips[node]
     tips_of_tree = tips[is_root][lines.trees]
