@@ -44,7 +44,7 @@ def own_losses(ndim: int) -> dict[str, Loss]:
     }
 
 
-def peer_losses() -> dict[str, Loss]:
+def peer_losses(ndim: int) -> dict[str, Loss]:
     """Those of topolosses, if it and what it needs (OpenCV, torchvision) can be imported."""
     try:
         with warnings.catch_warnings():
@@ -52,16 +52,23 @@ def peer_losses() -> dict[str, Loss]:
             topolosses = import_module("topolosses.losses")
     except ImportError:
         return {}
-    settings = {"sigmoid": True, "include_background": True, "use_base_loss": False, "alpha": 1.0}
-    found: dict[str, Loss] = {}
-    for name in ("HutopoLoss", "BettiMatchingLoss"):
-        kind: Any = getattr(topolosses, name)
-        # Only some of them take all of these.
-        taken = {key: value for key, value in settings.items() if key in kind.__init__.__code__.co_varnames}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found[f"topolosses {name}"] = kind(**taken)
-    return found
+    names = ["HutopoLoss", "BettiMatchingLoss", *(["TopographLoss", "WarpingLoss"] if ndim == 2 else [])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kinds: dict[str, Any] = {name: getattr(topolosses, name) for name in names}
+        return {
+            f"topolosses {name}": _two_classes(kind(softmax=True, use_base_loss=False, alpha=1.0))
+            for name, kind in kinds.items()
+        }
+
+
+def _two_classes(loss: Loss) -> Loss:
+    """A loss that wants background and foreground, of which it leaves out the first."""
+
+    def of_one(logits: Tensor, label: Tensor) -> Tensor:
+        return loss(torch.cat((torch.zeros_like(logits), logits), 1), torch.cat((1 - label, label), 1))
+
+    return of_one
 
 
 def loss_rows(quick: bool) -> Iterable[list[str]]:
@@ -92,7 +99,7 @@ def _loss_times(shape: tuple[int, ...], quick: bool) -> dict[str, float]:
             task()
         return median_ms(tasks, repeats)
 
-    return timed(own, 1 if quick else 5) | ({} if quick else timed(peer_losses(), 1))
+    return timed(own, 1 if quick else 5) | ({} if quick else timed(peer_losses(ndim), 1))
 
 
 def _step(loss: Loss, logits: Tensor, label: Tensor) -> Callable[[], None]:
