@@ -6,6 +6,7 @@ import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_topo._components import DUAL, components
 from monai_topo._skeletons import skeleton
 from monai_topo.persistence import Border, Connectivity
 
@@ -72,7 +73,6 @@ def classified_errors(
     Judged by place, not by matching of persistence: a prediction that runs beside the label by more than a voxel is
     both missing and spurious. Needs scikit-image and scipy.
     """
-    dual: Connectivity = "face" if connectivity == "full" else "full"
     drawn = np.zeros(label.shape, dtype=np.uint8)
     near_label = widened(label, by_vox=1)
     for first, (one, other, wide) in ((1, (label, prediction, prediction)), (4, (prediction, label, near_label))):
@@ -81,8 +81,8 @@ def classified_errors(
         drawn[_joining(lines, present)] = first + 1
         drawn[_apart(one, other, connectivity)] = first
     for number, one, other in ((7, ~label, ~prediction), (8, ~prediction, ~label)):
-        holes = _apart(one, other, dual)
-        drawn[holes & ~_open(one, dual) if border == "open" else holes] = number
+        holes = _apart(one, other, DUAL[connectivity])
+        drawn[holes & ~_open(one, DUAL[connectivity]) if border == "open" else holes] = number
     return drawn
 
 
@@ -113,7 +113,7 @@ def _joining(lines: Mask, present: Mask) -> Mask:
 
 def _apart(one: Mask, other: Mask, connectivity: Connectivity) -> Mask:
     """Components of one mask that do not meet the other."""
-    ids, count = _components(one, connectivity)
+    ids, count = components(one, connectivity)
     met = np.zeros(count + 1, dtype=bool)
     met[ids[other]] = True
     met[0] = True
@@ -122,19 +122,13 @@ def _apart(one: Mask, other: Mask, connectivity: Connectivity) -> Mask:
 
 def _open(mask: Mask, connectivity: Connectivity) -> Mask:
     """Components that the border cuts."""
-    ids, count = _components(mask, connectivity)
+    ids, count = components(mask, connectivity)
     cut = np.zeros(count + 1, dtype=bool)
     rim = np.ones(mask.shape, dtype=bool)
     rim[(slice(1, -1),) * mask.ndim] = False
     cut[ids[rim]] = True
     cut[0] = False
     return np.asarray(cut[ids])
-
-
-def _components(mask: Mask, connectivity: Connectivity) -> tuple[NDArray[np.int32], int]:
-    reach = mask.ndim if connectivity == "full" else 1
-    ids, count = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, reach))
-    return ids, int(count)
 
 
 def widened(mask: Mask, *, by_vox: int) -> Mask:

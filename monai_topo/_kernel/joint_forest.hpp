@@ -5,7 +5,7 @@
 
 namespace topo {
 
-// Classes of dimension 0 or D - 1: trees of critical vertices (or top cells) joined by critical edges (or facets).
+// The trees of one of the two dimensions: critical vertices (or top cells) joined by critical edges (or facets).
 template <int D>
 class Forest {
   using G = JointGradient<D>;
@@ -46,7 +46,7 @@ class Forest {
       std::iota(of_image.begin(), of_image.end(), 0u);
     }
     const std::vector<Link> links = in_order(of_comparison);
-    std::vector<std::uint32_t> before, after;
+    std::vector<std::uint32_t> before;
     for (std::size_t begin = 0, end; begin < links.size(); begin = end) {
       const Level level = level_of(links[begin]);
       before.clear();

@@ -112,9 +112,3 @@ def of_dim(values: Tensor, dim: int | None) -> Tensor:
             "2D images have dimensions 0 and 1 only."
         )
     return values[..., dim]
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a value that is none of the choices of a setting."""
-    if value not in choices:
-        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")

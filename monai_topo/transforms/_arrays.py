@@ -129,12 +129,6 @@ def floats(array: Array) -> Array:
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of its choices."""
-    if value not in choices:
-        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")
-
-
 def check_at_least(name: str, value: float, least: float = 0) -> float:
     """Refuse a number that is not finite or below its least value."""
     if not least <= value < float("inf"):

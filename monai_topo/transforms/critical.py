@@ -12,6 +12,7 @@ from monai.data.meta_obj import get_track_meta
 from monai.transforms.transform import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 
+from monai_topo._door import check_choice
 from monai_topo.persistence import Border, Connectivity, Filtration, persistence_pairs
 from monai_topo.structure_errors import classified_errors
 from monai_topo.transforms._arrays import (
@@ -20,7 +21,6 @@ from monai_topo.transforms._arrays import (
     ArrayTransformd,
     channel_first,
     check_at_least,
-    check_choice,
     file_named,
     floats,
     with_metadata_of,

@@ -15,9 +15,10 @@ from monai.transforms.transform import LazyTransform, MapTransform, Randomizable
 from monai.utils import convert_to_tensor, fall_back_tuple, optional_import
 from numpy.typing import NDArray
 
+from monai_topo._door import check_choice
 from monai_topo._skeletons import skeleton
 from monai_topo.structure_errors import structure_errors
-from monai_topo.transforms._arrays import Mask, channel_first, check_choice
+from monai_topo.transforms._arrays import Mask, channel_first
 
 ndimage, _ = optional_import("scipy.ndimage")
 

@@ -10,8 +10,9 @@ import torch
 from monai.config import KeysCollection
 from numpy.typing import NDArray
 
+from monai_topo._door import check_choice
 from monai_topo.persistence import Border, Connectivity, Filtration, persistence_pairs
-from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, check_choice, floats
+from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, floats
 
 __all__ = [
     "BettiCurve",

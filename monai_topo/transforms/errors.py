@@ -14,8 +14,9 @@ from monai.transforms.transform import MapTransform, RandomizableTransform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 from numpy.typing import NDArray
 
+from monai_topo._door import check_choice
 from monai_topo.persistence import Connectivity
-from monai_topo.transforms._arrays import Array, channel_first, check_at_least, check_choice, floats, with_metadata_of
+from monai_topo.transforms._arrays import Array, channel_first, check_at_least, floats, with_metadata_of
 from monai_topo.transforms._error_plans import ERROR_KINDS, ErrorSettings, TopologyError, planned_errors
 
 ndimage, _ = optional_import("scipy.ndimage")

@@ -11,6 +11,7 @@ from monai.data.meta_obj import get_track_meta
 from monai.utils import convert_to_tensor, optional_import
 from numpy.typing import NDArray
 
+from monai_topo._door import check_choice
 from monai_topo.persistence import Border, Connectivity
 from monai_topo.transforms._arrays import (
     Array,
@@ -20,7 +21,6 @@ from monai_topo.transforms._arrays import (
     Spacing,
     channel_first,
     check_at_least,
-    check_choice,
     check_spacing,
     file_named,
     spacing_in_mm,

@@ -9,6 +9,7 @@ from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_topo._door import check_choice
 from monai_topo.persistence import Connectivity
 from monai_topo.transforms._arrays import (
     Array,
@@ -17,7 +18,6 @@ from monai_topo.transforms._arrays import (
     Mask,
     Spacing,
     check_at_least,
-    check_choice,
     check_spacing,
 )
 

@@ -10,9 +10,10 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
+from monai_topo._door import check_choice
 from monai_topo.merge_tree import MergeTree, merge_tree, simplify
 from monai_topo.persistence import Border, Connectivity, Filtration
-from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, check_at_least, check_choice, floats
+from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, check_at_least, floats
 
 __all__ = ["PersistenceSimplify", "PersistenceSimplifyD", "PersistenceSimplifyDict", "PersistenceSimplifyd"]
 
