@@ -1,0 +1,40 @@
+"""Does a topology loss help? One data set, all methods, several seeds: `python docs/study isbi2012 --data DATA`.
+
+Every method goes on from the same first half of training with the same crops, so methods differ by their loss alone.
+The weight of each is chosen on cases that are not reported. A start finds what an earlier one has finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from methods import BASE, COMPARED, METHODS
+from runs import study
+from sets import SETS
+from tables import markdown
+from training import Run
+
+
+def main() -> None:
+    """Run a study and print its table."""
+    parser = argparse.ArgumentParser(prog="python docs/study", description=__doc__)
+    parser.add_argument("set_name", metavar="SET", choices=SETS, help=", ".join(SETS))
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets")
+    parser.add_argument("--out", type=Path, default=Path("study"), help="for results, a folder a set (default: study)")
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=COMPARED, metavar="METHOD", help=f"{[*METHODS]}"
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--warmup-steps", type=int, default=1000, help="of the first half (default: 1000)")
+    parser.add_argument("--steps", type=int, default=700, help="of the second half (default: 700)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each (default: 2)")
+    arguments = parser.parse_args()
+    out = arguments.out / arguments.set_name
+    first = Run(arguments.set_name, arguments.data, out, 0, arguments.warmup_steps, arguments.steps)
+    methods = [name for name in arguments.methods if name != BASE]
+    print(markdown(study(first, methods, arguments.seeds, arguments.jobs)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What is compared: pixel loss alone, and with one topology loss beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from monai.losses import DiceCELoss, SoftclDiceLoss
+from sets import Case, StudySet
+from torch import Tensor
+
+from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, SkeletonRecallLoss, WarpingLoss
+
+WEIGHTS = (0.1, 0.3, 1.0)
+BASE = "CE + Dice"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A topology loss of a data set, called with likelihood logits and a case; None for none."""
+
+    loss: Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]] | None
+    target: str = "label"
+    weight_of: str | None = None  # the method whose chosen weight it takes over
+
+
+def _persistence(**settings: Any) -> Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]]:
+    def loss(study_set: StudySet) -> Callable[[Tensor, Tensor], Tensor]:
+        common = {"connectivity": study_set.connectivity, "border": study_set.border, "patch_size": study_set.patch}
+        return PersistenceLoss(sigmoid=True, **{**common, **settings})
+
+    return loss
+
+
+METHODS = {
+    BASE: Method(None),
+    "soft clDice": Method(lambda _: SoftclDiceLoss(sigmoid=True)),
+    "skeleton recall": Method(lambda _: SkeletonRecallLoss(sigmoid=True), target="skeleton"),
+    "persistence, wasserstein": Method(_persistence(matching="wasserstein")),
+    "persistence, rank": Method(_persistence(matching="rank")),
+    "persistence, spatial": Method(_persistence(matching="spatial")),
+    "Betti matching": Method(
+        lambda s: BettiMatchingLoss(sigmoid=True, connectivity=s.connectivity, border=s.border, patch_size=s.patch)
+    ),
+    "warping": Method(lambda s: WarpingLoss(sigmoid=True, connectivity=s.connectivity)),
+}
+
+# Why it helps, or does not: the spatial loss with one setting changed, at the weight chosen for it.
+VARIANTS = {
+    "spatial, open border": {"border": "open"},
+    "spatial, along structures": {"gradient": "structure"},
+    "spatial, along structures towards the label": {"gradient": "structure_towards_label"},
+    "spatial, components only": {"dims": [0]},
+    "spatial, loops only": {"dims": [1]},
+    "spatial, min_persistence 0.1": {"min_persistence": 0.1},
+    "spatial, half patches": {"patch_size": 32},
+    "spatial, double patches": {"patch_size": 128},
+}
+METHODS |= {
+    name: Method(_persistence(matching="spatial", **changed), weight_of="persistence, spatial")
+    for name, changed in VARIANTS.items()
+}
+COMPARED = tuple(name for name in METHODS if name not in VARIANTS)
+
+
+def base_loss() -> Callable[[Tensor, Tensor], Tensor]:
+    """The pixel loss of all methods."""
+    return DiceCELoss(sigmoid=True)
+
+
+def total_loss(method: Method, weight: float, study_set: StudySet) -> Callable[[Tensor, Case], Tensor]:
+    """The loss of a batch: `base + weight * topology`."""
+    base = base_loss()
+    topology = method.loss(study_set) if method.loss else None
+
+    def total(logits: Tensor, batch: Case) -> Tensor:
+        value = base(logits, batch["label"])
+        return value if topology is None else value + weight * topology(logits, batch[method.target])
+
+    return total

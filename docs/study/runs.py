@@ -1,0 +1,118 @@
+"""All runs of a data set, on several processes; each finished one is kept at once, and a second start goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+from methods import BASE, METHODS, WEIGHTS
+from scoring import score
+from sets import SETS
+from tqdm import tqdm
+from training import Run, second_half, warm_up
+
+from monai_topo._files import whole_file
+
+DICE_LOST = 0.005  # more than that a weight may not cost on the tuning split
+KEYS = ["method", "weight", "seed"]
+Rows = list[dict[str, Any]]
+T = TypeVar("T")
+
+
+def study(first: Run, methods: Sequence[str], seeds: int, jobs: int) -> pd.DataFrame:
+    """Run what is missing and return the table of all cases.
+
+    The weight of a method is chosen on the tuning split with the first seed, and only then the other seeds run.
+    """
+    results = Results(first.out)
+    of_seed = [replace(first, seed=seed) for seed in range(seeds)]
+    for _ in _map(warm_up, [run for run in of_seed if not run.first_half.exists()], jobs, "first halves"):
+        pass
+    searched = [name for name in methods if name != BASE and not METHODS[name].weight_of]
+    results.add([replace(run, method=BASE) for run in of_seed], jobs)
+    results.add([replace(first, method=name, weight=w) for name in searched for w in WEIGHTS], jobs)
+    chosen = choose_weights(results.cases())
+    results.add(
+        [
+            replace(run, method=name, weight=chosen[METHODS[name].weight_of or name])
+            for run in of_seed
+            for name in methods
+            if name != BASE
+        ],
+        jobs,
+    )
+    return results.cases()
+
+
+def choose_weights(cases: pd.DataFrame) -> dict[str, float]:
+    """Of each method the weight with the fewest patch-wise Betti errors on the tuning split, seed 0.
+
+    Weights that lose more than `DICE_LOST` of Dice against the pixel loss alone are out, unless all do: then the one
+    that loses least is taken.
+    """
+    tuned = cases[(cases.split == "tune") & (cases.seed == 0)].copy()
+    tuned["error"] = tuned.filter(like="patch_betti_error").sum(axis=1)
+    means = tuned.groupby(["method", "weight"])[["dice", "error"]].mean().reset_index()
+    least = float(means[means.method == BASE].dice.iloc[0]) - DICE_LOST
+    chosen = {}
+    for method, rows in means[means.method != BASE].groupby("method"):
+        allowed = rows[rows.dice >= least]
+        best = allowed.error.idxmin() if len(allowed) else rows.dice.idxmax()
+        chosen[str(method)] = float(rows.weight[best])
+    return chosen
+
+
+class Results:
+    """The two tables of a data set on disk: `runs.csv`, what a run cost, and `cases.csv`, what it reached."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def cases(self) -> pd.DataFrame:
+        """Read what all finished runs reached."""
+        return pd.read_csv(self.out / "cases.csv")
+
+    def add(self, runs: Sequence[Run], jobs: int) -> None:
+        """Do the runs that are not there yet."""
+        there = self._there()
+        missing = [run for run in runs if (run.method, run.weight, run.seed) not in there]
+        for cost, cases in _map(one_run, missing, jobs, "second halves"):
+            # The cases first: a run counts as done when its cost is told.
+            self._append("cases.csv", cases)
+            self._append("runs.csv", [cost])
+
+    def _there(self) -> set[tuple[Any, ...]]:
+        file = self.out / "runs.csv"
+        return set(pd.read_csv(file)[KEYS].itertuples(index=False, name=None)) if file.exists() else set()
+
+    def _append(self, name: str, rows: Rows) -> None:
+        file, table = self.out / name, pd.DataFrame(rows)
+        if file.exists():
+            table = pd.concat([pd.read_csv(file), table]).drop_duplicates(
+                [*KEYS, *{"split", "case"} & set(table)], keep="last"
+            )
+        with whole_file(file) as unfinished:
+            table.to_csv(unfinished, index=False, float_format="%.6g")
+
+
+def one_run(run: Run) -> tuple[dict[str, Any], Rows]:
+    """Train the second half and measure it at its end; nothing is picked on the way."""
+    network, cost = second_half(run)
+    key = {"method": run.method, "weight": run.weight, "seed": run.seed}
+    masks = run.out / "masks" / f"{run.method}, {run.weight}, seed {run.seed}.npz"
+    study_set = SETS[run.set_name]
+    cases = [
+        *score(network, study_set, run.data, "tune"),
+        *score(network, study_set, run.data, "test", masks),
+    ]
+    return {**key, **cost}, [{**key, **case} for case in cases]
+
+
+def _map(task: Callable[[Run], T], runs: Sequence[Run], jobs: int, what: str) -> Iterator[T]:
+    # One process a run: its peak memory is its own.
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
+        yield from tqdm(pool.imap_unordered(task, runs), total=len(runs), desc=what, disable=not runs)
