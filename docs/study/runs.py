@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from methods import BASE, METHODS, WEIGHTS
+from methods import BASE, METHODS
 from scoring import score
 from sets import SETS
 from tqdm import tqdm
 from training import Run, second_half, warm_up
 
 from monai_topo._files import whole_file
+from monai_topo.benchmark.machine import processor
 
 DICE_LOST = 0.005  # more than that a weight may not cost on the tuning split
 KEYS = ["method", "weight", "seed"]
@@ -23,18 +27,19 @@ Rows = list[dict[str, Any]]
 T = TypeVar("T")
 
 
-def study(first: Run, methods: Sequence[str], seeds: int, jobs: int) -> pd.DataFrame:
+def study(first: Run, methods: Sequence[str], weights: Sequence[float], seeds: int, jobs: int) -> pd.DataFrame:
     """Run what is missing and return the table of all cases.
 
     The weight of a method is chosen on the tuning split with the first seed, and only then the other seeds run.
     """
     results = Results(first.out)
+    results.begin({"warmup_steps": first.warmup_steps, "steps": first.steps})
     of_seed = [replace(first, seed=seed) for seed in range(seeds)]
     for _ in _map(warm_up, [run for run in of_seed if not run.first_half.exists()], jobs, "first halves"):
         pass
     searched = [name for name in methods if name != BASE and not METHODS[name].weight_of]
     results.add([replace(run, method=BASE) for run in of_seed], jobs)
-    results.add([replace(first, method=name, weight=w) for name in searched for w in WEIGHTS], jobs)
+    results.add([replace(first, method=name, weight=w) for name in searched for w in weights], jobs)
     chosen = choose_weights(results.cases())
     results.add(
         [
@@ -72,6 +77,23 @@ class Results:
     def __init__(self, out: Path) -> None:
         self.out = out
 
+    def begin(self, settings: dict[str, int]) -> None:
+        """Tell how long the runs are, once, and by what they were made; other lengths do not go into the same table."""
+        file = self.out / "about.json"
+        if file.exists():
+            about = json.loads(file.read_text())
+            there = {name: about[name] for name in settings}
+            if there != settings:
+                raise SystemExit(
+                    f"Expected the lengths of the runs in {self.out}, {there}, but got {settings}: set --out."
+                )
+            return
+        packages = {name: version(name) for name in ("monai_topo", "monai", "torch")}
+        with whole_file(file) as unfinished:
+            unfinished.write_text(
+                json.dumps({**settings, "commit": _commit(), "cpu": processor(), **packages}, indent=2) + "\n"
+            )
+
     def cases(self) -> pd.DataFrame:
         """Read what all finished runs reached."""
         return pd.read_csv(self.out / "cases.csv")
@@ -97,6 +119,12 @@ class Results:
             )
         with whole_file(file) as unfinished:
             table.to_csv(unfinished, index=False, float_format="%.6g")
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return run.stdout.strip() or "unknown"
 
 
 def one_run(run: Run) -> tuple[dict[str, Any], Rows]:

@@ -12,6 +12,7 @@ import torch
 
 from monai_topo import benchmark
 from monai_topo.benchmark.losses import BATCHES, loss_rows
+from monai_topo.benchmark.machine import processor
 from monai_topo.benchmark.persistence import PERSISTENCE, betti_row, persistence_row, size_rows, thread_row
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--picture", metavar="PNG", help="draw cost against size there")
     arguments = parser.parse_args()
     quick = arguments.quick
-    print(f"{_cpu()}; Python {platform.python_version()}; {', '.join(_versions())}")
+    print(f"{processor()}; Python {platform.python_version()}; {', '.join(_versions())}")
     print(f"torch threads {torch.get_num_threads()}; persistence on one thread where no other number is said")
     table(
         "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
@@ -58,14 +59,6 @@ def main() -> None:
         table("Cost against size, smoothed noise; ms", ["image", "ms", "ns a voxel"], size_rows(arguments.picture))
     side = 128 if quick else 512
     table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _versions() -> Iterable[str]:

@@ -1,0 +1,14 @@
+"""What the numbers were measured on."""
+
+from __future__ import annotations
+
+import platform
+
+
+def processor() -> str:
+    """Name the processor."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
