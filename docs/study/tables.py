@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
-from methods import BASE
+from methods import BASE, METHODS
 from runs import choose_weights
 
 MEASURES = {
@@ -18,25 +20,42 @@ MEASURES = {
 
 
 def summary(cases: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the test cases for each method (at its chosen weight) and seed."""
-    weights = {**choose_weights(cases), BASE: 0.0}
-    test = cases[(cases.split == "test") & (cases.weight == cases.method.map(weights).fillna(cases.weight))]
+    """Mean over the test cases for each method, at its chosen weight, and seed."""
+    weights = {BASE: 0.0, **choose_weights(cases)}
+    test = cases[(cases.split == "test") & (cases.weight == cases.method.map(weights))]
     measures = [name for name in MEASURES if name in test]
-    return test.groupby(["method", "weight", "seed"], sort=False)[measures].mean().reset_index()
+    means = test.groupby(["method", "weight", "seed"])[measures].mean().reset_index()
+    return means.sort_values("method", key=lambda names: names.map([*METHODS].index), kind="stable")
 
 
 def markdown(cases: pd.DataFrame) -> str:
-    """One row a method: mean over seeds ± standard deviation over seeds."""
+    """One row a method: mean ± standard deviation over seeds."""
     seeds = summary(cases)
     measures = [name for name in MEASURES if name in seeds]
-    rows = [f"| loss | weight | seeds | {' | '.join(MEASURES[name] for name in measures)} |", "|---|" * 1]
-    rows[1] = "|---" * (3 + len(measures)) + "|"
-    for (method, weight), runs in seeds.groupby(["method", "weight"], sort=False):
-        values = [_mean_and_spread(runs[name]) for name in measures]
-        rows.append(f"| {method} | {weight:g} | {len(runs)} | {' | '.join(values)} |")
-    return "\n".join(rows)
+    heads = ["loss", "weight", "seeds", *(MEASURES[name] for name in measures)]
+    rows = [
+        [str(method), f"{runs.weight.iloc[0]:g}", str(len(runs)), *(_mean_and_spread(runs[name]) for name in measures)]
+        for method, runs in seeds.groupby("method", sort=False)
+    ]
+    return _table(heads, rows)
 
 
 def _mean_and_spread(values: pd.Series) -> str:
     digits = 3 if values.mean() < 2 else 1
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1) if len(values) > 1 else 0:.{digits}f}"
+    spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}"
+
+
+def cost(runs: pd.DataFrame) -> str:
+    """One row a method: computing time of a step, also as a multiple of the pixel loss alone, and peak memory."""
+    means = runs.groupby("method", sort=False)[["seconds_per_step", "peak_mib"]].median()
+    base = float(means.seconds_per_step[BASE])
+    rows = [
+        [str(method), f"{seconds:.3f}", f"{seconds / base:.2f}", f"{memory:.0f}"]
+        for method, (seconds, memory) in means.iterrows()
+    ]
+    return _table(["loss", "s a step, one core", "x", "peak MiB"], rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])

@@ -1,0 +1,69 @@
+"""What the documentation shows of the study: a table and a figure for each data set, from the results kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from methods import BASE, COMPARED
+from tables import MEASURES, cost, markdown, summary
+
+from monai_topo._files import whole_file
+
+RESULTS = Path(__file__).parent / "results"
+COLOURS = ["#000000", "#e69f00", "#56b4e9", "#009e73", "#999999", "#0072b2", "#d55e00", "#cc79a7"]
+
+
+def make_all(images: Path) -> None:
+    """Write `results/SET.md` and `images/study_SET.png` for every set that has results."""
+    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        cases, runs = pd.read_csv(folder / "cases.csv"), pd.read_csv(folder / "runs.csv")
+        with whole_file(RESULTS / f"{folder.name}.md") as file:
+            file.write_text(f"{markdown(cases)}\n\n{cost(runs)}\n", encoding="utf-8")
+        draw(cases, images / f"study_{folder.name}.png")
+
+
+def draw(cases: pd.DataFrame, path: Path) -> None:
+    """Draw the test cases, a dot a seed, and how the weight was chosen, a line a method."""
+    shown = cases[cases.method.isin(COMPARED)]
+    seeds = summary(shown)
+    errors = [name for name in MEASURES if name in seeds and name.startswith("patch_betti")]
+    measures = ["dice", "cldice", *errors, "betti_matching_error"]
+    figure = Figure(figsize=(2.2 * (len(measures) + 2), 3.2), layout="constrained", dpi=100)
+    panels = figure.subplots(1, len(measures) + 1, width_ratios=[1] * len(measures) + [1.8])
+    methods = [name for name in COMPARED if name in set(seeds.method)]
+    for panel, measure in zip(panels, measures, strict=False):
+        _dots(panel, [seeds[measure][seeds.method == name].tolist() for name in methods])
+        panel.set_title(MEASURES[measure], fontsize=10)
+        panel.set_yticks(range(len(methods)), methods if panel is panels[0] else [""] * len(methods))
+        panel.tick_params(labelsize=8)
+    _search(panels[-1], shown, errors)
+    figure.savefig(path)
+
+
+def _dots(panel: Axes, values: Sequence[Sequence[float]]) -> None:
+    for row, of_method in enumerate(values):
+        colour = COLOURS[row % len(COLOURS)]
+        panel.plot(of_method, [row] * len(of_method), "o", color=colour, markersize=5, alpha=0.6, markeredgewidth=0)
+        panel.plot([sum(of_method) / len(of_method)], [row], "|", color=colour, markersize=16, markeredgewidth=2)
+    panel.invert_yaxis()
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _search(panel: Axes, cases: pd.DataFrame, errors: Sequence[str]) -> None:
+    tuned = cases[(cases.split == "tune") & (cases.seed == 0)]
+    means = tuned.assign(error=tuned[list(errors)].sum(axis=1)).groupby(["method", "weight"]).error.mean()
+    for row, method in enumerate(name for name in COMPARED if name in means):
+        curve, colour = means[method], COLOURS[row % len(COLOURS)]
+        if method == BASE:
+            panel.axhline(float(curve.iloc[0]), color=colour, linewidth=1)
+        else:
+            panel.plot(curve.index, curve, "o-", color=colour, markersize=3, linewidth=1)
+    panel.set_xscale("log")
+    panel.set_xlabel("weight", fontsize=8)
+    panel.set_title("patch Betti errors, tuning split, seed 0", fontsize=10)
+    panel.tick_params(labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
