@@ -87,7 +87,7 @@ class SaddleReduction {
  public:
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
-  SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells,
+  SaddleReduction(const Grid<3>& grid, const StarArray<3>& star, const CriticalCells& cells,
                   std::vector<std::uint32_t>& memory, const StopFlag& stop)
       : grid_(grid),
         star_(star),
@@ -219,7 +219,7 @@ class SaddleReduction {
 
   const Matching<3>& matching_ = Matching<3>::instance();
   const Grid<3>& grid_;
-  const std::vector<Star>& star_;
+  const StarArray<3>& star_;
   const CriticalCells cells_;
   const StopFlag& stop_;
   const Plateau plateau_;
