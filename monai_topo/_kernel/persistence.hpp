@@ -122,6 +122,12 @@ std::array<VoxelPairs, D> pair_cells(const Grid<D>& grid, unsigned dims, std::si
       // The reduction is where most memory is in use: what is done is given back before.
       release(dead_edges);
       release(of_other_cells);
+      pairs[0].shrink_to_fit();
+      pairs[2].shrink_to_fit();
+      std::size_t deaths = 0;
+      for (std::size_t r = 0; r < critical.size(); ++r)
+        deaths += __builtin_popcount(Matching<3>::instance().critical_squares(star[critical[r]]) & ~Star{born_squares[r]});
+      pairs[1].reserve(deaths);
       SaddleReduction reduction(grid, star, {critical, born_squares}, scratch.of_cells, stop);
       reduction.pair_all([&](Voxel birth, Voxel death) { pairs[1].emplace_back(birth, death); });
     }
@@ -177,6 +183,9 @@ std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>&
 
   std::vector<Pair> pairs;
   auto by_dim = pair_cells(grid, dims, threads, stop, scratch);
+  std::size_t count = 0;
+  for (const VoxelPairs& voxels : by_dim) count += voxels.size();
+  pairs.reserve(count);
   for (Voxel dim = 0; dim < D; ++dim) {
     if (!(filtration.dims >> dim & 1)) continue;
     const auto begin = static_cast<std::ptrdiff_t>(pairs.size());
