@@ -73,8 +73,8 @@ auto match_batch(const Images<T>& predictions, const Images<T>& labels, bool neg
       predictions_before += prediction[i].size();
       labels_before += label[i].size();
     }
-    of_prediction = pack(prediction, num_threads);
-    of_label = pack(label, num_threads);
+    of_prediction = pack(prediction);
+    of_label = pack(label);
   }
   return std::make_tuple(to_tuple(std::move(of_prediction)), to_tuple(std::move(of_label)), to_numpy(std::move(matched[0])),
                          to_numpy(std::move(matched[1])));

@@ -208,7 +208,8 @@ class Stars {
     found.resize(size);
   }
 
-  // One direction at a time over a block of a row, in loops that compilers turn into vector code without being asked.
+  // One direction at a time over a block of a row, in loops that compilers turn into vector code without being asked (on
+  // words, in 2D too: on bytes it took four times as long).
   TOPO_ALSO_FOR_AVX2 void fill_row(const Grid<D>& grid, Voxel first, Voxel length) {
     constexpr std::ptrdiff_t block = 64;
     Star there[L::edges + L::squares][block];  // 1 where the cell enters with the voxel

@@ -211,22 +211,20 @@ struct PairColumns {
   std::array<std::unique_ptr<std::int64_t[]>, 4> column;
 };
 
-inline PairColumns pack(const std::vector<std::vector<Pair>>& pairs, std::size_t threads) {
-  std::vector<std::size_t> begin(pairs.size() + 1);
-  for (std::size_t i = 0; i < pairs.size(); ++i) begin[i + 1] = begin[i] + pairs[i].size();
-  PairColumns columns{begin.back(), {}};
+// On the threads of the batch it was no faster.
+inline PairColumns pack(const std::vector<std::vector<Pair>>& pairs) {
+  PairColumns columns;
+  for (const auto& of_image : pairs) columns.size += of_image.size();
   for (auto& column : columns.column) column.reset(new std::int64_t[columns.size]);
-  // Threads, because most of the time goes into the first touch of new pages.
-  constexpr std::size_t worth_a_thread = 4096;
-  parallel_for(pairs.size(), std::min(threads, 1 + columns.size / worth_a_thread), [&](std::size_t i) {
-    for (std::size_t p = 0; p < pairs[i].size(); ++p) {
-      const Pair& pair = pairs[i][p];
-      columns.column[0][begin[i] + p] = static_cast<std::int64_t>(i);
-      columns.column[1][begin[i] + p] = pair.dim;
-      columns.column[2][begin[i] + p] = pair.birth;
-      columns.column[3][begin[i] + p] = pair.death;
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < pairs.size(); ++i)
+    for (const Pair& pair : pairs[i]) {
+      columns.column[0][row] = static_cast<std::int64_t>(i);
+      columns.column[1][row] = pair.dim;
+      columns.column[2][row] = pair.birth;
+      columns.column[3][row] = pair.death;
+      ++row;
     }
-  });
   return columns;
 }
 
@@ -241,7 +239,7 @@ PairColumns pairs_of_batch(const T* values, std::size_t count, const std::array<
   parallel_for<Scratch<D>>(count, threads, [&](std::size_t i, Scratch<D>& scratch) {
     pairs[i] = persistence_pairs<D>(values + i * size, extent, filtration, inside, stop, scratch);
   });
-  return pack(pairs, threads);
+  return pack(pairs);
 }
 
 }  // namespace topo
