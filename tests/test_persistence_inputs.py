@@ -54,6 +54,13 @@ def test_values_one_ulp_apart_are_told_apart(dtype, step, setting):
     assert_same_pairs(persistence_pairs(images, **setting), persistence_pairs(LEVELS, **setting))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_finite_values_whose_sum_is_not_are_taken(dtype):
+    images = (LEVELS / 2 * torch.finfo(dtype).max).to(dtype).abs()
+    assert images.sum().isinf()
+    assert_same_pairs(persistence_pairs(images), persistence_pairs(LEVELS.abs()))
+
+
 @every_setting
 @pytest.mark.parametrize(
     "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=lambda dtype: str(dtype)[6:]

@@ -1,4 +1,4 @@
-"""Threads inside an image, other processes, a long call that is given up, and an image too large to index."""
+"""Threads inside an image, other processes, a long call that is given up, an image too large to index; memory."""
 
 import subprocess
 import sys
@@ -54,3 +54,29 @@ except KeyboardInterrupt:
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert run.stdout.split() == ["stopped", "True"], run.stderr
+
+
+PEAK_MEMORY = """
+import re, sys, torch
+from monai_topo import persistence_pairs
+
+def resident(peak_or_now):
+    return 1024 * int(re.search(peak_or_now + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+threads = int(sys.argv[1])
+noise = torch.rand(1, 80, 83, 75, generator=torch.Generator().manual_seed(0))
+persistence_pairs(noise[:, :9, :9, :9], num_threads=threads)
+open("/proc/self/clear_refs", "w").write("5")  # the peak is counted from here
+before = resident("VmRSS")
+pairs = persistence_pairs(noise, num_threads=threads)
+print((resident("VmHWM") - before) / noise.numel(), len(pairs) / noise.numel())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory of a process as Linux shows it")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_white_noise_takes_less_than_30_bytes_a_voxel(threads):
+    run = subprocess.run([sys.executable, "-c", PEAK_MEMORY, str(threads)], capture_output=True, text=True, check=True)
+    peak, pairs = map(float, run.stdout.split())
+    assert pairs > 0.3
+    assert 12 < peak < 30  # 24 to 26 were measured; levels, stars and trees alone are 12

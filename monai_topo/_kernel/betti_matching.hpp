@@ -7,6 +7,8 @@
 // comparison, deaths the images.
 #pragma once
 
+#include <tuple>
+
 #include "joint_forest.hpp"
 #include "joint_saddles.hpp"
 
@@ -185,7 +187,7 @@ BettiMatching betti_matching(const std::array<const T*, 2>& images, const std::a
                              const StopFlag& stop) {
   std::size_t count = 1;
   for (Voxel e : extent) count *= e;
-  const std::int64_t last = static_cast<std::int64_t>(count) - 1;
+  const auto last = static_cast<Voxel>(count - 1);
   const Level frame = filtration.framed ? present : absent;
   std::array<Grid<D>, num_orders> grids{Grid<D>(extent, frame), Grid<D>(extent, frame), Grid<D>(extent, frame)};
   {
@@ -209,9 +211,9 @@ BettiMatching betti_matching(const std::array<const T*, 2>& images, const std::a
     const auto append = [&](const auto& cells, Order o, std::vector<Pair>& pairs) {
       std::unordered_map<Cell, std::size_t> index;
       for (const auto& cell_pair : cells) {
-        Pair pair{dim, shape.image_index(matching.gradient().top(cell_pair.birth, o)),
+        Pair pair{static_cast<Voxel>(dim), shape.image_index(matching.gradient().top(cell_pair.birth, o)),
                   shape.image_index(matching.gradient().top(cell_pair.death, o))};
-        if (filtration.dual) pair = {D - 1 - dim, last - pair.death, last - pair.birth};
+        if (filtration.dual) pair = {static_cast<Voxel>(D - 1 - dim), last - pair.death, last - pair.birth};
         index[matching.own_cell(cell_pair)] = pairs.size();
         pairs.push_back(pair);
       }

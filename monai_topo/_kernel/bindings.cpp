@@ -11,57 +11,29 @@ using namespace nanobind::literals;
 namespace topo {
 namespace {
 
-// Pairs of all images, packed: image, dim, birth, death.
-class PairColumns {
- public:
-  void append(std::size_t image, const std::vector<Pair>& pairs) {
-    for (const Pair& pair : pairs) {
-      columns_[0].push_back(static_cast<std::int64_t>(image));
-      columns_[1].push_back(pair.dim);
-      columns_[2].push_back(pair.birth);
-      columns_[3].push_back(pair.death);
-    }
-  }
-  std::size_t size() const { return columns_[0].size(); }
-  auto to_tuple() {
-    return std::make_tuple(to_numpy(std::move(columns_[0])), to_numpy(std::move(columns_[1])),
-                           to_numpy(std::move(columns_[2])), to_numpy(std::move(columns_[3])));
-  }
-
- private:
-  std::array<std::vector<std::int64_t>, 4> columns_;
-};
+auto to_tuple(PairColumns&& columns) {
+  const auto array = [&](int c) { return to_numpy(std::move(columns.column[c]), columns.size); };
+  return std::make_tuple(array(0), array(1), array(2), array(3));
+}
 
 template <class T>
-auto pairs_of_batch(const Images<T>& images, bool negate, bool dual, bool framed, unsigned dims,
-                       double min_persistence, std::size_t num_threads) {
+auto pairs_of_images(const Images<T>& images, bool negate, bool dual, bool framed, unsigned dims,
+                     double min_persistence, std::size_t num_threads) {
   const Filtration filtration{negate, dual, framed, dims, min_persistence};
   const std::size_t count = images.shape(0);
-  const int ndim = static_cast<int>(images.ndim()) - 1;
-  std::array<std::uint32_t, 3> shape{};
-  std::size_t size = 1;
-  for (int a = 0; a < ndim; ++a) {
-    shape[a] = static_cast<std::uint32_t>(images.shape(a + 1));
-    size *= shape[a];
-  }
+  const bool flat = images.ndim() == 3;
+  const auto extent = [&](int axis) { return static_cast<Voxel>(images.shape(axis)); };
   PairColumns columns;
   {
     nb::gil_scoped_release unlocked;
-    std::vector<std::vector<Pair>> pairs(count);
-    // Threads that a batch leaves idle work inside its images.
-    const std::size_t inside = std::max<std::size_t>(1, num_threads / std::max<std::size_t>(1, count));
-    interruptible(count * size > long_work_voxels, [&](const StopFlag& stop) {
-      parallel_for<Scratch>(count, num_threads, [&](std::size_t i, Scratch& scratch) {
-        const T* values = images.data() + i * size;
-        if (ndim == 2)
-          pairs[i] = persistence_pairs<2>(values, {shape[0], shape[1]}, filtration, inside, stop, scratch);
-        else
-          pairs[i] = persistence_pairs<3>(values, shape, filtration, inside, stop, scratch);
-      });
+    interruptible(images.size() > long_work_voxels, [&](const StopFlag& stop) {
+      if (flat)
+        columns = pairs_of_batch<2>(images.data(), count, {extent(1), extent(2)}, filtration, num_threads, stop);
+      else
+        columns = pairs_of_batch<3>(images.data(), count, {extent(1), extent(2), extent(3)}, filtration, num_threads, stop);
     });
-    for (std::size_t i = 0; i < count; ++i) columns.append(i, pairs[i]);
   }
-  return columns.to_tuple();
+  return to_tuple(std::move(columns));
 }
 
 template <class T>
@@ -76,7 +48,8 @@ auto match_batch(const Images<T>& predictions, const Images<T>& labels, bool neg
     shape[a] = static_cast<std::uint32_t>(predictions.shape(a + 1));
     size *= shape[a];
   }
-  PairColumns prediction, label;
+  std::vector<std::vector<Pair>> prediction(count), label(count);
+  PairColumns of_prediction, of_label;
   std::array<std::vector<std::int64_t>, 2> matched;
   {
     nb::gil_scoped_release unlocked;
@@ -89,16 +62,21 @@ auto match_batch(const Images<T>& predictions, const Images<T>& labels, bool neg
                                  : betti_matching<3, T>(images, shape, filtration, inside, stop);
       });
     });
+    std::size_t predictions_before = 0, labels_before = 0;
     for (std::size_t i = 0; i < count; ++i) {
       for (const auto& [a, b] : matchings[i].matched) {
-        matched[0].push_back(static_cast<std::int64_t>(prediction.size() + a));
-        matched[1].push_back(static_cast<std::int64_t>(label.size() + b));
+        matched[0].push_back(static_cast<std::int64_t>(predictions_before + a));
+        matched[1].push_back(static_cast<std::int64_t>(labels_before + b));
       }
-      prediction.append(i, matchings[i].prediction);
-      label.append(i, matchings[i].label);
+      prediction[i] = std::move(matchings[i].prediction);
+      label[i] = std::move(matchings[i].label);
+      predictions_before += prediction[i].size();
+      labels_before += label[i].size();
     }
+    of_prediction = pack(prediction);
+    of_label = pack(label);
   }
-  return std::make_tuple(prediction.to_tuple(), label.to_tuple(), to_numpy(std::move(matched[0])),
+  return std::make_tuple(to_tuple(std::move(of_prediction)), to_tuple(std::move(of_label)), to_numpy(std::move(matched[0])),
                          to_numpy(std::move(matched[1])));
 }
 
@@ -179,7 +157,7 @@ NB_MODULE(_core, m) {
   m.attr("max_voxels") = SaddleReduction::max_voxels;
   const auto for_both = [&](auto kind) {
     using T = decltype(kind);
-    m.def("persistence_pairs", &pairs_of_batch<T>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
+    m.def("persistence_pairs", &pairs_of_images<T>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
           "min_persistence"_a, "num_threads"_a);
     m.def("betti_matching", &match_batch<T>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
           "num_threads"_a);

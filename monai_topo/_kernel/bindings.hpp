@@ -30,6 +30,12 @@ Column<T> to_numpy(std::vector<T>&& values) {
   return Column<T>(vector->data(), {vector->size()}, owner);
 }
 
+template <class T>
+Column<T> to_numpy(std::unique_ptr<T[]>&& values, std::size_t size) {
+  nb::capsule owner(values.get(), [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return Column<T>(values.release(), {size}, owner);
+}
+
 // Runs work(stop) on a thread of its own while this one waits for signals: Ctrl-C stops the work at its next check, and
 // is raised here. Work that is over in a blink runs at once.
 template <class Work>

@@ -15,15 +15,16 @@ struct Step {
   Voxel cell;  // the next cell, or the voxel of the extremum
 };
 
-// Down from voxel to voxel. Cells are voxels.
+// Down from voxel to voxel. Cells are voxels. Here and below the way is read off the stars alone: levels would be more to
+// fetch. (Walking from all critical voxels in index order before the first join gained 10 % with levels, nothing without,
+// and lost 5 % on noise.)
 template <int D>
 struct Descent {
   const Grid<D>& grid;
-  const std::vector<Star>& star;
+  const StarArray<D>& star;
 
   Step next(Voxel v) const {
-    if (grid.level[v] == present) return {Step::outside, v};
-    if (Matching<D>::is_minimum(star[v])) return {Step::extremum, v};
+    if (Matching<D>::is_minimum(star[v])) return {grid.level[v] == present ? Step::outside : Step::extremum, v};
     return {Step::onward, neighbour(v, lowest_bit(Matching<D>::instance().roots(star[v])))};
   }
   Voxel neighbour(Voxel v, int edge) const { return edge % 2 ? v + grid.stride[edge / 2] : v - grid.stride[edge / 2]; }
@@ -34,19 +35,16 @@ struct Descent {
 template <int D>
 struct Ascent {
   const Grid<D>& grid;
-  const std::vector<Star>& star;
+  const StarArray<D>& star;
 
   Step next(Voxel corner) const {
-    int last = 0;
-    Level level = grid.level[corner];
-    for (int offset = 1; offset < Link<D>::tops; ++offset) {  // by index, so the last of equal ones wins
-      const Level next = grid.level[corner + distance(offset)];
-      last = next >= level ? offset : last;
-      level = std::max(level, next);
-    }
-    if (level == absent) return {Step::outside, corner};
-    const Voxel v = corner + distance(last);
-    const int top = Link<D>::tops - 1 - last;  // seen from its last voxel, the cell lies the other way
+    // The last voxel is the one whose star holds the cell: seen from there, it lies the other way.
+    constexpr int first_top = D == 3 ? Link<D>::edges + Link<D>::squares : Link<D>::edges;
+    int top = -1;
+    for (int t = 0; t < Link<D>::tops; ++t)
+      top = star[corner + distance(Link<D>::tops - 1 - t)] >> (first_top + t) & 1 ? t : top;
+    if (top < 0) return {Step::outside, corner};
+    const Voxel v = corner + distance(Link<D>::tops - 1 - top);
     const int axis = Matching<D>::instance().crossing(star[v], top);
     if (axis == no_axis) return {Step::extremum, v};
     const bool upper = top >> (D - 1 - axis) & 1;

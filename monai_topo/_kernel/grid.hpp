@@ -43,6 +43,12 @@ inline std::vector<Level> ranks_of(const double* values, std::size_t count) {
   return ranks;
 }
 
+// Gives an array's memory back.
+template <class T>
+void release(std::vector<T>& array) {
+  std::vector<T>().swap(array);
+}
+
 template <int D>
 struct Grid {
   std::array<Voxel, D> extent;  // of the image, without the frame
@@ -96,10 +102,9 @@ struct Grid {
   }
 
   // C-order index into the image of a voxel that is not in the frame.
-  std::int64_t image_index(Voxel v) const {
-    const auto at = coordinates(v);
-    std::int64_t index = 0;
-    for (int a = 0; a < D; ++a) index = index * extent[a] + at[a] - 1;
+  Voxel image_index(Voxel v) const {
+    Voxel index = 0;
+    for (int a = 0; a < D; v %= stride[a++]) index = index * extent[a] + v / stride[a] - 1;
     return index;
   }
 };

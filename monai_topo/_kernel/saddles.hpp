@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <memory>
 
 #include "chain.hpp"
 
@@ -81,13 +82,42 @@ class Plateau {
   Level first_ = present, last_ = absent;
 };
 
+// Columns of the reduction: lists of edges, each after its length. Their blocks never move: one array that doubled held 24
+// bytes a voxel of white noise while it grew. Whole edges would take 6 bytes a voxel more, and were no faster.
+class Columns {
+ public:
+  using Entry = std::uint32_t;  // the low half of an edge; the level is in the grid
+
+  const Entry* add(const std::vector<Edge>& edges) {
+    if (left_ < edges.size() + 1) {
+      const std::size_t size = std::max(edges.size() + 1, block_);
+      blocks_.emplace_back(new Entry[size]);
+      next_ = blocks_.back().get();
+      left_ = size;
+      block_ = std::min(2 * block_, largest_block);
+    }
+    Entry* const column = next_;
+    *next_++ = static_cast<Entry>(edges.size());
+    for (Edge edge : edges) *next_++ = static_cast<Entry>(edge);
+    left_ -= edges.size() + 1;
+    return column;
+  }
+
+ private:
+  static constexpr std::size_t largest_block = std::size_t{1} << 16;
+
+  std::vector<std::unique_ptr<Entry[]>> blocks_;
+  std::size_t block_ = 1024, left_ = 0;  // the size of the next block, and what is left of the last one
+  Entry* next_ = nullptr;
+};
+
 class SaddleReduction {
   using L = Link<3>;
 
  public:
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
-  SaddleReduction(const Grid<3>& grid, const std::vector<Star>& star, const CriticalCells& cells,
+  SaddleReduction(const Grid<3>& grid, const StarArray<3>& star, const CriticalCells& cells,
                   std::vector<std::uint32_t>& memory, const StopFlag& stop)
       : grid_(grid),
         star_(star),
@@ -99,9 +129,9 @@ class SaddleReduction {
     std::uint32_t edges = 0;
     for (Voxel v : cells.voxel) {
       first_edge_[v] = edges;
-      edges += __builtin_popcount(matching_.critical_edges(star[v]));
+      edges += __builtin_popcount(births(star[v]));
     }
-    column_.assign(edges, no_column);
+    column_.assign(edges, nullptr);
   }
 
   // Calls emit(birth voxel, death voxel) for every class but some that live on one value only.
@@ -120,18 +150,18 @@ class SaddleReduction {
   }
 
  private:
-  // What is left of a reduced cycle below its pivot, in entries_.
-  struct Column {
-    std::size_t begin, end;
-    bool operator==(const Column& other) const { return begin == other.begin; }
-  };
-  static constexpr Column no_column{SIZE_MAX, SIZE_MAX};
   static constexpr Edge no_edge = UINT64_MAX;
 
-  Edge key(Voxel v, int direction) const {
+  Edge key(Voxel v, std::uint32_t low_half) const {
     const std::uint64_t level = static_cast<std::uint32_t>(grid_.level[v]) ^ 0x80000000u;
-    return level << 32 | v << direction_bits | static_cast<std::uint32_t>(direction);
+    return level << 32 | low_half;
   }
+  Edge key(Voxel v, int direction) const {
+    return key(v, v << direction_bits | static_cast<std::uint32_t>(direction));
+  }
+
+  // Critical edges with which a class begins.
+  Star births(Star star) const { return matching_.critical_edges(star) & ~(star >> dead_shift); }
 
   Voxel neighbour(Voxel v, int direction) const {
     return direction % 2 ? v + grid_.stride[direction / 2] : v - grid_.stride[direction / 2];
@@ -142,14 +172,13 @@ class SaddleReduction {
   void pair_what_is_left(Emit emit) {
     for (Voxel v : cells_.voxel) {
       if (plateau_.is_last(v)) continue;
-      Star edges = matching_.critical_edges(star_[v]) & ~(star_[v] >> dead_shift);
-      for (; edges != 0; edges &= edges - 1)
-        if (column_of(v, lowest_bit(edges)) == no_column) emit(v, plateau_.nearest(v));
+      for (Star edges = births(star_[v]); edges != 0; edges &= edges - 1)
+        if (column_of(v, lowest_bit(edges)) == nullptr) emit(v, plateau_.nearest(v));
     }
   }
 
-  Column& column_of(Voxel v, int direction) {
-    const Star below = matching_.critical_edges(star_[v]) & ((1u << direction) - 1);
+  const Columns::Entry*& column_of(Voxel v, int direction) {
+    const Star below = births(star_[v]) & ((1u << direction) - 1);
     return column_[first_edge_[v] + __builtin_popcount(below)];
   }
 
@@ -187,14 +216,15 @@ class SaddleReduction {
       if (pivots == 0) continue;
       const int direction = highest_bit(pivots);
       for (pivots ^= 1u << direction; pivots != 0; pivots &= pivots - 1) chain_.add(key(w, lowest_bit(pivots)));
-      Column& column = column_of(w, direction);
-      if (column == no_column) {
-        column.begin = entries_.size();
-        chain_.move_to(entries_);
-        column.end = entries_.size();
+      const Columns::Entry*& column = column_of(w, direction);
+      if (column == nullptr) {
+        left_.clear();
+        chain_.move_to(left_);
+        column = columns_.add(left_);
         return key(w, direction);
       }
-      for (std::size_t i = column.begin; i < column.end; ++i) chain_.add(entries_[i]);
+      for (const Columns::Entry *edge = column + 1, *end = edge + *column; edge != end; ++edge)
+        chain_.add(key(voxel_of(*edge), *edge));
     }
     return no_edge;
   }
@@ -214,19 +244,20 @@ class SaddleReduction {
       reached ^= 1u << edge;
     }
     for (; crossed != 0; crossed &= crossed - 1) push_far_edges(v, lowest_bit(crossed));
-    return reached & matching_.critical_edges(star) & ~(star >> dead_shift);
+    return reached & births(star);
   }
 
   const Matching<3>& matching_ = Matching<3>::instance();
   const Grid<3>& grid_;
-  const std::vector<Star>& star_;
+  const StarArray<3>& star_;
   const CriticalCells cells_;
   const StopFlag& stop_;
   const Plateau plateau_;
-  std::vector<std::uint32_t>& first_edge_;  // of a critical voxel: critical edges before its own; of others anything
-  std::vector<Column> column_;              // of a critical edge: the one whose pivot it is
-  std::vector<Edge> entries_;
+  std::vector<std::uint32_t>& first_edge_;      // of a critical voxel: births before its own; of others anything
+  std::vector<const Columns::Entry*> column_;  // of a birth: what is left, below it, of the cycle whose pivot it is
+  Columns columns_;
   Chain chain_;
+  std::vector<Edge> left_;
 };
 
 }  // namespace topo

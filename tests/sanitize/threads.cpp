@@ -28,11 +28,11 @@ bool threads_change_nothing(const std::array<Voxel, D>& extent, bool tied, bool 
   const Filtration filtration{!full, full, framed, 7u, 0.0};
   const StopFlag stop;
   std::vector<Pair> many[images], one[images];
-  parallel_for<Scratch>(images, images - 1, [&](std::size_t i, Scratch& scratch) {
+  parallel_for<Scratch<D>>(images, images - 1, [&](std::size_t i, Scratch<D>& scratch) {
     many[i] = persistence_pairs<D>(values.data() + i * size, extent, filtration, 3, stop, scratch);
   });
   for (std::size_t i = 0; i < images; ++i) {
-    Scratch fresh;
+    Scratch<D> fresh;
     one[i] = persistence_pairs<D>(values.data() + i * size, extent, filtration, 1, stop, fresh);
     if (one[i].empty() || !same(many[i], one[i])) return false;
   }
@@ -61,7 +61,7 @@ bool stops() {
   std::thread other([&] { stop.raise(); });
   other.join();
   try {
-    Scratch scratch;
+    Scratch<3> scratch;
     persistence_pairs<3>(values.data(), {64, 64, 64}, {false, true, true, 7u, 0.0}, 3, stop, scratch);
   } catch (const StopFlag::Stopped&) {
     return true;
