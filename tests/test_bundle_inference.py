@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from bundle_runs import MEMBRANES, VESSELS, Training, in_process, rows_of
+from bundle_runs import MEMBRANES, VESSELS, Training, in_process, printed_metrics, rows_of
 from PIL import Image
 
 from monai_topo.persistence import betti_numbers
@@ -18,9 +18,12 @@ from monai_topo.persistence import betti_numbers
 
 def test_printed_evaluation_repeats_the_best_validation(trained: Training) -> None:
     output = trained.evaluation.stdout
-    evaluated = {name: value for name, value in trained.best.items() if name.startswith("val_")}
-    line = next(line.split()[1:] for line in output.splitlines() if line.startswith("model.pt "))
-    assert [float(value) for value in line] == pytest.approx([float(value) for value in evaluated.values()], abs=5e-4)
+    bundle, best = trained.bundle, trained.best
+    table = {name: value for name, (value,) in printed_metrics(trained.evaluation).items()}
+    assert list(table) == [*bundle.metrics, *bundle.metrics_of_evaluation]
+    assert [table[name] for name in bundle.metrics] == pytest.approx(
+        [float(best[f"val_{name}"]) for name in bundle.metrics], abs=5e-4
+    )
     tiny = trained.bundle.tiny
     assert f"connectivity {tiny.get('connectivity', 'full')}, border {tiny.get('border', 'foreground')}" in output
     for name in ("report.md", "validation.png", "metrics/val_dice_summary.csv", "metrics/val_dice_raw.csv"):
