@@ -123,7 +123,13 @@ VESSELS = Bundle(
     "vessel_3d_segmentation",
     3,
     ".nii.gz",
-    {"channels": [4, 8, 8], "strides": [[2, 2, 1], [2, 2, 2]], "connectivity": "face", "border": "open"},
+    {
+        "channels": [4, 8, 8],
+        "strides": [[2, 2, 1], [2, 2, 2]],
+        "connectivity": "face",
+        "border": "open",
+        "simplify_min_persistence": 0.03,
+    },
 )
 BUNDLES = [MEMBRANES, VESSELS]
 
