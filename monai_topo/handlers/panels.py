@@ -81,7 +81,7 @@ def legend_panel(spatial_dims: int) -> Panel:
     """Draw the legend of the colours, for where panels stand one by one."""
     figure = Figure(figsize=(7.5, 1.6), dpi=110)
     canvas = FigureCanvasAgg(figure)
-    _draw_legend(figure, spatial_dims, loc="center", ncols=2)
+    _draw_legend(figure, spatial_dims, loc="center")
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
@@ -90,7 +90,7 @@ def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: i
     """Write rows of titled panels, and the legend below them, to a PNG file that appears whole."""
     height, width = rows[0][0][1].shape[:2]
     panel_width = 3.4
-    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.5) * len(rows) + 0.9)
+    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.5) * len(rows) + 1.0)
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for row, panels in zip(axes, rows, strict=True):
@@ -98,12 +98,12 @@ def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: i
             place.imshow(panel, interpolation="nearest")
             place.set_title(title, fontsize=9)
             place.set_axis_off()
-    _draw_legend(figure, spatial_dims, loc="outside lower center", ncols=len(rows[0]) - 1)
+    _draw_legend(figure, spatial_dims, loc="outside lower center")
     with whole_file(path) as unfinished:
         figure.savefig(unfinished)
 
 
-def _draw_legend(figure: Any, spatial_dims: int, **settings: Any) -> None:
+def _draw_legend(figure: Any, spatial_dims: int, loc: str) -> None:
     hole = "loop" if spatial_dims == 2 else "cavity"
     names = {
         1: "missing component",
@@ -119,7 +119,7 @@ def _draw_legend(figure: Any, spatial_dims: int, **settings: Any) -> None:
     handles = [
         Patch(facecolor=colours[number], edgecolor="black", linewidth=0.5, label=name) for number, name in names.items()
     ]
-    figure.legend(handles=handles, fontsize=8, frameon=False, **settings)
+    figure.legend(handles=handles, fontsize=8, frameon=False, loc=loc, ncols=2)
 
 
 def _projected(volume: NDArray[Any]) -> NDArray[Any]:
