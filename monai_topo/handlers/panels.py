@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ _COLOURS = {
 }
 _BACKGROUND, _FOREGROUND = 30, 150
 _REACH_VOX = 2
+_TITLE_WIDTH = 45  # letters that fit over a panel
 
 
 def error_panel(
@@ -90,13 +92,13 @@ def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: i
     """Write rows of titled panels, and the legend below them, to a PNG file that appears whole."""
     height, width = rows[0][0][1].shape[:2]
     panel_width = 3.4
-    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.5) * len(rows) + 1.0)
+    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.65) * len(rows) + 1.0)
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for row, panels in zip(axes, rows, strict=True):
         for place, (title, panel) in zip(row, panels, strict=True):
             place.imshow(panel, interpolation="nearest")
-            place.set_title(title, fontsize=9)
+            place.set_title("\n".join(fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=9)
             place.set_axis_off()
     _draw_legend(figure, spatial_dims, loc="outside lower center")
     with whole_file(path) as unfinished:
