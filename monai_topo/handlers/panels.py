@@ -76,7 +76,8 @@ def image_panel(image: NDArray[Any]) -> Panel:
     low, high = np.percentile(channels, (1, 99))
     stretched = np.clip((channels - low) / max(high - low, 1e-6), 0, 1)
     planes = [_projected(channel) for channel in stretched]
-    return np.rint(255 * np.stack(planes if len(planes) == 3 else planes * 3, axis=2)).astype(np.uint8)
+    panel: Panel = np.rint(255 * np.stack(planes if len(planes) == 3 else planes * 3, axis=2)).astype(np.uint8)
+    return panel
 
 
 def legend_panel(spatial_dims: int) -> Panel:
@@ -85,7 +86,8 @@ def legend_panel(spatial_dims: int) -> Panel:
     canvas = FigureCanvasAgg(figure)
     _draw_legend(figure, spatial_dims, loc="center")
     canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    panel: Panel = np.array(canvas.buffer_rgba())[..., :3]
+    return panel
 
 
 def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: int) -> None:
