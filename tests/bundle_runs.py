@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -42,9 +43,16 @@ class Bundle:
         return self.root / "configs"
 
     @property
-    def metrics(self) -> set[str]:
-        errors = {f"betti_error_{dim}" for dim in range(self.spatial_dims)}
-        return {"score", "dice", *errors, *(f"{name}_patches" for name in errors)}
+    def metrics(self) -> list[str]:
+        """Of a training's validations; their names in the files have `val_` before."""
+        errors = [f"betti_error_{dim}" for dim in range(self.spatial_dims)]
+        return ["score", "dice", "cldice", *errors, *(f"{name}_patches" for name in errors)]
+
+    @property
+    def metrics_of_evaluation(self) -> list[str]:
+        """All that an evaluation adds to them."""
+        matching = [f"betti_matching_error_{dim}" for dim in range(self.spatial_dims)]
+        return ["cldice_precision", "cldice_sensitivity", *matching, "topology_f1"]
 
     def command(self, files: list[str], **settings: Any) -> list[str]:
         """Arguments of a run, for python."""
@@ -115,7 +123,13 @@ VESSELS = Bundle(
     "vessel_3d_segmentation",
     3,
     ".nii.gz",
-    {"channels": [4, 8, 8], "strides": [[2, 2, 1], [2, 2, 2]], "connectivity": "face", "border": "open"},
+    {
+        "channels": [4, 8, 8],
+        "strides": [[2, 2, 1], [2, 2, 2]],
+        "connectivity": "face",
+        "border": "open",
+        "simplify_min_persistence": 0.03,
+    },
 )
 BUNDLES = [MEMBRANES, VESSELS]
 
@@ -133,6 +147,13 @@ def succeeded(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProc
 def last_line(run: subprocess.CompletedProcess[str]) -> str:
     assert run.returncode == 1, run.stdout + run.stderr
     return run.stderr.strip().splitlines()[-1]
+
+
+def printed_metrics(run: subprocess.CompletedProcess[str]) -> dict[str, list[float]]:
+    """The table that a training or evaluation prints at its end, one list a metric."""
+    lines = run.stdout.split("Mean over the validation cases")[1].split("\n\n")[0].splitlines()[2:]
+    cells = [re.split(r"\s{2,}", line) for line in lines]
+    return {name.replace(" ", "_"): [float(value) for value in values] for name, *values in cells}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

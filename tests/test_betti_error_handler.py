@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from monai.inferers import SimpleInferer
 
 from monai_topo.handlers import BettiErrorHandler
 from monai_topo.metrics import BettiErrorMetric
+from monai_topo.persistence import betti_numbers
 
 IMAGE_SIZE = (6, 9)
 
@@ -192,3 +193,46 @@ def test_import_needs_no_ignite_but_the_handler_says_what_is_missing() -> None:
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("OptionalImportError")
     assert "ignite" in run.stdout
+
+
+class Refilled:
+    """A loader whose cases all lie in the same memory, one after the other."""
+
+    def __init__(self, *breaks: int) -> None:
+        self.breaks, self.image, self.label = breaks, ring()[None], ring()[None]
+
+    def __len__(self) -> int:
+        return len(self.breaks)
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        for number in self.breaks:
+            self.image.copy_(ring(breaks=number)[None])
+            yield {"image": self.image, "label": self.label}
+
+
+def test_dimensions_are_counted_once_a_batch_and_anew_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[torch.Size] = []
+
+    def counted(masks: torch.Tensor, **settings: str) -> torch.Tensor:
+        calls.append(masks.shape)
+        return betti_numbers(masks, **settings)
+
+    monkeypatch.setattr("monai_topo.metrics.betti_error.betti_numbers", counted)
+    both = {
+        f"betti_{dim}_{patch_size}": BettiErrorHandler(dim=dim, patch_size=patch_size, output_transform=pred_and_label)
+        for patch_size in (None, [6, 9])
+        for dim in (0, 1)
+    }
+    engine = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=Refilled(2, 0, 1),
+        network=torch.nn.Identity(),
+        inferer=SimpleInferer(),
+        key_val_metric=both,
+    )
+    engine.run()
+    assert len(calls) == 6  # three batches, two protocols
+    for name, errors in (("betti_0", [1, 0, 0]), ("betti_1", [1, 0, 1])):
+        for protocol in ("None", "[6, 9]"):
+            assert engine.state.metric_details[f"{name}_{protocol}"].flatten().tolist() == errors
+    assert engine.state.shared_results == {}, "nothing is kept beyond the validation"

@@ -10,17 +10,23 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from bundle_runs import MEMBRANES, VESSELS, Training, in_process, rows_of
+from bundle_runs import MEMBRANES, VESSELS, Training, in_process, printed_metrics, rows_of
 from PIL import Image
 
 from monai_topo.persistence import betti_numbers
+from monai_topo.transforms import PersistenceSimplify
+
+KINDS = ("likelihood", "mask")
 
 
 def test_printed_evaluation_repeats_the_best_validation(trained: Training) -> None:
     output = trained.evaluation.stdout
-    evaluated = {name: value for name, value in trained.best.items() if name.startswith("val_")}
-    line = next(line.split()[1:] for line in output.splitlines() if line.startswith("model.pt "))
-    assert [float(value) for value in line] == pytest.approx([float(value) for value in evaluated.values()], abs=5e-4)
+    bundle, best = trained.bundle, trained.best
+    table = {name: value for name, (value,) in printed_metrics(trained.evaluation).items()}
+    assert list(table) == [*bundle.metrics, *bundle.metrics_of_evaluation]
+    assert [table[name] for name in bundle.metrics] == pytest.approx(
+        [float(best[f"val_{name}"]) for name in bundle.metrics], abs=5e-4
+    )
     tiny = trained.bundle.tiny
     assert f"connectivity {tiny.get('connectivity', 'full')}, border {tiny.get('border', 'foreground')}" in output
     for name in ("report.md", "validation.png", "metrics/val_dice_summary.csv", "metrics/val_dice_raw.csv"):
@@ -33,7 +39,7 @@ def test_printed_inference_writes_a_mask_and_a_likelihood_for_each_image(trained
     folder = (
         trained.home / "run" / "predictions" / "images"
     )  # as in the data set: equal names of two folders never meet
-    names = {f"00{case}_{kind}{suffix}" for case in range(4) for kind in ("mask", "likelihood")}
+    names = {f"00{case}_{kind}{suffix}" for case in range(4) for kind in KINDS}
     assert {file.name for file in folder.iterdir()} == names
     likelihood, mask, image = (
         pixels(file)
@@ -45,8 +51,51 @@ def test_printed_inference_writes_a_mask_and_a_likelihood_for_each_image(trained
     )
     assert likelihood.shape == mask.shape == image.shape
     assert len(np.unique(mask)) <= 2
-    assert likelihood[mask > 0].min(initial=1) >= 0.49
-    assert likelihood[mask == 0].max(initial=0) <= 0.51
+    if trained.bundle is MEMBRANES:
+        assert likelihood[mask > 0].min(initial=1) >= 0.49
+        assert likelihood[mask == 0].max(initial=0) <= 0.51
+
+
+def test_masks_are_simplified_as_the_training_was_told_to(trainings: dict[str, Training]) -> None:
+    # The commands that the training printed carry the setting, connectivity and border; the likelihood stays as it is.
+    shared = trainings[VESSELS.name]
+    assert shared.inference.returncode == 0
+    simplify = PersistenceSimplify(
+        min_persistence=VESSELS.tiny["simplify_min_persistence"], connectivity="face", border="open"
+    )
+    changed = 0
+    for case in range(4):
+        files = (shared.home / "run" / "predictions" / "images" / f"00{case}_{kind}.nii.gz" for kind in KINDS)
+        likelihood, mask = map(pixels, files)
+        assert np.array_equal(mask, np.asarray(simplify(likelihood[None].astype(np.float32)))[0] > 0.5)
+        changed += int((mask != (likelihood > 0.5)).sum())
+    assert changed > 0
+
+
+@in_process
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, ["bar", "blob", "hole"]),
+        ({"simplify_min_persistence": 0.3}, ["bar", "hole"]),
+        ({"simplify_min_persistence": 0.5}, ["bar"]),
+        ({"simplify_num_components": 1, "border": "open"}, ["bar", "hole"]),
+        ({"simplify_num_holes": 0}, ["bar", "blob"]),
+    ],
+    ids=["off", "faint", "fainter than the bar", "components", "holes"],
+)
+def test_weak_structures_go_on_request_however_large(settings: dict[str, Any], kept: list[str], tmp_path: Path) -> None:
+    picture = np.full((48, 80), 40, dtype=np.uint8)
+    expected = np.zeros_like(picture)
+    picture[10:20, 10:60] = 250
+    picture[30:40, 20:50] = 90  # a large blob, hardly above the mean
+    picture[13:17, 30:40] = 60  # a hole in the bar, hardly below; likelihoods 0.39, 0.93, 0.58 and 0.47
+    expected[10:20, 10:60] = 255
+    expected[30:40, 20:50] = 255 * ("blob" in kept)
+    expected[13:17, 30:40] = 255 * ("hole" not in kept)
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    infer(MEMBRANES, tmp_path, "*.png", **settings)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "picture_mask.png")), expected)
 
 
 def pixels(file: Path) -> np.ndarray[Any, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from bundle_runs import MEMBRANES, VESSELS, Bundle, Training, last_line, rows_of, started, succeeded
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 # The training has two epochs of two steps.
 MID_EPOCH = """
@@ -63,6 +64,16 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
         resumed, unbroken = (torch.load(run / name, weights_only=True) for run in (folder, whole.run_dir))
         assert leaves(resumed) == leaves(unbroken)
     assert not list(folder.glob(".*"))
+    assert logged(folder) == logged(whole.run_dir), "what was done twice is shown once"
+
+
+def logged(folder: Path) -> dict[str, list[Any]]:
+    """What TensorBoard reads of a run: steps and values of scalars, steps of pictures."""
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    scalars = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags["scalars"]}
+    return {**scalars, **{tag: [event.step for event in events.Images(tag)] for tag in tags["images"]}}
 
 
 def leaves(state: Any) -> list[Any]:

@@ -82,6 +82,30 @@ def test_model_exports_to_torchscript(trained: Training, tmp_path: Path) -> None
     assert torch.allclose(exported, network(image), atol=1e-4)
 
 
+@in_process
+@quietly
+def test_model_exports_to_onnx(trained: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # MONAI leaves a file of weights there
+    image = torch.rand(1, 1, *(32, 48, 16)[: trained.bundle.spatial_dims])
+    monai.bundle.onnx_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.onnx"),
+        ckpt_file=str(trained.model),
+        meta_file=str(trained.bundle.configs / "metadata.json"),
+        config_file=str(trained.bundle.configs / "inference.json"),
+        input_shape=list(image.shape),
+        **{name: value for name, value in trained.bundle.tiny.items() if name in ("channels", "strides")},
+    )
+    (alone := tmp_path / "alone").mkdir()  # the weights have to be in the file itself
+    (tmp_path / "model.onnx").rename(alone / "model.onnx")
+    session = runtime.InferenceSession(str(alone / "model.onnx"), providers=["CPUExecutionProvider"])
+    (exported,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    assert torch.allclose(torch.from_numpy(exported), network_of(trained)(image), atol=1e-4)
+
+
 def network_of(trained: Training) -> torch.nn.Module:
     settings = {name: value for name, value in trained.bundle.tiny.items() if name in ("channels", "strides")}
     network = trained.bundle.workflow("inference.json", "infer", **settings).parser.get_parsed_content("network_def")

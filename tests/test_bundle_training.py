@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundle_runs import BUNDLES, MEMBRANES, Bundle, Training, in_process, rows_of, succeeded
+from bundle_runs import BUNDLES, MEMBRANES, Bundle, Training, in_process, printed_metrics, rows_of, succeeded
 from monai.bundle import ConfigParser
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -23,9 +23,13 @@ def test_training_says_where_everything_lies_and_what_it_came_to(trained: Traini
         assert f"run/{path}" in output
     tiny = trained.bundle.tiny
     assert f"connectivity {tiny.get('connectivity', 'full')}, border {tiny.get('border', 'foreground')}" in output
-    table = {line.split(",")[0]: line.split() for line in output.splitlines() if ", epoch " in line}
-    assert table["before the topology term"][-3:] != table["end of training"][-3:]
-    assert "best score (model.pt)" in table
+    for moment in ("before the topology term, epoch 1", "end of training, epoch 2", "best score (model.pt), epoch"):
+        assert moment in output
+    table = printed_metrics(trained.process)
+    assert list(table) == trained.bundle.metrics
+    for name, values in table.items():
+        found = [float(row[f"val_{name}"]) for row in (*trained.validations, trained.best)]
+        assert values == pytest.approx(found, abs=5e-4)
 
 
 def test_training_shows_one_progress_bar_and_no_log(trained: Training) -> None:
@@ -53,14 +57,14 @@ def test_history_has_the_end_of_the_warm_up_and_the_end(trained: Training) -> No
     rows, dims = trained.validations, trained.bundle.spatial_dims
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [float(row["topology_weight"]) for row in rows] == [0.0, 0.05]
-    assert set(rows[0]) == {"epoch", "topology_weight"} | {f"val_{name}" for name in trained.bundle.metrics}
+    assert list(rows[0]) == ["epoch", "topology_weight", *(f"val_{name}" for name in trained.bundle.metrics)]
     for row in rows:
         errors = sum(float(row[f"val_betti_error_{dim}_patches"]) for dim in range(dims))
         assert float(row["val_score"]) == pytest.approx(float(row["val_dice"]) / (1 + errors))
 
 
 def test_every_case_has_its_metrics(trained: Training) -> None:
-    for name in trained.bundle.metrics - {"score"}:
+    for name in trained.bundle.metrics[1:]:
         rows = rows_of(trained.run_dir / "metrics" / f"val_{name}_raw.csv")
         assert [Path(row["filename"]).name for row in rows] == [f"00{case}{trained.bundle.suffix}" for case in (2, 3)]
     assert not any(entry.name.startswith(".") for entry in (trained.run_dir / "metrics").iterdir())
@@ -75,12 +79,14 @@ def test_tensorboard_has_the_parts_of_the_loss_the_metrics_and_pictures(trained:
     assert scalars["loss/total"][:2] == scalars["loss/base"][:2]
     assert scalars["loss/total"][2] == pytest.approx(scalars["loss/base"][2] + 0.05 * scalars["loss/topology"][0])
     assert {f"val_{name}" for name in trained.bundle.metrics} <= set(scalars)
+    assert [event.step for event in events.Scalars("val_score")] == [2, 4], "steps, as for the loss"
     pictures = events.Tags()["images"]
-    assert {f"case_{case}/{name}" for case in (0, 1) for name in ("input", "label", "prediction")} == set(pictures)
+    panels = {f"case_{case}/{name}" for case in (0, 1) for name in ("input", "label", "prediction")}
+    assert set(pictures) == {*panels, "legend"}
     shape = (64, 80) if trained.bundle is MEMBRANES else (56, 40)  # of a volume its longest two axes, y before x
     picture = events.Images("case_0/label")[0]
     assert (picture.height, picture.width) == shape
-    assert len(events.Images("case_0/prediction")) == 2
+    assert [event.step for event in events.Images("case_0/prediction")] == [2, 4]
 
 
 def test_pictures_are_whole(trained: Training) -> None:

@@ -28,7 +28,7 @@ from monai_topo.handlers import (
     ValidationSchedule,
     WholeCheckpointSaver,
 )
-from monai_topo.handlers.pictures import error_picture
+from monai_topo.handlers.panels import error_panel
 from monai_topo.structure_errors import structure_errors
 
 
@@ -144,14 +144,63 @@ def test_a_thicker_or_thinner_rim_is_no_error_of_structure() -> None:
         assert not spurious.any()
 
 
+VERMILION, ORANGE, BLUE, SKY, PINK, WHITE = (
+    *((213, 94, 0), (230, 159, 0), (0, 114, 178), (86, 180, 233)),
+    *((204, 121, 167), (255, 255, 255)),
+)
+
+
+def coloured(prediction: np.ndarray, label: np.ndarray) -> dict[tuple[int, ...], tuple[float, ...]]:
+    """Colours that are no grey, white excepted, with the middle (y, x) of where each is seen."""
+    panel = error_panel(prediction, label)
+    found = {tuple(map(int, colour)) for colour in np.unique(panel.reshape(-1, 3), axis=0)}
+    chosen = [colour for colour in found if len(set(colour)) > 1 or colour == WHITE]
+    return {colour: tuple(np.argwhere((panel == colour).all(-1)).mean(0)) for colour in chosen}
+
+
+def ring(shape: tuple[int, ...]) -> np.ndarray:
+    """A ring three voxels thick in the plane of the first two axes; in a volume with room above and below."""
+    plane = np.zeros(shape[:2], dtype=bool)
+    plane[4:21, 5:30] = True
+    plane[7:18, 8:27] = False
+    if len(shape) == 2:
+        return plane
+    volume = np.zeros(shape, dtype=bool)
+    volume[:, :, 4:7] = plane[..., None]
+    return volume
+
+
+@pytest.mark.parametrize("shape", [(25, 36), (25, 36, 11)])
+def test_loops_and_components_are_coloured(shape: tuple[int, ...]) -> None:
+    label = ring(shape)
+    opened, halved, bare = label.copy(), label.copy(), label.copy()
+    opened[11:14, 5:8] = False
+    assert coloured(opened, label) == {ORANGE: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
+    assert coloured(label, opened) == {SKY: (6, 12)}  # a loop is spurious: a bridge
+    halved[:, 16:19] |= label.any(axis=1, keepdims=True)  # a rung: two loops for one
+    assert list(coloured(halved, label)) == [SKY]
+    bare[:] = False
+    dot = bare.copy()
+    dot[11:14, 16:19] = label.any(axis=(0, 1))
+    assert coloured(bare, dot) == {VERMILION: (17, 12)}
+    assert coloured(dot, bare) == {BLUE: (17, 12)}
+    assert coloured(label, label) == {}
+
+
+def test_cavities_and_pinholes_are_coloured() -> None:
+    solid = np.zeros((25, 36, 11), dtype=bool)
+    solid[5:20, 6:30, 2:9] = True
+    hollow = solid.copy()
+    hollow[12, 20, 5] = False
+    assert coloured(solid, hollow)[PINK] == (20, 12)
+    assert coloured(hollow, solid)[WHITE] == (20, 12)
+
+
 @pytest.mark.parametrize("shape", [(15, 24), (6, 15, 24)])
 def test_empty_full_and_volumes_can_be_drawn(shape: tuple[int, ...]) -> None:
     empty, full = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
     for prediction, label in ((empty, empty), (full, empty), (empty, full), (full, full)):
-        picture = error_picture(prediction, label)
-        assert picture.shape == (24, 15, 3)  # x first in memory, y first in a picture
-        assert picture.min() >= 0
-        assert picture.max() <= 1
+        assert error_panel(prediction, label).shape == (24, 15, 3)  # x first in memory, y first in a picture
 
 
 def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sectio
         parts.append("## Curves\n\n![metrics of every validation](curves.png)")
     parts += [
         f"## Cases\n\nOf the latest validation, the worst first.\n\n{_table(case_rows(folder / 'metrics'))}",
-        "## Pictures\n\nOrange: missing in the prediction; blue: spurious.\n\n![cases](validation.png)",
+        "## Pictures\n\nWarm colours: missing in the prediction; cold ones: spurious.\n\n![cases](validation.png)",
         f"## Settings\n\n{_table(_settings(config))}",
         f"## Made with\n\n{_table(_origins(config, sections))}",
     ]

@@ -224,18 +224,17 @@ def _as_arguments(settings: Mapping[str, Any]) -> str:
 
 def _print_table(moments: list[tuple[str, Row]]) -> None:
     settings = running_config()
-    columns = [name for name in moments[0][1] if name.startswith("val_")]
-    titles = [name.removeprefix("val_").replace("betti_error_", "betti ").replace("_", " ") for name in columns]
-    widths = [max(8, len(title)) + 2 for title in titles]
-    first = max(len(name) for name, _ in moments)
+    names = {name: name.removeprefix("val_").replace("_", " ") for name in moments[0][1] if name.startswith("val_")}
+    first = max(map(len, names.values()))
+    widths = [max(8, len(moment)) + 3 for moment, _ in moments]
     print(
         f"\nMean over the validation cases (connectivity {settings['connectivity']}, border {settings['border']}; "
-        "betti: error, per dimension)"
+        "Betti errors per dimension)"
     )
-    print(" " * first + "".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True)))
-    for name, row in moments:
-        values = (f"{float(row[column]):>{width}.3f}" for column, width in zip(columns, widths, strict=True))
-        print(f"{name:<{first}}" + "".join(values))
+    print(" " * first + "".join(f"{moment:>{width}}" for (moment, _), width in zip(moments, widths, strict=True)))
+    for name, title in names.items():
+        values = (f"{float(row[name]):>{width}.3f}" for (_, row), width in zip(moments, widths, strict=True))
+        print(f"{title:<{first}}" + "".join(values))
 
 
 def _print_places(folder: Path) -> None:

@@ -7,12 +7,19 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from monai.handlers.ignite_metric import IgniteMetricHandler
+from monai.utils import IgniteInfo, min_version, optional_import
 
+from monai_topo._shared_results import shared_results
 from monai_topo.metrics._base import TopologyMetric
+
+Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 
 
 class TopologyMetricHandler(IgniteMetricHandler):
     """Base of the metric handlers: a subclass only names its metric, `metric_class`.
+
+    What the handlers of one engine compute of the same batch with the same settings, such as the errors of all
+    dimensions of which each handler reports one, is computed once.
 
     Args:
         output_transform: Takes `engine.state.output` to `(y_pred, y)`.
@@ -43,6 +50,26 @@ class TopologyMetricHandler(IgniteMetricHandler):
             )
         metric_fn = self.metric_class(**settings)
         super().__init__(metric_fn=metric_fn, output_transform=output_transform, save_details=save_details)
+
+    def attach(self, engine: Any, name: str) -> None:  # type: ignore[override]  # MONAI's signature
+        """Attach to an evaluator under a name."""
+        for event in (Events.ITERATION_STARTED, Events.EPOCH_COMPLETED):
+            if not engine.has_event_handler(_share_anew, event):
+                engine.add_event_handler(event, _share_anew)
+        super().attach(engine, name)
+
+    def update(self, output: Any) -> None:
+        """Add the cases of a batch."""
+        with shared_results(None if self._engine is None else getattr(self._engine.state, _SHARED, None)):
+            super().update(output)
+
+
+_SHARED = "shared_results"
+
+
+def _share_anew(engine: Any) -> None:
+    """Forget the results of the batch before, and the memory of its arrays."""
+    setattr(engine.state, _SHARED, {})
 
 
 def _signature(handler: type[TopologyMetricHandler]) -> inspect.Signature:

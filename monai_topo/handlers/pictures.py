@@ -12,36 +12,14 @@ import torch
 from monai.utils import IgniteInfo, min_version, optional_import
 from numpy.typing import NDArray
 
-from monai_topo._files import whole_file
 from monai_topo._ranks import rank
 from monai_topo.handlers.loss_components import WeightedLoss
-from monai_topo.structure_errors import structure_errors, widened
+from monai_topo.handlers.panels import Panel, error_panel, image_panel, legend_panel, mask_panel, save_panels
+from monai_topo.persistence import Border, Connectivity
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
-Figure, _ = optional_import("matplotlib.figure", name="Figure")
 
-__all__ = ["PredictionPictures", "error_picture"]
-
-Colours = NDArray[np.float32]
-Panel = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-_MISSING, _SPURIOUS = (0.835, 0.369, 0.0), (0.337, 0.706, 0.914)
-_BACKGROUND, _FOREGROUND = 0.12, 0.75
-
-
-def error_picture(prediction: Mask, label: Mask) -> Colours:
-    """Draw a prediction in grey, what it misses in orange and what is spurious in blue; `(H, W, 3)` in [0, 1].
-
-    Volumes are projected along their shortest axis. The marks are widened by two voxels, to be seen.
-    """
-    missing, spurious = (widened(_projected(mask), by_vox=2) for mask in structure_errors(prediction, label))
-    grey = np.where(_projected(prediction), _FOREGROUND, _BACKGROUND).astype(np.float32)
-    picture = np.repeat(grey[..., None], 3, axis=2)
-    picture[missing] = _MISSING
-    picture[spurious] = _SPURIOUS
-    return picture
+__all__ = ["PredictionPictures"]
 
 
 class PredictionPictures:
@@ -50,8 +28,10 @@ class PredictionPictures:
     Attached to an evaluator whose batch and output hold `image`, `label` and a binary `pred`, channel first, one
     channel of label and prediction. After every validation a PNG file is written anew, whole, with a row a case:
     input, label, and the predictions at the end of the warm-up (the last one made while the topology term was off), at
-    the best validation and at the latest. Without a loss there is one prediction. TensorBoard gets the same panels one
-    by one.
+    the best validation and at the latest. Without a loss there is one prediction. In predictions, components that are
+    missing or spurious, breaks, bridges, and filled or spurious holes are coloured, see
+    :py:func:`monai_topo.structure_errors.classified_errors`; a legend says which is which. TensorBoard gets the same
+    panels one by one.
 
     MONAI's readers put x first, so pictures are transposed here to lie as their files do.
 
@@ -64,6 +44,9 @@ class PredictionPictures:
         case_score: makes a score a case, higher is better, of the per-case values of all metrics (name -> `(N, C)`).
             With it the worst cases are drawn rather than the first, without a loss only. Costs the memory of the
             pictures of all cases, 9 bytes a pixel.
+        connectivity: of the foreground, for the colours.
+        border: what lies outside the image, for the colours.
+        step_of_epoch: the step that TensorBoard gets for an epoch; the epoch itself by default.
     """
 
     def __init__(
@@ -75,6 +58,9 @@ class PredictionPictures:
         max_cases: int = 4,
         titles: Mapping[str, str] | None = None,
         case_score: Callable[[Mapping[str, Any]], Any] | None = None,
+        connectivity: Connectivity = "full",
+        border: Border = "open",
+        step_of_epoch: Callable[[int], int] = int,
     ) -> None:
         if case_score is not None and loss is not None:
             raise ValueError(
@@ -86,11 +72,15 @@ class PredictionPictures:
         self.max_cases = max_cases
         self.titles = dict(titles or {})
         self.case_score = case_score
+        self.connectivity: Connectivity = connectivity
+        self.border: Border = border
+        self.step_of_epoch = step_of_epoch
         self.fixed: list[list[tuple[str, Panel]]] = []
         self.moments: dict[str, tuple[int, list[tuple[str, Panel]]]] = {}
         self._pictures: list[Panel] = []
         self._cases: list[int] = []
         self._num_fixed = 0
+        self._spatial_dims = 2
 
     def attach(self, engine: Any) -> None:
         """Attach to an evaluator; of several processes the first draws, of its own cases."""
@@ -115,10 +105,10 @@ class PredictionPictures:
                 return
             label = _array(case["label"])[0] > 0.5
             if number >= self._num_fixed:
-                grey = np.where(_projected(label), _FOREGROUND, _BACKGROUND).astype(np.float32)
-                image = _image_colours(_array(case["image"]))
-                self.fixed.append([("input", _as_bytes(image)), ("label", _as_bytes(_in_colours(grey)))])
-            self._pictures.append(_as_bytes(error_picture(_array(case["pred"])[0] > 0.5, label)))
+                self.fixed.append([("input", image_panel(_array(case["image"]))), ("label", mask_panel(label))])
+            pred = _array(case["pred"])[0] > 0.5
+            self._pictures.append(error_panel(pred, label, connectivity=self.connectivity, border=self.border))
+            self._spatial_dims = label.ndim
 
     def completed(self, engine: Any) -> None:
         """Keep the predictions if the moment matters, and write them out."""
@@ -127,6 +117,7 @@ class PredictionPictures:
             self._keep_worst(engine.state.metric_details)
         cases = self._cases if self.case_score is not None else range(len(self._pictures))
         drawn = [(self._title(engine, case), picture) for case, picture in zip(cases, self._pictures, strict=True)]
+        self._write_tensorboard(epoch)
         if self.loss is None:
             self.moments = {"prediction": (epoch, drawn)}
         else:
@@ -135,7 +126,6 @@ class PredictionPictures:
             if engine.state.best_metric_epoch == epoch:
                 self.moments["best"] = (epoch, drawn)
             self.moments["latest"] = (epoch, drawn)
-        self._write_tensorboard(epoch)
         self._write_png()
 
     def state_dict(self) -> dict[str, Any]:
@@ -169,12 +159,12 @@ class PredictionPictures:
     def _write_tensorboard(self, epoch: int) -> None:
         if self.summary_writer is None:
             return
-        for case, picture in enumerate(self._pictures):
-            panels = [("prediction", picture)]
-            if case >= self._num_fixed:
-                panels += self.fixed[case]
-            for name, panel in panels:
-                self.summary_writer.add_image(f"case_{case}/{name}", panel, epoch, dataformats="HWC")
+        panels = {f"case_{case}/prediction": picture for case, picture in enumerate(self._pictures)}
+        if not self.moments:  # the first validation, also of a training that was resumed
+            panels |= {f"case_{case}/{name}": panel for case, fixed in enumerate(self.fixed) for name, panel in fixed}
+            panels["legend"] = legend_panel(self._spatial_dims)
+        for tag, panel in panels.items():
+            self.summary_writer.add_image(tag, panel, self.step_of_epoch(epoch), dataformats="HWC")
         self.summary_writer.flush()
 
     def _write_png(self) -> None:
@@ -187,47 +177,8 @@ class PredictionPictures:
             for row, (title, picture) in zip(rows, drawn, strict=True):
                 row.append((f"{heading}\n{title}", picture))
         if rows:
-            _save_panels(self.path, rows)
-
-
-def _save_panels(path: Path, rows: list[list[tuple[str, Panel]]]) -> None:
-    height, width = rows[0][0][1].shape[:2]
-    panel_width = 3.4
-    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.5) * len(rows) + 0.3)
-    figure = Figure(figsize=size, layout="constrained", dpi=110)
-    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
-    for row, panels in zip(axes, rows, strict=True):
-        for place, (title, picture) in zip(row, panels, strict=True):
-            place.imshow(picture, interpolation="nearest")
-            place.set_title(title, fontsize=9)
-            place.set_axis_off()
-    figure.supxlabel("orange: missing in the prediction   blue: spurious in the prediction", fontsize=9)
-    with whole_file(path) as unfinished:
-        figure.savefig(unfinished)
+            save_panels(self.path, rows, self._spatial_dims)
 
 
 def _array(data: Any) -> NDArray[Any]:
     return data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
-
-
-def _projected(volume: NDArray[Any]) -> NDArray[Any]:
-    """The greatest value along the shortest axis of a volume, and y before x, as pictures have it."""
-    plane = volume if volume.ndim == 2 else volume.max(axis=int(np.argmin(volume.shape)))
-    return plane.T
-
-
-def _image_colours(image: NDArray[Any]) -> Colours:
-    """A channel-first image in colours, its 1st to 99th percentile stretched to [0, 1]; three channels are RGB."""
-    channels = image if len(image) == 3 else image[:1]
-    low, high = np.percentile(channels, (1, 99))
-    stretched = np.clip((channels - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
-    planes = [_projected(channel) for channel in stretched]
-    return np.stack(planes, axis=2) if len(planes) == 3 else _in_colours(planes[0])
-
-
-def _as_bytes(picture: Colours) -> Panel:
-    return np.rint(255 * picture).astype(np.uint8)
-
-
-def _in_colours(grey: NDArray[Any]) -> Colours:
-    return np.repeat(grey[..., None], 3, axis=2)

@@ -39,6 +39,8 @@ class TrainingState:
         validator: the evaluator whose best metric is kept too.
         interval: number of epochs between two files; after the last epoch there always is one.
         map_location: device that tensors are read to, see `torch.load`.
+        summary_writer: a TensorBoard SummaryWriter whose steps are those of the training. What a killed process wrote
+            beyond the state is hidden, as it is written again.
 
     Raises:
         ValueError: at the start, if the file is of a training with another number of steps an epoch.
@@ -54,12 +56,14 @@ class TrainingState:
         validator: Evaluator | None = None,
         interval: int = 1,
         map_location: Any = None,
+        summary_writer: Any = None,
     ) -> None:
         self.path = Path(path)
         self.objects = {name: _unwrapped(item) for name, item in objects.items() if item is not None}
         self.validator = validator
         self.interval = interval
         self.map_location = map_location
+        self.summary_writer = summary_writer
 
     def attach(self, engine: Any) -> None:
         """Attach to a trainer."""
@@ -69,6 +73,8 @@ class TrainingState:
         """Restore, and from now on save; added here, the saving comes after what all other handlers do."""
         if self.path.is_file():
             self._restore(engine)
+        if self.summary_writer is not None:
+            _hide_later_steps(self.summary_writer, engine.state.iteration)
         if rank() == 0:
             for unfinished in self.path.parent.glob(f".{self.path.stem}.*{self.path.suffix}"):
                 unfinished.unlink()
@@ -143,3 +149,10 @@ class EpochSeed:
 def _unwrapped(item: Any) -> Any:
     parallel = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
     return item.module if isinstance(item, parallel) else item
+
+
+def _hide_later_steps(writer: Any, last_step: int) -> None:
+    """Have TensorBoard forget what an earlier process wrote of later steps."""
+    if len(list(Path(writer.log_dir).glob("events.*"))) > 1:
+        writer.close()
+        writer.purge_step = last_step + 1  # said at the head of the file that the next event opens

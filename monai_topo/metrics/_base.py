@@ -13,6 +13,7 @@ from monai.utils.enums import MetricReduction
 from monai.utils.module import look_up_option
 from torch import Tensor
 
+from monai_topo._shared_results import computed_once
 from monai_topo.persistence import betti_numbers
 
 _MEANS = {MetricReduction.MEAN, MetricReduction.MEAN_BATCH, MetricReduction.MEAN_CHANNEL}
@@ -43,7 +44,7 @@ class TopologyMetric(CumulativeIterationMetric):
         # One voxel through the kernel's door: an unknown choice stops here, not at the first validation.
         door = {name: settings[name] for name in ("connectivity", "border") if name in settings}
         betti_numbers(torch.zeros(1, 1, 1, dtype=torch.bool), **door)
-        self._compute = compute
+        self._compute = computed_once(compute)  # metrics of several parts or dimensions of one result share it
         self._setting_names = tuple(settings)
         vars(self).update(settings)
         self.reduction = look_up_option(reduction, MetricReduction)

@@ -1,0 +1,132 @@
+"""The panels of a validation's pictures: image, label, and a prediction in which errors of structure are coloured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from monai.utils import optional_import
+from numpy.typing import NDArray
+
+from monai_topo._files import whole_file
+from monai_topo.persistence import Border, Connectivity
+from monai_topo.structure_errors import classified_errors
+
+ndimage, _ = optional_import("scipy.ndimage")
+Figure, _ = optional_import("matplotlib.figure", name="Figure")
+FigureCanvasAgg, _ = optional_import("matplotlib.backends.backend_agg", name="FigureCanvasAgg")
+Patch, _ = optional_import("matplotlib.patches", name="Patch")
+
+__all__ = ["error_panel", "image_panel", "legend_panel", "mask_panel", "save_panels"]
+
+Panel = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+# Okabe and Ito's colours, told apart by colour-blind readers too: the warm ones for what is missing, the cold ones for
+# what is spurious. By the numbers of `structure_errors.STRUCTURE_ERRORS`.
+_COLOURS = {
+    1: (213, 94, 0),
+    2: (230, 159, 0),
+    3: (240, 228, 66),
+    4: (0, 114, 178),
+    5: (86, 180, 233),
+    6: (0, 158, 115),
+    7: (204, 121, 167),
+    8: (255, 255, 255),
+}
+_BACKGROUND, _FOREGROUND = 30, 150
+_REACH_VOX = 2
+_TITLE_WIDTH = 45  # letters that fit over a panel
+
+
+def error_panel(
+    prediction: Mask, label: Mask, *, connectivity: Connectivity = "full", border: Border = "open"
+) -> Panel:
+    """Draw a prediction in grey and, in the colours of the legend, where its structures differ from the label's.
+
+    Args:
+        prediction: `(W, H)` or, of a volume, three axes in the order of MONAI's readers, x first.
+        label: of the same shape.
+        connectivity: of the foreground.
+        border: what lies outside.
+
+    Returns:
+        `(H, W, 3)`. Volumes are projected along their shortest axis, of several marks on one line of sight that of the
+        greatest number is seen. Marks are widened by two voxels, to be seen at all.
+    """
+    kinds = _projected(classified_errors(prediction, label, connectivity=connectivity, border=border))
+    panel = mask_panel(prediction)
+    for number in np.unique(kinds[kinds > 0]):
+        mark = ndimage.maximum_filter(kinds == number, 2 * _REACH_VOX + 1, mode="constant")
+        panel[mark] = _COLOURS[int(number)]
+    return panel
+
+
+def mask_panel(mask: Mask) -> Panel:
+    """Draw a mask in grey, `(H, W, 3)`."""
+    grey = np.where(_projected(mask), _FOREGROUND, _BACKGROUND).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def image_panel(image: NDArray[Any]) -> Panel:
+    """Draw a channel-first image, its 1st to 99th percentile stretched; three channels are RGB."""
+    channels = image if len(image) == 3 else image[:1]
+    low, high = np.percentile(channels, (1, 99))
+    stretched = np.clip((channels - low) / max(high - low, 1e-6), 0, 1)
+    planes = [_projected(channel) for channel in stretched]
+    panel: Panel = np.rint(255 * np.stack(planes if len(planes) == 3 else planes * 3, axis=2)).astype(np.uint8)
+    return panel
+
+
+def legend_panel(spatial_dims: int) -> Panel:
+    """Draw the legend of the colours, for where panels stand one by one."""
+    figure = Figure(figsize=(7.5, 1.6), dpi=110)
+    canvas = FigureCanvasAgg(figure)
+    _draw_legend(figure, spatial_dims, loc="center")
+    canvas.draw()
+    panel: Panel = np.array(canvas.buffer_rgba())[..., :3]
+    return panel
+
+
+def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: int) -> None:
+    """Write rows of titled panels, and the legend below them, to a PNG file that appears whole."""
+    height, width = rows[0][0][1].shape[:2]
+    panel_width = 3.4
+    size = (panel_width * len(rows[0]), (panel_width * height / width + 0.65) * len(rows) + 1.0)
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
+    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    for row, panels in zip(axes, rows, strict=True):
+        for place, (title, panel) in zip(row, panels, strict=True):
+            place.imshow(panel, interpolation="nearest")
+            place.set_title("\n".join(fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=9)
+            place.set_axis_off()
+    _draw_legend(figure, spatial_dims, loc="outside lower center")
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished)
+
+
+def _draw_legend(figure: Any, spatial_dims: int, loc: str) -> None:
+    hole = "loop" if spatial_dims == 2 else "cavity"
+    names = {
+        1: "missing component",
+        2: "break: parts a component or opens a loop",
+        3: "missing end: no change of topology",
+        7: f"filled {hole}",
+        4: "spurious component",
+        5: "bridge: joins components or closes a loop",
+        6: "spurious end: no change of topology",
+        8: f"spurious {hole}",
+    }
+    colours = {number: tuple(level / 255 for level in colour) for number, colour in _COLOURS.items()}
+    handles = [
+        Patch(facecolor=colours[number], edgecolor="black", linewidth=0.5, label=name) for number, name in names.items()
+    ]
+    figure.legend(handles=handles, fontsize=8, frameon=False, loc=loc, ncols=2)
+
+
+def _projected(volume: NDArray[Any]) -> NDArray[Any]:
+    """The greatest value along the shortest axis of a volume, and y before x, as pictures have it."""
+    plane = volume if volume.ndim == 2 else volume.max(axis=int(np.argmin(volume.shape)))
+    return plane.T
