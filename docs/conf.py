@@ -5,6 +5,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import one_page_pictures
 import pictures
 import toy_study
 import transform_pictures
@@ -22,6 +23,7 @@ myst_enable_extensions = ["dollarmath"]
 # MONAI's and torch's own docstrings are theirs to format.
 autodoc_inherit_docstrings = False
 
+one_page_pictures.make_all()
 pictures.make_all()
 toy_study.main([])
 transform_pictures.make_all()
