@@ -5,6 +5,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import filtration_pictures
 import one_page_pictures
 import pictures
 import toy_study
@@ -24,6 +25,7 @@ myst_enable_extensions = ["dollarmath"]
 autodoc_inherit_docstrings = False
 
 one_page_pictures.make_all()
+filtration_pictures.make_all()
 pictures.make_all()
 toy_study.main([])
 transform_pictures.make_all()

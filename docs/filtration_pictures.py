@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/filtration.md: what connectivity and border change, on drawn masks, with their Betti numbers."""
+"""Makes the pictures of docs/filtration.md: what connectivity and border change on drawn masks, and their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the picture of docs/tutorial.md from what its commands wrote: `python docs/tutorial_picture.py BUNDLE [CASE]`."""
+"""Makes the picture of docs/tutorial.md of what its commands wrote: `python docs/tutorial_picture.py BUNDLE [CASE]`."""
 
 from __future__ import annotations
 
