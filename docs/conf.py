@@ -21,6 +21,7 @@ html_theme_options = {"description": "Topology-preserving segmentation for MONAI
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
 # MONAI's and torch's own docstrings are theirs to format.
 autodoc_inherit_docstrings = False
 
