@@ -40,21 +40,21 @@ def repair(path: Path) -> None:
         steps += 1
     after = torch.sigmoid(logits).detach()
 
-    figure = Figure(figsize=(15, 2.7), layout="constrained", dpi=100)
+    figure = Figure(figsize=(15, 3.0), layout="constrained", dpi=100)
     panels = figure.subplots(1, 5)
     panels[0].imshow(image, cmap="gray")
-    panels[0].set_title("image", fontsize=10)
+    panels[0].set_title("image", fontsize=13)
     panels[1].imshow(before[0, 0], cmap="gray", vmin=0, vmax=1)
     for sign, colour, marker in ((1, RISE, "^"), (-1, FALL, "v")):
         rows, columns = np.nonzero(sign * pull > 0.1 * np.abs(pull).max())
         panels[1].scatter(columns, rows, s=9, c=colour, marker=marker, linewidths=0)
-    panels[1].set_title("likelihood, and where it is pulled ▲ up ▼ down", fontsize=10)
+    panels[1].set_title("likelihood\npulled ▲ up, ▼ down", fontsize=13)
     panels[2].imshow(before[0, 0] > 0.5, cmap="gray")
-    panels[2].set_title(f"before: {_words(before)}", fontsize=10)
+    panels[2].set_title(f"before\n{_words(before)}", fontsize=13)
     panels[3].imshow(after[0, 0] > 0.5, cmap="gray")
-    panels[3].set_title(f"after {steps} steps: {_words(after)}", fontsize=10)
+    panels[3].set_title(f"after {steps} steps\n{_words(after)}", fontsize=13)
     panels[4].imshow(label, cmap="gray")
-    panels[4].set_title(f"label: {_words(target)}", fontsize=10)
+    panels[4].set_title(f"label\n{_words(target)}", fontsize=13)
     for panel in panels:
         panel.set_axis_off()
     figure.savefig(path)

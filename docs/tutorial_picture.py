@@ -23,25 +23,25 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 def _title(name: str, mask: NDArray[np.bool_]) -> str:
     components, loops = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
-    return f"{name}: {components} component{'s' * (components != 1)}, {loops} loop{'s' * (loops != 1)}"
+    return f"{name}\n{components} component{'s' * (components != 1)}, {loops} loop{'s' * (loops != 1)}"
 
 
 def picture(bundle: Path, case: str, path: Path) -> None:
     """Image, label and both predictions of one case of `data/unseen`."""
     data = bundle / "data" / "unseen"
     image, label = _read(data / "images" / f"{case}.png"), _read(data / "labels" / f"{case}.png") > 0
-    figure = Figure(figsize=(13, 3.0), layout="constrained", dpi=100)
+    figure = Figure(figsize=(13, 3.2), layout="constrained", dpi=100)
     panels = figure.subplots(1, 4)
     panels[0].imshow(image, cmap="gray")
-    panels[0].set_title(f"image {case}", fontsize=10)
+    panels[0].set_title(f"image {case}", fontsize=13)
     panels[1].imshow(label, cmap="gray")
-    panels[1].set_title(_title("label", label), fontsize=10)
+    panels[1].set_title(_title("label", label), fontsize=13)
     for panel, run in zip(panels[2:], ("without", "with"), strict=True):
         mask = _read(bundle / "predictions" / run / "images" / f"{case}_mask.png") > 0
         colours = np.repeat(np.where(mask & label, 255, 0)[..., None], 3, axis=2).astype(np.uint8)
         colours[label & ~mask], colours[mask & ~label] = MISSING, SPURIOUS
         panel.imshow(colours)
-        panel.set_title(_title(run, mask), fontsize=10)
+        panel.set_title(_title(run, mask), fontsize=13)
     for panel in panels:
         panel.set_axis_off()
     figure.savefig(path)
