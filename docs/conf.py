@@ -17,7 +17,11 @@ version = release = version_of("monai_topo")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Topology-preserving segmentation for MONAI", "page_width": "1200px"}
+html_theme_options = {
+    "description": "Topology-preserving segmentation for MONAI",
+    "page_width": "1200px",
+    "body_max_width": "940px",
+}
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["dollarmath"]
