@@ -5,6 +5,8 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import filtration_pictures
+import one_page_pictures
 import pictures
 import toy_study
 import transform_pictures
@@ -15,13 +17,20 @@ version = release = version_of("monai_topo")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Topology-preserving segmentation for MONAI", "page_width": "1100px"}
+html_theme_options = {
+    "description": "Topology-preserving segmentation for MONAI",
+    "page_width": "1200px",
+    "body_max_width": "940px",
+}
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
 # MONAI's and torch's own docstrings are theirs to format.
 autodoc_inherit_docstrings = False
 
+one_page_pictures.make_all()
+filtration_pictures.make_all()
 pictures.make_all()
 toy_study.main([])
 transform_pictures.make_all()

@@ -18,12 +18,14 @@ RISE, FALL = "#d55e00", "#56b4e9"  # told apart by colour-blind readers too
 
 
 def repair(path: Path) -> None:
-    """A broken vessel likelihood, what the loss asks of its critical voxels, and what gradient descent makes of it."""
+    """A broken vessel likelihood, which voxels the loss pulls, what gradient descent makes of it, and the label."""
     image, label = synthetic_vessels((120, 160), seed=7, num_trees=1, num_branches=9, loops=1, gaps=0.1, noise=0.04)
     target = torch.from_numpy(label)[None, None].float()
     contrast = gaussian_filter(image, 1) - gaussian_filter(image, 9)
     logits = torch.from_numpy(30 * contrast - 3)[None, None].requires_grad_()
-    loss = PersistenceLoss(sigmoid=True, patch_size=40, min_persistence=0.1)
+    loss = PersistenceLoss(
+        sigmoid=True, matching="spatial", gradient="structure_towards_label", patch_size=40, min_persistence=0.1
+    )
     before = torch.sigmoid(logits).detach()
 
     loss(logits, target).backward()
@@ -38,19 +40,21 @@ def repair(path: Path) -> None:
         steps += 1
     after = torch.sigmoid(logits).detach()
 
-    figure = Figure(figsize=(13, 2.9), layout="constrained", dpi=100)
-    panels = figure.subplots(1, 4)
+    figure = Figure(figsize=(15, 3.0), layout="constrained", dpi=100)
+    panels = figure.subplots(1, 5)
     panels[0].imshow(image, cmap="gray")
-    panels[0].set_title("image", fontsize=10)
+    panels[0].set_title("image", fontsize=13)
     panels[1].imshow(before[0, 0], cmap="gray", vmin=0, vmax=1)
     for sign, colour, marker in ((1, RISE, "^"), (-1, FALL, "v")):
         rows, columns = np.nonzero(sign * pull > 0.1 * np.abs(pull).max())
-        panels[1].scatter(columns, rows, s=28, c=colour, marker=marker, linewidths=0)
-    panels[1].set_title("likelihood; critical voxels ▲ rise ▼ fall", fontsize=10)
+        panels[1].scatter(columns, rows, s=9, c=colour, marker=marker, linewidths=0)
+    panels[1].set_title("likelihood\npulled ▲ up, ▼ down", fontsize=13)
     panels[2].imshow(before[0, 0] > 0.5, cmap="gray")
-    panels[2].set_title(f"before: {_words(before)}", fontsize=10)
+    panels[2].set_title(f"before\n{_words(before)}", fontsize=13)
     panels[3].imshow(after[0, 0] > 0.5, cmap="gray")
-    panels[3].set_title(f"after {steps} steps: {_words(after)}", fontsize=10)
+    panels[3].set_title(f"after {steps} steps\n{_words(after)}", fontsize=13)
+    panels[4].imshow(label, cmap="gray")
+    panels[4].set_title(f"label\n{_words(target)}", fontsize=13)
     for panel in panels:
         panel.set_axis_off()
     figure.savefig(path)

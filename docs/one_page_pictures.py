@@ -1,0 +1,164 @@
+"""Makes the pictures of docs/one_page.md: a 6 x 6 likelihood map, its sweep, its diagram and its gradient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from monai_topo import PersistenceLoss, betti_numbers, persistence_pairs
+
+IMAGES = Path(__file__).parent / "images"
+# The map of the page, in tenths, and its label; tests/test_one_page.py holds the two to each other.
+TENTHS = (
+    (1, 1, 2, 1, 0, 0),
+    (8, 7, 4, 7, 1, 0),
+    (8, 3, 2, 8, 1, 0),
+    (8, 1, 2, 8, 2, 1),
+    (8, 9, 8, 8, 1, 6),
+    (1, 1, 1, 1, 1, 8),
+)
+RING = ("......", "####..", "#..#..", "#..#..", "####..", "......")
+BORN, DIES, GREY = "#d55e00", "#0072b2", "#bbbbbb"  # told apart by colour-blind readers too
+SWEEP = (
+    (0.9, (4, 1), "born", "first component\nborn at (4, 1)"),
+    (0.8, (5, 5), "born", "second component\nborn at (5, 5)"),
+    (0.4, (1, 2), "born", "ring closes: loop\nborn at (1, 2)"),
+    (0.2, (3, 4), "dies", "components meet:\nsecond dies at (3, 4)"),
+    (0.1, (3, 1), "dies", "inside is full:\nloop dies at (3, 1)"),
+)
+
+Values = NDArray[np.float64]
+
+
+def likelihood() -> torch.Tensor:
+    """The map, `(1, 1, 6, 6)` float64."""
+    return torch.tensor(TENTHS, dtype=torch.float64)[None, None] / 10
+
+
+def label() -> torch.Tensor:
+    """Its label, `(1, 1, 6, 6)` float64."""
+    return torch.tensor([[mark == "#" for mark in row] for row in RING], dtype=torch.float64)[None, None]
+
+
+def _grid(panel: Axes, title: str) -> None:
+    panel.set_xticks(range(6))
+    panel.set_yticks(range(6))
+    panel.tick_params(length=0, labelsize=8)
+    panel.xaxis.tick_top()
+    panel.set_xticks(np.arange(-0.5, 6), minor=True)
+    panel.set_yticks(np.arange(-0.5, 6), minor=True)
+    panel.grid(which="minor", color="white", linewidth=1.5)
+    panel.tick_params(which="minor", length=0)
+    panel.set_xlabel(title, fontsize=10)
+    for spine in panel.spines.values():
+        spine.set_visible(False)
+
+
+def _numbers(panel: Axes, values: Values, title: str) -> None:
+    """Cells shaded by value, with the value in each."""
+    panel.imshow(values, cmap="gray_r", vmin=0, vmax=1.6)
+    for (row, column), value in np.ndenumerate(values):
+        text = f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
+        panel.text(column, row, text, ha="center", va="center", fontsize=10)
+    _grid(panel, title)
+
+
+def _frame(panel: Axes, place: tuple[int, int], colour: str) -> None:
+    row, column = place
+    panel.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=2.5))
+
+
+def map_and_label(path: Path) -> None:
+    """The map with its numbers, the mask that a threshold of one half makes of it, and the label."""
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained", dpi=100)
+    panels = figure.subplots(1, 3)
+    values = likelihood()[0, 0].numpy()
+    _numbers(panels[0], values, "likelihood p")
+    shades = ListedColormap(["#f2f2f2", "#666666"])
+    masks = {"mask: p > 0.5": values > 0.5, "label": label()[0, 0].numpy() > 0}
+    for panel, (title, mask) in zip(panels[1:], masks.items(), strict=True):
+        panel.imshow(mask, cmap=shades, vmin=0, vmax=1)
+        _grid(panel, title)
+    figure.savefig(path)
+
+
+def sweep(path: Path) -> None:
+    """What is there at five thresholds, with the voxel at which something is born or dies."""
+    figure = Figure(figsize=(11.5, 3.2), layout="constrained", dpi=100)
+    values = likelihood()
+    shades = ListedColormap(["#f2f2f2", "#999999"])
+    for panel, (threshold, place, event, words) in zip(figure.subplots(1, 5), SWEEP, strict=True):
+        there = values >= threshold
+        panel.imshow(there[0, 0].numpy(), cmap=shades, vmin=0, vmax=1)
+        _frame(panel, place, BORN if event == "born" else DIES)
+        components, loops = betti_numbers(there[0])[0].tolist()
+        _grid(panel, f"{words}\nb₀ = {components}, b₁ = {loops}")
+        panel.set_title(f"p ≥ {threshold}", fontsize=11)
+    figure.savefig(path)
+
+
+def diagram(path: Path) -> None:
+    """The life of each feature as a bar, and the same as points, with the place where the loss wants them."""
+    values = likelihood()[:, 0]
+    pairs = persistence_pairs(values)
+    (second, loop) = pairs.values(values).tolist()
+    features = (("first component", [values.max().item(), 0.0]), ("second component", second), ("loop", loop))
+    figure = Figure(figsize=(9.5, 3.2), layout="constrained", dpi=100)
+    bars, points = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    for height, (name, (birth, death)) in zip((2, 1, 0), features, strict=True):
+        matched = name != "second component"
+        bars.plot([birth, death], [height] * 2, color="black" if matched else GREY, linewidth=5, solid_capstyle="butt")
+        words = "matched with the label's" if matched else "no partner"
+        bars.text(1.0, height + 0.17, f"{name}: {birth:g} to {death:g}, {words}", fontsize=9)
+        goal = (1.0, 0.0) if matched else ((birth + death) / 2,) * 2
+        points.annotate("", goal, (birth, death), arrowprops={"arrowstyle": "->", "color": DIES, "linewidth": 1.5})
+        points.plot(birth, death, "o" if name != "loop" else "s", color="black" if matched else GREY, markersize=8)
+        offset = (0, 8) if name == "loop" else (0, -15)
+        points.annotate(name, (birth, death), offset, textcoords="offset points", fontsize=8, ha="center")
+    bars.set(xlim=(1.02, -0.02), ylim=(-0.3, 2.6), yticks=[], xlabel="threshold, falling")
+    points.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    points.plot(1, 0, "*", color=BORN, markersize=14, zorder=0)
+    points.set(xlim=(-0.02, 1.12), ylim=(-0.12, 1.02), xlabel="birth", ylabel="death", aspect="equal")
+    figure.savefig(path)
+
+
+def gradient(path: Path) -> None:
+    """Where the loss pulls, and the map after one step of descent."""
+    values = likelihood().requires_grad_()
+    PersistenceLoss()(values, label()).backward()
+    assert values.grad is not None
+    slope = values.grad[0, 0].numpy()
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained", dpi=100)
+    panels = figure.subplots(1, 2)
+    _numbers(panels[0], np.zeros((6, 6)), "gradient (▲ pulls up, ▼ down)")
+    for text in panels[0].texts:
+        text.set_color(GREY)
+    for row, column in zip(*np.nonzero(slope), strict=True):
+        value, rises = slope[row, column], slope[row, column] < 0
+        panels[0].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BORN if rises else DIES, alpha=0.35))
+        panels[0].texts[row * 6 + column].set(text=f"{'▲' if rises else '▼'}\n{value:+.1f}", color="black", fontsize=8)
+    after = (values - 0.5 * values.grad)[0, 0].detach().numpy()
+    _numbers(panels[1], after.round(2), "map after one step of size 0.5")
+    for row, column in zip(*np.nonzero(slope), strict=True):
+        _frame(panels[1], (row, column), BORN if slope[row, column] < 0 else DIES)
+    figure.savefig(path)
+
+
+def make_all(folder: Path = IMAGES) -> None:
+    """Make every picture of the page."""
+    folder.mkdir(exist_ok=True)
+    map_and_label(folder / "one_page_map.png")
+    sweep(folder / "one_page_sweep.png")
+    diagram(folder / "one_page_diagram.png")
+    gradient(folder / "one_page_gradient.png")
+
+
+if __name__ == "__main__":
+    make_all()
