@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_topo._door import Border, Connectivity
 from monai_topo.betti_matching import betti_matching
-from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS, StructureError, widened
+from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, StructureError, widened
 
 __all__ = [
     "ERROR_COLOURS",
@@ -21,6 +21,7 @@ __all__ = [
     "draw_errors",
     "error_overlay",
     "feature_names",
+    "marked_mask",
     "matched_diagrams",
     "window_around",
 ]
@@ -67,10 +68,28 @@ def error_overlay(
     both = label.astype(np.uint8) + 2 * prediction.astype(np.uint8)
     picture: Picture = _GREYS[_projected(both, view_axis)]
     for kind in _PAINTED:
-        marks = _projected(errors == kind, view_axis)
-        if marks.any():
-            is_hole = kind in (7, 8)
-            picture[marks if is_hole or not widen_vox else widened(marks, by_vox=widen_vox)] = _rgb(ERROR_COLOURS[kind])
+        is_hole = kind in (7, 8)
+        _paint(picture, _projected(errors == kind, view_axis), ERROR_COLOURS[kind], 0 if is_hole else widen_vox)
+    return picture
+
+
+def marked_mask(
+    mask: Mask, marks: Sequence[tuple[Mask, str]], *, view_axis: int = 0, widen_vox: int = 1
+) -> Picture:
+    """Draw a mask in grey and parts of it, or of what is round it, in colours.
+
+    Args:
+        mask: `(H, W)` or `(D, H, W)` bool.
+        marks: masks of the same shape and their colours as `"#rrggbb"`; the last one is on top.
+        view_axis: of volumes: the axis along which the greatest value is taken.
+        widen_vox: how far the marks are widened, to be seen.
+
+    Returns:
+        `(rows, columns, 3)` uint8.
+    """
+    picture: Picture = _GREYS[3 * _projected(mask.astype(np.uint8), view_axis)]
+    for mark, colour in marks:
+        _paint(picture, _projected(mark, view_axis), colour, widen_vox)
     return picture
 
 
@@ -80,7 +99,8 @@ def window_around(error: StructureError, shape: Sequence[int], *, margin_vox: in
     Args:
         error: from :py:func:`monai_topo.structure_errors.listed_errors`.
         shape: of the image, `(H, W)` or `(D, H, W)`.
-        margin_vox: how much is seen on each side of it; the window is at least four times as wide.
+        margin_vox: how much is seen on each side of it; the window is at least four times as wide. Near the border of
+            the image it moves inwards.
 
     Returns:
         One slice an axis; for volumes the one of the shortest axis has length 1.
@@ -91,8 +111,9 @@ def window_around(error: StructureError, shape: Sequence[int], *, margin_vox: in
         if axis == across:
             window.append(slice(at, at + 1))
             continue
-        low, high = min(start - margin_vox, at - 2 * margin_vox), max(stop + margin_vox, at + 2 * margin_vox)
-        window.append(slice(max(low, 0), min(high, length)))
+        width = min(max(stop - start + 2 * margin_vox, 4 * margin_vox), length)
+        low = min(max((start + stop - width) // 2, 0), length - width)
+        window.append(slice(low, low + width))
     return tuple(window)
 
 
@@ -192,12 +213,10 @@ def draw_diagram(
         lasting = points[:, 0] - points[:, 1] > min_persistence
         hidden += int(np.count_nonzero(~lasting))
         birth, death = points[lasting].T
-        axes.plot(birth, death, linestyle="", alpha=0.75, clip_on=False, label=f"{lasting.sum()} {name}", **style)
+        _plot_points(axes, birth, death, label=f"{lasting.sum()} {name}", alpha=0.75, **style)
     birth, death = diagram.missing.T
-    axes.plot(
-        birth, death, "s", color="#d55e00", markerfacecolor="none", markersize=9, clip_on=False,
-        label=f"{len(birth)} missing",
-    )  # fmt: skip
+    square = {"marker": "s", "color": "#d55e00", "markerfacecolor": "none", "markersize": 9}
+    _plot_points(axes, birth, death, label=f"{len(birth)} missing", **square)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="birth", ylabel="death", aspect="equal")
     left_out = f"\n{hidden} below {min_persistence:g} left out" if hidden else ""
     axes.set_title(title + left_out, fontsize=9)
@@ -206,9 +225,19 @@ def draw_diagram(
         axes.spines[side].set_visible(False)
 
 
+def _plot_points(axes: Any, birth: Points, death: Points, **style: Any) -> None:
+    # Points at the corner are to be seen whole; but without points an unclipped line spoils matplotlib's layout.
+    axes.plot(birth, death, linestyle="", clip_on=not len(birth), **style)
+
+
 def feature_names(ndim: int) -> tuple[str, ...]:
     """What the features of dimensions 0 to d-1 are called."""
     return ("components", "holes") if ndim == 2 else ("components", "loops", "cavities")
+
+
+def _paint(picture: Picture, marks: Mask, colour: str, widen_vox: int) -> None:
+    if marks.any():
+        picture[widened(marks, by_vox=widen_vox) if widen_vox else marks] = _rgb(colour)
 
 
 def _projected(volume: NDArray[Any], view_axis: int) -> NDArray[Any]:

@@ -174,8 +174,9 @@ def _page(
     rows = [results[case]["row"] for case in order]
     key = key_columns(groups)
     drawn = [
-        {"row": results[case]["row"], "errors": results[case]["errors"], "number": number, **pictures[case]}
-        for number, case in enumerate(order, start=1)
+        {"row": row, "number": number, "numbers": _first_numbers(row, key), "errors": results[case]["errors"]}
+        | pictures[case]
+        for number, (case, row) in enumerate(zip(order, rows, strict=True), start=1)
         if case in pictures
     ]
     totals = [
@@ -187,8 +188,8 @@ def _page(
         "content": content,
         "rows": rows,
         "groups": groups,
-        "key": key,
-        "shown_first": {column.name for column in key},
+        "columns": [*key, *(column for group in groups for column in group.columns if column not in key)],
+        "num_key": len(key),
         "worst": {column.name: _worst(rows, column) for group in groups for column in group.columns},
         "strips": {column.name: strip_of(rows, column.name) for group in groups for column in group.columns},
         "totals": totals,
@@ -199,6 +200,16 @@ def _page(
         "colours": {STRUCTURE_ERRORS[kind]: colour for kind, colour in ERROR_COLOURS.items()},
         "errors_in_words": _errors_in_words(rows),
     }
+
+
+def _first_numbers(row: Mapping[str, Any], key: Sequence[Column]) -> list[tuple[str, float]]:
+    """The numbers under a case's name, without the counts that are 0."""
+    counts = {error_column(kind) for kind in STRUCTURE_ERRORS}
+    return [
+        (column.title, row[column.name])
+        for column in key
+        if column.name in row and (row[column.name] != 0 or column.name not in counts)
+    ]
 
 
 def _worst(rows: Sequence[Mapping[str, Any]], column: Column) -> str:

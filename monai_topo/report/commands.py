@@ -140,7 +140,7 @@ def _command(commands: Any, name: str, summary: str, description: str, epilog: s
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--out", default=Path(default), type=_page, metavar="HTML", help=f"the page (default: {default})")
+    parser.add_argument("--out", default=default, type=_page, metavar="HTML", help=f"the page (default: {default})")
     parser.add_argument("--jobs", type=_at_least_one, default=1, metavar="N", help="processes at a time (default: 1)")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ def _view(
             for ends in (error.start, error.stop)
         )
         y, x = (low + high) / 2
-        radius = max(float((high - low).max()) / 2 + 3, 5.0)
+        radius = max(float((high - low).max()) / 2 + 2, picture.shape[1] * across / 90)
         mark = {"number": number, "kind": error.name, "colour": ERROR_COLOURS[error.kind]}
         marks.append({**mark, "x": round(float(x), 1), "y": round(float(y), 1), "radius": round(radius, 1)})
     rows, columns = picture.shape[:2]
@@ -90,11 +91,10 @@ def _view(
 def error_windows(
     prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError]
 ) -> list[dict[str, Any]]:
-    """Draw the first errors that change the topology closely, of a volume the slice through each."""
+    """Draw the largest errors of each kind that changes the topology closely, of a volume the slice through each."""
     windows = []
-    for number, error in enumerate(errors[:_WINDOWS], start=1):
-        if error.kind not in CHANGES_OF_TOPOLOGY:
-            break
+    for number in _largest_of_each_kind(errors):
+        error = errors[number - 1]
         window = window_around(error, label.shape)
         across = next((axis for axis, side in enumerate(window) if side.stop - side.start == 1), 0)
         picture = error_overlay(prediction[window], label[window], drawn[window], view_axis=across, widen_vox=0)
@@ -104,6 +104,17 @@ def error_windows(
             | {"png": as_png(picture), "width": picture.shape[1], "height": picture.shape[0]}
         )
     return windows
+
+
+def _largest_of_each_kind(errors: Sequence[StructureError]) -> list[int]:
+    """Numbers of the errors that are seen closely: the largest of each kind, then the second of each, and so on."""
+    seen: Counter[int] = Counter()
+    turns = []
+    for number, error in enumerate(errors, start=1):
+        if error.kind in CHANGES_OF_TOPOLOGY:
+            turns.append((seen[error.kind], number))
+            seen[error.kind] += 1
+    return sorted(number for _, number in sorted(turns)[:_WINDOWS])
 
 
 def as_png(picture: NDArray[np.uint8]) -> str:
@@ -126,7 +137,7 @@ def diagrams_svg(
     diagrams = matched_diagrams(
         likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border
     )
-    figure = Figure(figsize=(3.3 * len(diagrams), 3.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(diagrams), 3.8), layout="constrained")
     panels = figure.subplots(1, len(diagrams), squeeze=False)[0]
     for axes, diagram, name in zip(panels, diagrams, feature_names(likelihood.ndim), strict=True):
         draw_diagram(axes, diagram, title=name, threshold=threshold)

@@ -186,7 +186,7 @@ def _by_name(found: Sequence[Found], what: str, by_folder: bool) -> dict[str, Fo
             if name in by_name:
                 raise SettingsError(
                     f"Expected one {what} named {name!r}, but got {by_name[name].path} and {one.path}; choose by "
-                    f"--{what}-files, such as '*{one.path.name[len(name.rpartition('/')[2]) :]}'."
+                    f"--{what}-files, such as '**/*{one.path.name[len(name.rpartition('/')[2]) :]}'."
                 )
             by_name[name] = one
     return by_name

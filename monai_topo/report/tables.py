@@ -39,14 +39,17 @@ def summary_of(rows: Sequence[Row], name: str) -> Summary | None:
 
 
 def shown(value: Any) -> str:
-    """A value for the eye: whole numbers as such, others with three digits, a dash for NaN."""
+    """A value for the eye: whole numbers as such, others with about three digits, a dash for NaN."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return str(value)
     if math.isnan(value):
         return "–"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace(",", "\u202f")
-    return f"{value:.3f}" if 0.01 <= abs(value) < 10 else f"{value:.3g}"
+    size = abs(value)
+    if size < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.{3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0}f}"
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
