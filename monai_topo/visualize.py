@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -48,9 +47,7 @@ _GREYS = np.array([[26, 28, 32], [88, 76, 66], [92, 104, 120], [188, 190, 194]],
 _PAINTED = (3, 6, 1, 4, 7, 8, 5, 2)  # what is small comes last, on top
 
 
-def error_overlay(
-    prediction: Mask, label: Mask, errors: Labels, *, view_axis: int = 0, widen_vox: int = 1
-) -> Picture:
+def error_overlay(prediction: Mask, label: Mask, errors: Labels, *, view_axis: int = 0, widen_vox: int = 1) -> Picture:
     """Draw prediction and label in greys and the errors between them in colours.
 
     Args:
@@ -73,9 +70,7 @@ def error_overlay(
     return picture
 
 
-def marked_mask(
-    mask: Mask, marks: Sequence[tuple[Mask, str]], *, view_axis: int = 0, widen_vox: int = 1
-) -> Picture:
+def marked_mask(mask: Mask, marks: Sequence[tuple[Mask, str]], *, view_axis: int = 0, widen_vox: int = 1) -> Picture:
     """Draw a mask in grey and parts of it, or of what is round it, in colours.
 
     Args:

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     results, failures = _measured(cases, settings, options)
     left_out = [*failures.values(), *alone]
     if not results:
-        raise SettingsError("Expected one case at least that can be measured, but got none.\n  " + "\n  ".join(left_out))
+        raise SettingsError("\n  ".join(["Expected one case that can be measured, but got none.", *left_out]))
     rows = [result["row"] for result in results.values()]
     groups = columns_of(rows[0] if len(rows) == 1 else {name for row in rows for name in row})
     order = _worst_first(list(results), results, groups, options.worst_by)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from monai_topo._shared_results import shared_results
 from monai_topo.case_report import topology_report
 from monai_topo.persistence import Border, Connectivity
-from monai_topo.report.drawings import diagrams_svg, error_views, error_windows
+from monai_topo.report.drawings import diagrams_picture, error_views, error_windows
 from monai_topo.report.files import Case
 from monai_topo.report.reading import read_case
 from monai_topo.structure_errors import STRUCTURE_ERRORS, classified_errors, listed_errors
@@ -100,7 +100,7 @@ def drawn_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> 
     errors = listed_errors(drawn)
     diagrams = ""
     if images.read_as != "mask":
-        diagrams = diagrams_svg(
+        diagrams = diagrams_picture(
             torch.from_numpy(images.prediction),
             torch.from_numpy(images.label),
             threshold=settings.threshold,
@@ -119,7 +119,7 @@ def _unpacked(result: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape))
+    return " x ".join(map(str, shape))
 
 
 def files_of(case: Case) -> tuple[Path, Path]:

@@ -54,7 +54,8 @@ labels are found by the names of those as well.""",
         "--prediction-foreground",
         default="auto",
         metavar="RULE",
-        help="'auto': two values are a mask, others a likelihood; 'likelihood'; or a rule as for labels (default: auto)",
+        help="'auto': 0 and one other value are a mask, more values a likelihood; 'likelihood'; or a rule as for "
+        "labels (default: auto)",
     )
     meaning.add_argument(
         "--likelihood-max",
@@ -79,9 +80,7 @@ labels are found by the names of those as well.""",
         "--tolerance-mm", type=float, default=0.0, metavar="MM", help="of clDice, see compute_cldice (default: 0)"
     )
     page = parser.add_argument_group("page")
-    page.add_argument(
-        "--worst", type=int, default=8, metavar="N", help="number of cases with pictures (default: 8)"
-    )
+    page.add_argument("--worst", type=int, default=8, metavar="N", help="number of cases with pictures (default: 8)")
     page.add_argument(
         "--worst-by",
         default="betti_matching_error",

@@ -77,7 +77,8 @@ def convention_of(labels: Sequence[LabelValues]) -> Convention:
         return _two_values(labels, filled)
     if len(total) == 2:
         rare = min(total, key=lambda value: total[value])
-        return Convention(f"{rare:g}", f"Two values, {shown}; {rare:g} is the rarer one, {_percent(total[rare] / voxels)}.")
+        share = _percent(total[rare] / voxels)
+        return Convention(f"{rare:g}", f"Two values, {shown}; {rare:g} is the rarer one, {share}.")
     if not all(label.whole for label in labels):
         middle = (least + greatest) / 2
         return Convention(f">{middle:g}", f"Values between whole numbers, from {least:g} to {greatest:g}: soft labels.")

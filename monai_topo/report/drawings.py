@@ -23,13 +23,14 @@ from monai_topo.visualize import (
     window_around,
 )
 
-__all__ = ["as_png", "diagrams_svg", "error_views", "error_windows"]
+__all__ = ["as_png", "diagrams_picture", "error_views", "error_windows"]
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
 _MARKS = 60  # circles in a picture; more hide what they mark
 _WINDOWS = 8
+_MOST_DRAWN_SHARP = 400  # points of a diagram; more make an SVG file larger than a PNG
 _CLAMP = 1e-3  # plateaus near 0 and 1 cost little, and no eye sees the difference
 
 
@@ -127,23 +128,22 @@ def as_png(picture: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def diagrams_svg(
+def diagrams_picture(
     likelihood: Tensor, label: Tensor, *, threshold: float, connectivity: Connectivity, border: Border
 ) -> str:
-    """Draw the persistence diagrams of a likelihood, matched with its label, side by side; an SVG picture's address."""
+    """Draw the persistence diagrams of a likelihood, matched with its label, side by side."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    diagrams = matched_diagrams(
-        likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border
-    )
+    diagrams = matched_diagrams(likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border)
     figure = Figure(figsize=(3.6 * len(diagrams), 3.8), layout="constrained")
     panels = figure.subplots(1, len(diagrams), squeeze=False)[0]
     for axes, diagram, name in zip(panels, diagrams, feature_names(likelihood.ndim), strict=True):
         draw_diagram(axes, diagram, title=name, threshold=threshold)
     file = io.BytesIO()
-    many = sum(len(points) for diagram in diagrams for points in diagram) > 400
+    if sum(len(points) for diagram in diagrams for points in diagram) > _MOST_DRAWN_SHARP:
+        figure.savefig(file, format="png", dpi=130)
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     with rc_context({"svg.hashsalt": "monai_topo"}):
-        figure.savefig(file, format="png" if many else "svg", dpi=130, **({} if many else {"metadata": {"Date": None}}))
-    kind = "png" if many else "svg+xml"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

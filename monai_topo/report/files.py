@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monai_topo.bundle.errors import SettingsError
 from monai_topo.data.datasets import _section
@@ -97,13 +97,11 @@ def paired(predictions: Sequence[Found], labels: Sequence[Found]) -> tuple[list[
     taken = {case.prediction for case in cases}
     alone += [f"{one.path}: a prediction without a label." for one in predictions if one.path not in taken]
     if not cases:
-        examples = (_names(found[0], by_folder)[0] for found in (predictions, labels))
+        one, other = (_names(found[0], by_folder)[0] for found in (predictions, labels))
         raise SettingsError(
-            "Expected predictions and labels of the same names, but got none: among {} predictions is {!r}, among {} "
-            "labels {!r}. Rename one of them, or write a datalist that names both, as \"pred\" and \"label\"; "
-            "give it twice.".format(
-                len(predictions), next(examples), len(labels), next(examples)
-            )
+            f"Expected predictions and labels of the same names, but got none: one of {len(predictions)} predictions is "
+            f'{one!r}, one of {len(labels)} labels {other!r}. Rename some, or write a datalist with a "pred" beside '
+            'every "label", and give it as both.'
         )
     return cases, alone
 
@@ -123,10 +121,11 @@ def _of_datalist(path: Path, key: str, section: str | None, all_sections: bool) 
     found = []
     for name in _section_names(path, section, all_sections):
         for number, entry in enumerate(_entries(path, name)):
-            file = entry.get(key) if isinstance(entry, dict) else None
+            file = entry.get(key) if isinstance(entry, Mapping) else None
             if not isinstance(file, str):
                 raise SettingsError(
-                    f"Expected entry {number} of section {name!r} of {path} to name a file as {key!r}, but got {entry!r}."
+                    f"Expected entry {number} of section {name!r} of {path} to name a file as {key!r}, "
+                    f"but got {entry!r}."
                 )
             known_by = (_bare(Path(entry[other])) for other in (key, "image") if isinstance(entry.get(other), str))
             found.append(Found(path.parent / file, tuple(dict.fromkeys(known_by))))
@@ -154,7 +153,7 @@ def _section_names(path: Path, section: str | None, all_sections: bool) -> list[
     return names
 
 
-def _entries(path: Path, section: str) -> Iterable[object]:
+def _entries(path: Path, section: str) -> Sequence[Any]:
     try:
         return _section(path, section)
     except ValueError as error:

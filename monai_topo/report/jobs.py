@@ -43,7 +43,7 @@ def worked(
     if not items:
         return
     with _bar(len(items), title) as bar:
-        for index, result in (_here(work, items) if jobs == 1 else _side_by_side(work, items, jobs)):
+        for index, result in _here(work, items) if jobs == 1 else _side_by_side(work, items, jobs):
             if isinstance(result, Failure):
                 bar.write(result.sentence, file=sys.stderr)
             bar.update()

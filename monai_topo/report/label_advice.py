@@ -12,6 +12,7 @@ from monai_topo.visualize import feature_names
 __all__ = ["Advice", "advice_on", "command_line"]
 
 _BUNDLES = {2: "membrane_2d_segmentation", 3: "vessel_3d_segmentation"}
+_HARDLY = 0.05  # share of the features; where connectivities differ by less, the default stays
 _SMALLEST = {2: (64, 64), 3: (32, 32, 16)}  # the bundles' topology_patch_size, x first
 
 
@@ -23,7 +24,9 @@ class Advice(NamedTuple):
     why: str
 
 
-def advice_on(rows: Sequence[Mapping[str, Any]], convention: Convention, shapes: Sequence[Sequence[int]]) -> list[Advice]:
+def advice_on(
+    rows: Sequence[Mapping[str, Any]], convention: Convention, shapes: Sequence[Sequence[int]]
+) -> list[Advice]:
     """Say what to set.
 
     Args:
@@ -41,7 +44,11 @@ def advice_on(rows: Sequence[Mapping[str, Any]], convention: Convention, shapes:
     if any(length < wanted for length, wanted in zip(smallest, _SMALLEST[ndim], strict=True)):
         patch = [min(length, wanted) for length, wanted in zip(smallest, _SMALLEST[ndim], strict=True)]
         advice.append(
-            Advice("topology_patch_size", str(patch).replace(" ", ""), f"The smallest label is {smallest} voxels (x first).")
+            Advice(
+                "topology_patch_size",
+                str(patch).replace(" ", ""),
+                f"The smallest label is {smallest} voxels (x first).",
+            )
         )
     return [*advice, *_on_repair(rows)]
 
@@ -60,21 +67,22 @@ def command_line(advice: Sequence[Advice], ndim: int) -> str:
 
 
 def _on_connectivity(rows: Sequence[Mapping[str, Any]], ndim: int) -> Advice:
-    features = {
-        choice: [_mean(rows, f"b{k}_{choice}") for k in range(ndim)] for choice in ("full", "face")
-    }
+    features = {choice: [_mean(rows, f"b{k}_{choice}") for k in range(ndim)] for choice in ("full", "face")}
     told = {
         choice: ", ".join(f"{count:.3g} {name}" for count, name in zip(counts, feature_names(ndim), strict=True))
         for choice, counts in features.items()
     }
     if told["full"] == told["face"]:
-        return Advice("connectivity", "full", f"A label has {told['full']} (mean) with either: it makes no difference here.")
-    chosen = "full" if sum(features["full"]) <= sum(features["face"]) else "face"
+        return Advice("connectivity", "full", f"A label has {told['full']} (mean) with either.")
+    full, face = (sum(features[choice]) for choice in ("full", "face"))
+    counted = f"A label has {told['full']} (mean) with full connectivity, {told['face']} with face connectivity."
+    if abs(full - face) <= _HARDLY * max(full, face):
+        return Advice("connectivity", "full", f"{counted} It hardly matters here.")
     return Advice(
         "connectivity",
-        chosen,
-        f"A label has {told['full']} (mean) with full connectivity, {told['face']} with face connectivity. The one with "
-        "fewer features has fewer accidents; if you know which diagonals are meant to touch, that decides.",
+        "full" if full < face else "face",
+        f"{counted} The one with fewer features has fewer accidents; if you know which diagonals are meant to touch, "
+        "that decides.",
     )
 
 
@@ -86,13 +94,13 @@ def _on_border(rows: Sequence[Mapping[str, Any]]) -> Advice:
         return Advice(
             "border",
             "foreground",
-            f"{share} Patches of a training cut structures all the same; whole images can be counted with open borders.",
+            f"{share} Patches of a training cut structures all the same; whole images can be counted with 'open'.",
         )
     return Advice(
         "border",
         "foreground",
-        f"{share} With 'open', each of them ends there; patches of a training cut many more. 'foreground' closes what is "
-        "cut, so that a cut is no feature.",
+        f"{share} With 'open', each of them ends there; patches of a training cut many more. 'foreground' closes what "
+        "is cut, so that a cut is no feature.",
     )
 
 
@@ -107,8 +115,8 @@ def _on_repair(rows: Sequence[Mapping[str, Any]]) -> list[Advice]:
             "",
             "",
             f"{labels} of {voxels} labels have specks or pinholes: {specks} specks and {pinholes} pinholes, {changed} "
-            "voxels in all. Each counts as much as a vessel does. Look at them below; if nobody meant them, clean the "
-            "labels once by monai_topo.transforms.RepairLabel, and say so with the results.",
+            "voxels in all. Each counts as much as the largest structure. Look at them below; if nobody meant them, "
+            "clean the labels once by monai_topo.transforms.RepairLabel, and say so with the results.",
         )
     ]
 

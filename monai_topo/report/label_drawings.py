@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_topo._components import components
-from monai_topo.data.labels import foreground_mask
 from monai_topo.persistence import Border, Connectivity
 from monai_topo.report.drawings import as_png
-from monai_topo.report.reading import read_label
+from monai_topo.report.reading import mask_of, read_label
 from monai_topo.transforms.hygiene import RepairLabel
 from monai_topo.visualize import marked_mask
 
@@ -32,9 +31,9 @@ def drawn_label(
     min_component: float,
     min_hole: float,
 ) -> dict[str, Any]:
-    """Draw a label along the shortest axis, with its specks, pinholes and what face connectivity cuts off in colours."""
+    """Draw a label, a volume along its shortest axis, with specks, pinholes and what face connectivity cuts off."""
     label, spacing = read_label(path)
-    mask = foreground_mask(label[None] if label.ndim == 3 else label, label_foreground).reshape(label.shape)
+    mask = mask_of(label, path, label_foreground)
     repair = RepairLabel(
         min_component=min_component, min_hole=min_hole, connectivity=connectivity, border=border, action="repair"
     )
@@ -66,4 +65,5 @@ def _cut_off(mask: Mask) -> Mask:
     _, first = np.unique(whole_of[largest_first], return_index=True)
     kept = np.zeros(len(sizes), dtype=bool)
     kept[largest_first[first]] = True
-    return mask & ~kept[parts]
+    cut_off: Mask = mask & ~kept[parts]
+    return cut_off

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if options.label_foreground == "auto":
         values = _done(values_of, paths, options.jobs, "looking", left_out)
         if not values:
-            raise SettingsError("Expected one label at least that can be read, but got none.\n  " + "\n  ".join(left_out))
+            raise SettingsError("\n  ".join(["Expected one label that can be read, but got none.", *left_out]))
         convention, readable = convention_of(list(values.values())), list(values)
     settings = LabelSettings(
         label_foreground=convention.rule,
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     )
     checked = _done(partial(checked_label, settings=settings), readable, options.jobs, "checking", left_out)
     if not checked:
-        raise SettingsError("Expected one label at least that can be checked, but got none.\n  " + "\n  ".join(left_out))
+        raise SettingsError("\n  ".join(["Expected one label that can be checked, but got none.", *left_out]))
     names = dict(zip(checked, _short_names(list(checked)), strict=True))
     rows = {path: {"case": names[path], **row} for path, row in checked.items()}
     order = sorted(rows, key=lambda path: _accidents(rows[path]), reverse=True)
@@ -96,7 +96,10 @@ def checked_label(path: Path, settings: LabelSettings) -> Row:
         )
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
-    sizes = {"size": " × ".join(map(str, label.shape[::-1])), "spacing_mm": " × ".join(f"{s:.3g}" for s in spacing[::-1])}
+    sizes = {
+        "size": " x ".join(map(str, label.shape[::-1])),
+        "spacing_mm": " x ".join(f"{s:.3g}" for s in spacing[::-1]),
+    }
     return {"file": str(path), **sizes, **row}
 
 
@@ -133,7 +136,7 @@ def _write(
     left_out: Sequence[str],
 ) -> None:
     table = list(rows.values())
-    shapes = [[int(length) for length in row["size"].split(" × ")] for row in table]
+    shapes = [[int(length) for length in row["size"].split(" x ")] for row in table]
     dims = sorted({len(shape) for shape in shapes})
     advice = {
         ndim: advice_on(
@@ -189,7 +192,12 @@ def _columns(ndim: int) -> list[Column]:
         of_dims += [
             Column(f"b{k}_full", f"{what}, full", "", f"{what} with full connectivity"),
             Column(f"b{k}_face", f"{what}, face", "", f"{what} with face connectivity"),
-            Column(f"b{k}_susceptibility", f"{what} that hang on it", "lower", "difference of the two"),
+            Column(
+                f"b{k}_susceptibility",
+                f"{what}, difference",
+                "lower",
+                "by how much the two differ: what hangs on the connectivity",
+            ),
             Column(f"b{k}_cleaned", f"{what}, cleaned", "", f"{what} without specks and pinholes"),
         ]
-    return [fixed[0], *of_dims, *fixed[1:]]
+    return [*fixed, *of_dims]

@@ -14,7 +14,7 @@ from monai_topo.bundle.errors import SettingsError
 from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
 
-__all__ = ["Images", "read_case", "read_label"]
+__all__ = ["Images", "mask_of", "read_case", "read_label"]
 
 Array = NDArray[Any]
 
@@ -71,7 +71,7 @@ def read_case(
         check_grids(files, images)
     likelihood, read_as = _likelihood(prediction, case.prediction, prediction_foreground, likelihood_max)
     spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
-    mask = _mask(label, case.label, label_foreground)
+    mask = mask_of(label, case.label, label_foreground)
     return Images(np.ascontiguousarray(likelihood.T), np.ascontiguousarray(mask.T), spacing[::-1], read_as)
 
 
@@ -98,7 +98,7 @@ def _one_channel(image: Any, file: str) -> Array:
 
 def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
     if foreground not in ("auto", "likelihood"):
-        return _mask(values, path, foreground).astype(np.float32), "mask"
+        return mask_of(values, path, foreground).astype(np.float32), "mask"
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise SettingsError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
@@ -115,9 +115,12 @@ def _likelihood(values: Array, path: Path, foreground: int | str, highest: float
     return (values / scale).astype(np.float32), "likelihood" if scale == 1 else f"likelihood / {scale:g}"
 
 
-def _mask(values: Array, path: Path, foreground: int | str) -> NDArray[np.bool_]:
+def mask_of(values: Array, path: Path, foreground: int | str) -> NDArray[np.bool_]:
+    """The foreground of a label; what does not follow the convention is named with its file."""
     try:
-        return foreground_mask(values[None] if values.ndim == 3 else values, foreground).reshape(values.shape)
+        # With a channel axis, or a volume of three slices would be taken for a picture in colours.
+        mask: NDArray[np.bool_] = foreground_mask(values[None], foreground)[0]
+        return mask
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
 

@@ -57,9 +57,7 @@ def strip_of(rows: Sequence[Mapping[str, Any]], name: str) -> Strip | None:
     if len(found) > _MOST_DOTS:
         return Strip([], _bars(values, place), median)
     heights = _stacked([place(value) for value in values])
-    dots = [
-        Dot(place(value), y, f"{case}: {value:.4g}") for (value, case), y in zip(found, heights, strict=True)
-    ]
+    dots = [Dot(place(value), y, f"{case}: {value:.4g}") for (value, case), y in zip(found, heights, strict=True)]
     return Strip(dots, [], median)
 
 

@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 class Summary(NamedTuple):
     """One column over all cases that have a number there; NaN, "not applicable", is none."""
 
-    count: int
+    cases: int
     mean: float
     std: float
     median: float
@@ -43,7 +43,7 @@ def shown(value: Any) -> str:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return str(value)
     if math.isnan(value):
-        return "–"
+        return "\u2013"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace(",", "\u202f")
     size = abs(value)
