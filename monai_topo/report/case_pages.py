@@ -23,12 +23,12 @@ from monai_topo.report.tables import summary_of, write_csv, write_json
 from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLOURS
 
-__all__ = ["run"]
+__all__ = ["report_predictions"]
 
 Result = Mapping[str, Any]
 
 
-def run(options: argparse.Namespace) -> int:
+def report_predictions(options: argparse.Namespace) -> int:
     """Write page, CSV and JSON; return the exit status, see `python -m monai_topo --help`."""
     settings = _settings(options)
     cases, alone = _cases(options)

@@ -87,7 +87,7 @@ labels are found by the names of those as well.""",
         metavar="METRIC",
         help="column of the table that tells the worst (default: betti_matching_error)",
     )
-    parser.set_defaults(run=_guarded("monai_topo.report.case_pages"))
+    parser.set_defaults(run=_guarded("monai_topo.report.case_pages", "report_predictions"))
 
 
 def add_labels_command(commands: Any, epilog: str) -> None:
@@ -123,7 +123,7 @@ Files: {_FORMATS}.""",
     )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of labels with pictures (default: 8)")
-    parser.set_defaults(run=_guarded("monai_topo.report.label_pages"))
+    parser.set_defaults(run=_guarded("monai_topo.report.label_pages", "report_labels"))
 
 
 def _command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -193,13 +193,13 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def _guarded(module: str) -> Callable[[argparse.Namespace], int]:
-    """The module's `run`, imported once it is chosen; what a user can mend ends in a sentence and status 2."""
+def _guarded(module: str, command: str) -> Callable[[argparse.Namespace], int]:
+    """A function of a module, imported once it is chosen; what a user can mend ends in a sentence and status 2."""
 
-    def run(options: argparse.Namespace) -> int:
+    def guarded(options: argparse.Namespace) -> int:
         try:
             _check_packages()
-            return int(import_module(module).run(options))
+            return int(getattr(import_module(module), command)(options))
         except (SettingsError, OSError, ImportError) as error:
             print(f"Error: {error}", file=sys.stderr)
             return 2
@@ -207,7 +207,7 @@ def _guarded(module: str) -> Callable[[argparse.Namespace], int]:
             print("\nInterrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
             return 130
 
-    return run
+    return guarded
 
 
 def _check_packages() -> None:

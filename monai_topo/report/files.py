@@ -99,9 +99,9 @@ def paired(predictions: Sequence[Found], labels: Sequence[Found]) -> tuple[list[
     if not cases:
         one, other = (_names(found[0], by_folder)[0] for found in (predictions, labels))
         raise SettingsError(
-            f"Expected predictions and labels of the same names, but got none: one of {len(predictions)} predictions is "
-            f'{one!r}, one of {len(labels)} labels {other!r}. Rename some, or write a datalist with a "pred" beside '
-            'every "label", and give it as both.'
+            f"Expected predictions and labels of the same names, but got none: one of {len(predictions)} predictions "
+            f"is {one!r}, one of {len(labels)} labels {other!r}. Rename some, or write a datalist with a 'pred' beside "
+            "every 'label', and give it as both."
         )
     return cases, alone
 

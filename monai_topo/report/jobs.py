@@ -58,8 +58,11 @@ def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tup
 def _side_by_side(
     work: Callable[[Item], Result], items: Sequence[Item], jobs: int
 ) -> Iterator[tuple[int, Result | Failure]]:
-    # Started anew rather than forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
+    # Never forked from here: torch's threads do not survive that. A server that has only imported forks cheaply.
+    has_server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if has_server else "spawn")
+    if has_server:
+        context.set_forkserver_preload(["monai_topo.report.cases", "monai_topo.report.label_drawings"])
     pool = ProcessPoolExecutor(min(jobs, len(items)), mp_context=context, initializer=_one_thread)
     try:
         futures = {pool.submit(_tried, work, item): index for index, item in enumerate(items)}

@@ -27,7 +27,7 @@ from monai_topo.report.strips import strip_of
 from monai_topo.report.tables import summary_of, write_csv, write_json
 from monai_topo.visualize import feature_names
 
-__all__ = ["run"]
+__all__ = ["report_labels"]
 
 Row = dict[str, Any]
 
@@ -44,7 +44,7 @@ class LabelSettings:
     spacing_mm: tuple[float, ...] | None
 
 
-def run(options: argparse.Namespace) -> int:
+def report_labels(options: argparse.Namespace) -> int:
     """Write page, CSV and JSON; return the exit status, see `python -m monai_topo --help`."""
     if options.worst < 0:
         raise SettingsError(f"Expected --worst to be at least 0, but got {options.worst}.")
@@ -87,7 +87,7 @@ def checked_label(path: Path, settings: LabelSettings) -> Row:
     label, spacing = read_label(path, settings.spacing_mm)
     try:
         row = check_label(
-            label,
+            label[None] if label.ndim == 3 else label,
             settings.label_foreground,
             min_component=settings.min_component,
             min_hole=settings.min_hole,
@@ -95,7 +95,7 @@ def checked_label(path: Path, settings: LabelSettings) -> Row:
             border=settings.border,
         )
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{path}: {str(error).replace('`foreground`', '--label-foreground')}") from error
     sizes = {
         "size": " x ".join(map(str, label.shape[::-1])),
         "spacing_mm": " x ".join(f"{s:.3g}" for s in spacing[::-1]),

@@ -84,13 +84,13 @@ def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[A
 
 def _one_channel(image: Any, file: str) -> Array:
     """The array without its channel, of an image that has one, or several equal ones as grey pictures in RGB do."""
-    array = np.asarray(image)
+    array: Array = np.asarray(image)
     colours = array[:3] if len(array) == 4 and file.lower().endswith(".png") else array  # the fourth is transparency
     if not (colours == colours[:1]).all():
         raise SettingsError(f"Expected {file} to have one channel, but got {len(array)}; keep the one that counts.")
     array = colours[0]
     if array.ndim == 3 and 1 in array.shape:
-        array = array.squeeze(array.shape.index(1))
+        array = np.squeeze(array, axis=array.shape.index(1))
     if array.ndim not in (2, 3) or array.size == 0:
         raise SettingsError(f"Expected {file} to be an image in 2D or 3D, but got shape {array.shape}.")
     return array
@@ -98,7 +98,7 @@ def _one_channel(image: Any, file: str) -> Array:
 
 def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
     if foreground not in ("auto", "likelihood"):
-        return mask_of(values, path, foreground).astype(np.float32), "mask"
+        return mask_of(values, path, foreground, "--prediction-foreground").astype(np.float32), "mask"
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise SettingsError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
@@ -115,14 +115,14 @@ def _likelihood(values: Array, path: Path, foreground: int | str, highest: float
     return (values / scale).astype(np.float32), "likelihood" if scale == 1 else f"likelihood / {scale:g}"
 
 
-def mask_of(values: Array, path: Path, foreground: int | str) -> NDArray[np.bool_]:
+def mask_of(values: Array, path: Path, foreground: int | str, option: str = "--label-foreground") -> NDArray[np.bool_]:
     """The foreground of a label; what does not follow the convention is named with its file."""
     try:
         # With a channel axis, or a volume of three slices would be taken for a picture in colours.
         mask: NDArray[np.bool_] = foreground_mask(values[None], foreground)[0]
         return mask
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{path}: {str(error).replace('`foreground`', option)}") from error
 
 
 def _spacing(image: Any, path: Path, ndim: int, given: Sequence[float] | None) -> tuple[float, ...]:
