@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
@@ -12,7 +14,15 @@ from monai_topo.persistence import Border, Connectivity
 
 ndimage, _ = optional_import("scipy.ndimage")
 
-__all__ = ["STRUCTURE_ERRORS", "classified_errors", "structure_errors", "widened"]
+__all__ = [
+    "CHANGES_OF_TOPOLOGY",
+    "STRUCTURE_ERRORS",
+    "StructureError",
+    "classified_errors",
+    "listed_errors",
+    "structure_errors",
+    "widened",
+]
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
@@ -28,6 +38,32 @@ STRUCTURE_ERRORS = {
     7: "missing hole",
     8: "spurious hole",
 }
+
+#: Those of them that change the topology, in the order in which they are listed; ends, which do not, follow.
+CHANGES_OF_TOPOLOGY = (2, 5, 1, 4, 7, 8)
+
+
+class StructureError(NamedTuple):
+    """One error of `classified_errors`.
+
+    Attributes:
+        kind: one of `STRUCTURE_ERRORS`.
+        at: its voxel nearest to its middle.
+        voxels: how many are marked: of lines the skeleton's, of components and holes all.
+        start: least index along each axis.
+        stop: greatest index along each axis, plus one.
+    """
+
+    kind: int
+    at: tuple[int, ...]
+    voxels: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The kind in words."""
+        return STRUCTURE_ERRORS[self.kind]
 
 
 def structure_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
@@ -84,6 +120,29 @@ def classified_errors(
         holes = _apart(one, other, DUAL[connectivity])
         drawn[holes & ~_open(one, DUAL[connectivity]) if border == "open" else holes] = number
     return drawn
+
+
+def listed_errors(drawn: Labels) -> list[StructureError]:
+    """List the errors that `classified_errors` has drawn, one entry a connected piece (8, 26) of one kind.
+
+    Args:
+        drawn: `(H, W)` or `(D, H, W)`, the values of `STRUCTURE_ERRORS` and 0.
+
+    Returns:
+        Kinds in the order of `CHANGES_OF_TOPOLOGY`, then ends; within a kind the largest first, ties in C order.
+    """
+    found = []
+    for kind in (*CHANGES_OF_TOPOLOGY, *(STRUCTURE_ERRORS.keys() - CHANGES_OF_TOPOLOGY)):
+        pieces, _ = components(drawn == kind, "full")
+        of_kind = []
+        for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+            voxels = np.argwhere(pieces[box] == number)
+            middle = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
+            start, stop = tuple(side.start for side in box), tuple(side.stop for side in box)
+            at = tuple(int(index + first) for index, first in zip(middle, start, strict=True))
+            of_kind.append(StructureError(kind, at, len(voxels), start, stop))
+        found += sorted(of_kind, key=lambda error: -error.voxels)
+    return found
 
 
 def _missing(one: Mask, other: Mask) -> tuple[Mask, Mask]:

@@ -20,12 +20,14 @@ LAYERS = [
     {"_optional", "_shared_results", "persistence", "_inputs", "_patches", "_files", "_ranks", "data"},
     {"_components", "_skeletons"},
     {"matching", "places", "betti_matching", "merge_tree", "simple_points", "structure_errors", "_blocks"},
-    {"structures", "volumes", "label_check"},
+    {"structures", "volumes", "label_check", "visualize"},
     {"losses"},
     {"metrics"},
     {"transforms"},
     {"handlers", "case_report"},
     {"bundle"},
+    {"report"},
+    {"__main__"},
 ]
 SIBLINGS = [{"losses", "metrics", "transforms"}]
 

@@ -16,7 +16,7 @@ from monai_topo.data.datasets import load_datalist
 from monai_topo.data.readers import FormatReader
 from monai_topo.transforms.labels import LabelToForeground
 
-__all__ = ["check_cases"]
+__all__ = ["check_cases", "check_grids", "read_image"]
 
 _logger = logging.getLogger(__name__)
 _SHOWN = 10
@@ -63,9 +63,9 @@ def check_cases(
     for section, case in _cases(dataset_dir, sections, datalist, file_keys):
         sections_of.setdefault(case["image"], set()).add(section)
         try:
-            images = {key: _read(file) for key, file in case.items()}
+            images = {key: read_image(file) for key, file in case.items()}
             _check_axes(case, images, in_channels, spatial_dims)
-            _check_grids(case, images)
+            check_grids(case, images)
             if section != "training":
                 _check_extent(case["image"], images["image"].shape[1:], smallest_shape)
             mask = _mask_of(images["label"], to_foreground)
@@ -117,7 +117,8 @@ def _to_foreground(label_foreground: int | str) -> LabelToForeground:
         raise SettingsError(str(error).replace("`foreground`", "`label_foreground`")) from error
 
 
-def _read(file: str) -> Any:
+def read_image(file: str) -> Any:
+    """Read an image, channel first, with the spatial axes as x, y(, z); a file that is none is named in a sentence."""
     try:
         return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
     except Exception as error:  # the readers raise whatever their libraries do
@@ -151,7 +152,8 @@ def _check_axes(case: Mapping[str, str], images: Mapping[str, Any], in_channels:
             )
 
 
-def _check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
+def check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
+    """Refuse files of a case whose shapes, or affines where both formats have one, differ from those of `"image"`."""
     image = images["image"]
     for key in case.keys() - {"image"}:
         files = f"{case['image']} and {case[key]}"

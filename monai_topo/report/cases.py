@@ -1,0 +1,127 @@
+"""What is computed of one case, and drawn of it."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from monai_topo._shared_results import shared_results
+from monai_topo.case_report import topology_report
+from monai_topo.persistence import Border, Connectivity
+from monai_topo.report.drawings import diagrams_picture, error_views, error_windows
+from monai_topo.report.files import Case
+from monai_topo.report.reading import read_case
+from monai_topo.structure_errors import STRUCTURE_ERRORS, classified_errors, listed_errors
+
+__all__ = ["CaseSettings", "drawn_case", "error_column", "measured_case"]
+
+
+@dataclass(frozen=True)
+class CaseSettings:
+    """Everything beside its files that a case's numbers hang on; the command's options of the same names."""
+
+    label_foreground: str
+    prediction_foreground: str
+    likelihood_max: float | None
+    spacing_mm: tuple[float, ...] | None
+    threshold: float
+    connectivity: Connectivity
+    border: Border
+    instances: Literal["foreground", "background"]
+    tolerance_mm: float
+
+    def reading(self) -> dict[str, Any]:
+        """The part of it that says what files mean."""
+        names = ("label_foreground", "prediction_foreground", "likelihood_max", "spacing_mm")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+    def topology(self) -> dict[str, Any]:
+        """The part of it that says what a component is."""
+        return {"connectivity": self.connectivity, "border": self.border}
+
+
+def error_column(kind: int) -> str:
+    """The column of the table that counts a kind of error: `"missing_components"`, `"breaks"`."""
+    return STRUCTURE_ERRORS[kind].replace(" ", "_") + "s"
+
+
+def measured_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
+    """Compute all of a case that a report tells.
+
+    Args:
+        case: its files.
+        settings: how they are read and counted.
+
+    Returns:
+        `row`, a row of the table: name, shape, what the prediction was, a count for each kind of error, and the numbers
+        of `topology_report`; `errors`, the list of them; `shape` and `errors_map`, where they are, packed.
+    """
+    images = read_case(case, **settings.reading())
+    prediction = images.prediction > settings.threshold
+    with shared_results():
+        numbers = topology_report(
+            images.prediction,
+            images.label,
+            threshold=settings.threshold,
+            instances=settings.instances,
+            spacing_mm=images.spacing_mm,
+            tolerance_mm=settings.tolerance_mm,
+            **settings.topology(),
+        )
+    drawn = classified_errors(prediction, images.label, **settings.topology())
+    errors = listed_errors(drawn)
+    counts = {error_column(kind): sum(error.kind == kind for error in errors) for kind in STRUCTURE_ERRORS}
+    row = {"case": case.name, "size": _times(drawn.shape[::-1]), "prediction": images.read_as, **counts, **numbers}
+    return {
+        "row": row,
+        "errors": [
+            {"number": number, "kind": error.name, "at_xyz": list(error.at[::-1]), "voxels": error.voxels}
+            for number, error in enumerate(errors, start=1)
+        ],
+        "shape": list(drawn.shape),
+        "errors_map": base64.b64encode(zlib.compress(drawn.tobytes())).decode(),
+    }
+
+
+def drawn_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> dict[str, Any]:
+    """Draw a case that was measured: views with numbered errors, the largest errors closely, and diagrams."""
+    case, result = item
+    images = read_case(case, **settings.reading())
+    prediction = images.prediction > settings.threshold
+    drawn = _unpacked(result)
+    errors = listed_errors(drawn)
+    diagrams = ""
+    if images.read_as != "mask":
+        diagrams = diagrams_picture(
+            torch.from_numpy(images.prediction),
+            torch.from_numpy(images.label),
+            threshold=settings.threshold,
+            **settings.topology(),
+        )
+    return {
+        "views": error_views(prediction, images.label, drawn, errors, images.spacing_mm),
+        "windows": error_windows(prediction, images.label, drawn, errors),
+        "diagrams": diagrams,
+    }
+
+
+def _unpacked(result: Mapping[str, Any]) -> NDArray[np.uint8]:
+    packed = zlib.decompress(base64.b64decode(result["errors_map"]))
+    return np.frombuffer(packed, dtype=np.uint8).reshape(result["shape"])
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def files_of(case: Case) -> tuple[Path, Path]:
+    """The files that a case's result hangs on."""
+    return case.prediction, case.label

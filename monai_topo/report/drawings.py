@@ -1,0 +1,149 @@
+"""The pictures of a page: PNG files within, and over them circles and numbers that stay sharp at any size."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_topo.persistence import Border, Connectivity
+from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, StructureError
+from monai_topo.visualize import (
+    ERROR_COLOURS,
+    draw_diagram,
+    error_overlay,
+    feature_names,
+    matched_diagrams,
+    window_around,
+)
+
+__all__ = ["as_png", "diagrams_picture", "error_views", "error_windows"]
+
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.uint8]
+
+_MARKS = 60  # circles in a picture; more hide what they mark
+_WINDOWS = 8
+_MOST_DRAWN_SHARP = 400  # points of a diagram; more make an SVG file larger than a PNG
+_CLAMP = 1e-3  # plateaus near 0 and 1 cost little, and no eye sees the difference
+
+
+def error_views(
+    prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError], spacing_mm: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Draw the errors of an image, or of a volume along the axes it is not too thin to be looked at across.
+
+    Returns:
+        For each view its title, PNG as a data address, width and height in units of the finest spacing, and marks with
+        number, kind, colour, place and radius in the same units.
+    """
+    if label.ndim == 2:
+        return [_view("", prediction, label, drawn, errors, None, spacing_mm)]
+    extents = [length * step for length, step in zip(label.shape, spacing_mm, strict=True)]
+    axes = [int(np.argmin(extents))]
+    if min(extents) > max(extents) / 3:
+        axes += [axis for axis in range(3) if axis not in axes]
+    return [
+        _view(f"projected along {'zyx'[axis]}", prediction, label, drawn, errors, axis, spacing_mm) for axis in axes
+    ]
+
+
+def _view(
+    title: str,
+    prediction: Mask,
+    label: Mask,
+    drawn: Labels,
+    errors: Sequence[StructureError],
+    view_axis: int | None,
+    spacing_mm: Sequence[float],
+) -> dict[str, Any]:
+    picture = error_overlay(prediction, label, drawn, view_axis=view_axis or 0)
+    down, across = (
+        step / min(spacing_mm) for axis, step in enumerate(spacing_mm) if label.ndim == 2 or axis != view_axis
+    )
+    marks = []
+    for number, error in enumerate(errors[:_MARKS], start=1):
+        if error.kind not in CHANGES_OF_TOPOLOGY:
+            continue
+        low, high = (
+            np.array([value for axis, value in enumerate(ends) if axis != view_axis]) * (down, across)
+            for ends in (error.start, error.stop)
+        )
+        y, x = (low + high) / 2
+        radius = max(float((high - low).max()) / 2 + 2, picture.shape[1] * across / 90)
+        mark = {"number": number, "kind": error.name, "colour": ERROR_COLOURS[error.kind]}
+        marks.append({**mark, "x": round(float(x), 1), "y": round(float(y), 1), "radius": round(radius, 1)})
+    rows, columns = picture.shape[:2]
+    return {
+        "title": title,
+        "png": as_png(picture),
+        "width": round(columns * across, 2),
+        "height": round(rows * down, 2),
+        "marks": marks,
+    }
+
+
+def error_windows(
+    prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError]
+) -> list[dict[str, Any]]:
+    """Draw the largest errors of each kind that changes the topology closely, of a volume the slice through each."""
+    windows = []
+    for number in _largest_of_each_kind(errors):
+        error = errors[number - 1]
+        window = window_around(error, label.shape)
+        across = next((axis for axis, side in enumerate(window) if side.stop - side.start == 1), 0)
+        picture = error_overlay(prediction[window], label[window], drawn[window], view_axis=across, widen_vox=0)
+        plane = f", {'zyx'[across]} = {error.at[across]}" if label.ndim == 3 else ""
+        windows.append(
+            {"number": number, "kind": error.name, "plane": plane, "colour": ERROR_COLOURS[error.kind]}
+            | {"png": as_png(picture), "width": picture.shape[1], "height": picture.shape[0]}
+        )
+    return windows
+
+
+def _largest_of_each_kind(errors: Sequence[StructureError]) -> list[int]:
+    """Numbers of the errors that are seen closely: the largest of each kind, then the second of each, and so on."""
+    seen: Counter[int] = Counter()
+    turns = []
+    for number, error in enumerate(errors, start=1):
+        if error.kind in CHANGES_OF_TOPOLOGY:
+            turns.append((seen[error.kind], number))
+            seen[error.kind] += 1
+    return sorted(number for _, number in sorted(turns)[:_WINDOWS])
+
+
+def as_png(picture: NDArray[np.uint8]) -> str:
+    """A picture as the address of a PNG file within the page; it has few colours, so a palette makes it small."""
+    from PIL import Image
+
+    image = Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+    file = io.BytesIO()
+    image.save(file, format="png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def diagrams_picture(
+    likelihood: Tensor, label: Tensor, *, threshold: float, connectivity: Connectivity, border: Border
+) -> str:
+    """Draw the persistence diagrams of a likelihood, matched with its label, side by side."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    diagrams = matched_diagrams(likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border)
+    figure = Figure(figsize=(3.6 * len(diagrams), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(diagrams), squeeze=False)[0]
+    for axes, diagram, name in zip(panels, diagrams, feature_names(likelihood.ndim), strict=True):
+        draw_diagram(axes, diagram, title=name, threshold=threshold)
+    file = io.BytesIO()
+    if sum(len(points) for diagram in diagrams for points in diagram) > _MOST_DRAWN_SHARP:
+        figure.savefig(file, format="png", dpi=130)
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    with rc_context({"svg.hashsalt": "monai_topo"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,191 @@
+"""Which files a report is on: found in folders and datalists, and predictions paired with labels by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from monai_topo.bundle.errors import SettingsError
+from monai_topo.data.datasets import _section
+
+__all__ = ["Case", "Found", "find_files", "paired"]
+
+_SUFFIXES = (
+    ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif",
+)  # fmt: skip
+_ENDING = re.compile(
+    r"[_\-. ](masks?|preds?|predictions?|likelihoods?|probs?|probability|segs?|segmentation|outputs?"
+    r"|labels?|gt|ground_?truth|manual\d?|annotations?|trans)$",
+    re.IGNORECASE,
+)
+
+
+class Found(NamedTuple):
+    """A file, and the names by which its partner may know it."""
+
+    path: Path
+    names: tuple[str, ...]
+
+
+class Case(NamedTuple):
+    """A prediction and its label, and what the case is called."""
+
+    name: str
+    prediction: Path
+    label: Path
+
+
+def find_files(source: str, *, pattern: str | None, key: str, section: str | None, all_sections: bool) -> list[Found]:
+    """Find the images of a folder (and the folders in it), of a datalist, or a single one.
+
+    Args:
+        source: the folder, the datalist (`.json`) or the image.
+        pattern: which files of a folder, such as `"*_mask.png"`; all images without.
+        key: under which a datalist names them.
+        section: of a datalist; without, all of them or the one that is meant, `"validation"` if there is one.
+        all_sections: which of the two.
+
+    Returns:
+        In alphabetical order, or in the datalist's. A file of a folder is known by its place in the folder, without
+        suffix and ending; one of a datalist by its own name and by that of the entry's image.
+
+    Raises:
+        SettingsError: if there are none.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _of_folder(path, pattern)
+    if not path.exists():
+        raise SettingsError(f"Expected a folder, a datalist or an image, but got {source!r}, which does not exist.")
+    if pattern is not None:
+        raise SettingsError(f"Expected a folder to look for {pattern!r} in, but got the file {source!r}.")
+    if path.suffix.lower() != ".json":
+        return [Found(path, (_bare(Path(path.name)),))]
+    return _of_datalist(path, key, section, all_sections)
+
+
+def paired(predictions: Sequence[Found], labels: Sequence[Found]) -> tuple[list[Case], list[str]]:
+    """Pair predictions with labels by name.
+
+    Args:
+        predictions: as found.
+        labels: as found.
+
+    Returns:
+        The pairs in the order of the labels, and a sentence for each file without a partner. A single prediction and a
+        single label belong together whatever they are called. Folders count only where file names repeat.
+
+    Raises:
+        SettingsError: if two predictions or labels go by one name, or no pair is found.
+    """
+    if len(predictions) == len(labels) == 1:
+        return [Case(labels[0].names[0], predictions[0].path, labels[0].path)], []
+    by_folder = _repeat(predictions) or _repeat(labels)
+    by_name = _by_name(predictions, "prediction", by_folder)
+    _by_name(labels, "label", by_folder)
+    cases, alone = [], []
+    for label in labels:
+        names = [name for name in _names(label, by_folder) if name in by_name]
+        if names:
+            cases.append(Case(names[0], by_name[names[0]].path, label.path))
+        else:
+            alone.append(f"{label.path}: a label without a prediction.")
+    taken = {case.prediction for case in cases}
+    alone += [f"{one.path}: a prediction without a label." for one in predictions if one.path not in taken]
+    if not cases:
+        one, other = (_names(found[0], by_folder)[0] for found in (predictions, labels))
+        raise SettingsError(
+            f"Expected predictions and labels of the same names, but got none: one of {len(predictions)} predictions "
+            f"is {one!r}, one of {len(labels)} labels {other!r}. Rename some, or write a datalist with a 'pred' beside "
+            "every 'label', and give it as both."
+        )
+    return cases, alone
+
+
+def _of_folder(folder: Path, pattern: str | None) -> list[Found]:
+    files = [path for path in sorted(folder.glob(pattern or "**/*")) if path.is_file()]
+    if pattern is None:
+        hidden = (path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+        files = [path for path in hidden if path.name.lower().endswith(_SUFFIXES)]
+    if not files:
+        wanted = f"files like {pattern!r}" if pattern else f"images ({', '.join(_SUFFIXES)})"
+        raise SettingsError(f"Expected {wanted} in the folder {folder}, but got none.")
+    return [Found(path, (_bare(path.relative_to(folder)),)) for path in files]
+
+
+def _of_datalist(path: Path, key: str, section: str | None, all_sections: bool) -> list[Found]:
+    found = []
+    for name in _section_names(path, section, all_sections):
+        for number, entry in enumerate(_entries(path, name)):
+            file = entry.get(key) if isinstance(entry, Mapping) else None
+            if not isinstance(file, str):
+                raise SettingsError(
+                    f"Expected entry {number} of section {name!r} of {path} to name a file as {key!r}, "
+                    f"but got {entry!r}."
+                )
+            known_by = (_bare(Path(entry[other])) for other in (key, "image") if isinstance(entry.get(other), str))
+            found.append(Found(path.parent / file, tuple(dict.fromkeys(known_by))))
+    return found
+
+
+def _section_names(path: Path, section: str | None, all_sections: bool) -> list[str]:
+    if section is not None:
+        return [section]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"Expected {path} to be a datalist in JSON, but got: {error}.") from error
+    names = [
+        name
+        for name, value in (content.items() if isinstance(content, Mapping) else ())
+        if isinstance(value, list) and value and isinstance(value[0], Mapping)
+    ]
+    if all_sections and names:
+        return names
+    if "validation" in names:
+        return ["validation"]
+    if len(names) != 1:
+        raise SettingsError(f"Expected one section of {path}, but got {names}; choose one by --section.")
+    return names
+
+
+def _entries(path: Path, section: str) -> Sequence[Any]:
+    try:
+        return _section(path, section)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _bare(path: Path) -> str:
+    """A file's path without suffix and ending, with slashes."""
+    name = path.name
+    suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), path.suffix)
+    name = name[: len(name) - len(suffix)]
+    while (shorter := _ENDING.sub("", name)) not in (name, ""):
+        name = shorter
+    return path.with_name(name).as_posix() if name else path.as_posix()
+
+
+def _names(found: Found, by_folder: bool) -> list[str]:
+    return [name if by_folder else name.rpartition("/")[2] for name in found.names]
+
+
+def _repeat(found: Sequence[Found]) -> bool:
+    return max(Counter(one.names[0].rpartition("/")[2] for one in found).values()) > 1
+
+
+def _by_name(found: Sequence[Found], what: str, by_folder: bool) -> dict[str, Found]:
+    by_name: dict[str, Found] = {}
+    for one in found:
+        for name in dict.fromkeys(_names(one, by_folder)):
+            if name in by_name:
+                raise SettingsError(
+                    f"Expected one {what} named {name!r}, but got {by_name[name].path} and {one.path}; choose by "
+                    f"--{what}-files, such as '**/*{one.path.name[len(name.rpartition('/')[2]) :]}'."
+                )
+            by_name[name] = one
+    return by_name

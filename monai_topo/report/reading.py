@@ -1,0 +1,136 @@
+"""The two images of a case as arrays: a likelihood or mask, and a label, rows before columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_topo.bundle.case_checks import check_grids, read_image
+from monai_topo.bundle.errors import SettingsError
+from monai_topo.data.labels import foreground_mask
+from monai_topo.report.files import Case
+
+__all__ = ["Images", "mask_of", "read_case", "read_label"]
+
+Array = NDArray[Any]
+
+_WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+class Images(NamedTuple):
+    """What a case's files hold; arrays have the axes (z,) y, x, as pictures are drawn.
+
+    Attributes:
+        prediction: float32 in [0, 1].
+        label: bool of the same shape.
+        spacing_mm: size of a voxel, one number an axis of the arrays.
+        read_as: how the prediction was taken, in words.
+    """
+
+    prediction: NDArray[np.float32]
+    label: NDArray[np.bool_]
+    spacing_mm: tuple[float, ...]
+    read_as: str
+
+
+def read_case(
+    case: Case,
+    *,
+    label_foreground: int | str,
+    prediction_foreground: int | str,
+    likelihood_max: float | None,
+    spacing_mm: Sequence[float] | None,
+) -> Images:
+    """Read a prediction and its label.
+
+    Args:
+        case: the files.
+        label_foreground: what is foreground in a label, see :py:func:`monai_topo.data.foreground_mask`.
+        prediction_foreground: the same of predictions; `"likelihood"`; or `"auto"`: files of 0 and one other value
+            that is at least 1 are masks, others likelihoods.
+        likelihood_max: the value that stands for likelihood 1; None: 1, or 255 if there are values above 1.
+        spacing_mm: size of a voxel along x, y (, z); None: what the header says where headers can be believed, else 1.
+
+    Raises:
+        SettingsError: if a file cannot be read or is no 2D or 3D image of one channel, the two do not lie on one grid,
+            or the values are not what the settings say.
+    """
+    files = {"image": str(case.prediction), "label": str(case.label)}
+    images = {name: read_image(file) for name, file in files.items()}
+    prediction, label = (_one_channel(images[name], files[name]) for name in files)
+    if prediction.shape != label.shape:
+        raise SettingsError(
+            f"Expected {case.prediction} and {case.label} to have the same shape, but got {prediction.shape} and "
+            f"{label.shape} (x first); check that they belong together."
+        )
+    if images["image"].shape == images["label"].shape:
+        check_grids(files, images)
+    likelihood, read_as = _likelihood(prediction, case.prediction, prediction_foreground, likelihood_max)
+    spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
+    mask = mask_of(label, case.label, label_foreground)
+    return Images(np.ascontiguousarray(likelihood.T), np.ascontiguousarray(mask.T), spacing[::-1], read_as)
+
+
+def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[Array, tuple[float, ...]]:
+    """Read a label as it is: its array, axes (z,) y, x, and the size of a voxel along these."""
+    image = read_image(str(path))
+    label = _one_channel(image, str(path))
+    return np.ascontiguousarray(label.T), _spacing(image, path, label.ndim, spacing_mm)[::-1]
+
+
+def _one_channel(image: Any, file: str) -> Array:
+    """The array without its channel, of an image that has one, or several equal ones as grey pictures in RGB do."""
+    array: Array = np.asarray(image)
+    colours = array[:3] if len(array) == 4 and file.lower().endswith(".png") else array  # the fourth is transparency
+    if not (colours == colours[:1]).all():
+        raise SettingsError(f"Expected {file} to have one channel, but got {len(array)}; keep the one that counts.")
+    array = colours[0]
+    if array.ndim == 3 and 1 in array.shape:
+        array = np.squeeze(array, axis=array.shape.index(1))
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise SettingsError(f"Expected {file} to be an image in 2D or 3D, but got shape {array.shape}.")
+    return array
+
+
+def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
+    if foreground not in ("auto", "likelihood"):
+        return mask_of(values, path, foreground, "--prediction-foreground").astype(np.float32), "mask"
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise SettingsError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
+    is_mask = (high == 0 or high >= 1) and ((values == 0) | (values == high)).all()
+    if foreground == "auto" and is_mask:
+        return (values != 0).astype(np.float32), "mask"
+    scale = highest if highest is not None else (1.0 if high <= 1 else 255.0)
+    if low < 0 or high > scale:
+        raise SettingsError(
+            f"Expected {path} to hold likelihoods from 0 to {scale:g}, but got values from {low:g} to {high:g}; write "
+            "likelihoods, not logits, say by --likelihood-max what stands for 1, or by --prediction-foreground what is "
+            "foreground in a mask."
+        )
+    return (values / scale).astype(np.float32), "likelihood" if scale == 1 else f"likelihood / {scale:g}"
+
+
+def mask_of(values: Array, path: Path, foreground: int | str, option: str = "--label-foreground") -> NDArray[np.bool_]:
+    """The foreground of a label; what does not follow the convention is named with its file."""
+    try:
+        # With a channel axis, or a volume of three slices would be taken for a picture in colours.
+        mask: NDArray[np.bool_] = foreground_mask(values[None], foreground)[0]
+        return mask
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{path}: {str(error).replace('`foreground`', option)}") from error
+
+
+def _spacing(image: Any, path: Path, ndim: int, given: Sequence[float] | None) -> tuple[float, ...]:
+    if given is not None:
+        if len(given) != ndim or not all(0 < step < float("inf") for step in given):
+            raise SettingsError(f"Expected --spacing-mm to be {ndim} positive numbers for {path}, but got {given}.")
+        return tuple(given)
+    if not path.name.lower().endswith(_WITH_SPACING):
+        return (1.0,) * ndim
+    steps = [float(step) for step in image.pixdim[:ndim]]
+    return tuple(step if 0 < step < float("inf") else 1.0 for step in steps)
