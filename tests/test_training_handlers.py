@@ -144,18 +144,16 @@ def test_a_thicker_or_thinner_rim_is_no_error_of_structure() -> None:
         assert not spurious.any()
 
 
-VERMILION, ORANGE, BLUE, SKY, PINK, WHITE = (
-    *((213, 94, 0), (230, 159, 0), (0, 114, 178), (86, 180, 233)),
-    *((204, 121, 167), (255, 255, 255)),
-)
+MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE = "#d55e00", "#f0b400", "#2d8fd5", "#56d4f4", "#cc79a7", "#00b386"
+KINDS = MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE
+ENDS = "#9a8a5c", "#6f8b99"
 
 
-def coloured(prediction: np.ndarray, label: np.ndarray) -> dict[tuple[int, ...], tuple[float, ...]]:
-    """Colours that are no grey, white excepted, with the middle (y, x) of where each is seen."""
+def coloured(prediction: np.ndarray, label: np.ndarray) -> dict[str, tuple[float, ...]]:
+    """Colours of errors in a panel, with the middle (y, x) of where each is seen."""
     panel = error_panel(prediction, label)
-    found = {tuple(map(int, colour)) for colour in np.unique(panel.reshape(-1, 3), axis=0)}
-    chosen = [colour for colour in found if len(set(colour)) > 1 or colour == WHITE]
-    return {colour: tuple(np.argwhere((panel == colour).all(-1)).mean(0)) for colour in chosen}
+    seen = {colour: (panel == tuple(bytes.fromhex(colour[1:]))).all(-1) for colour in (*KINDS, *ENDS)}
+    return {colour: tuple(np.argwhere(where).mean(0)) for colour, where in seen.items() if where.any()}
 
 
 def ring(shape: tuple[int, ...]) -> np.ndarray:
@@ -175,15 +173,15 @@ def test_loops_and_components_are_coloured(shape: tuple[int, ...]) -> None:
     label = ring(shape)
     opened, halved, bare = label.copy(), label.copy(), label.copy()
     opened[11:14, 5:8] = False
-    assert coloured(opened, label) == {ORANGE: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
-    assert coloured(label, opened) == {SKY: (6, 12)}  # a loop is spurious: a bridge
+    assert coloured(opened, label) == {BREAK: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
+    assert coloured(label, opened) == {BRIDGE: (6, 12)}  # a loop is spurious: a bridge
     halved[:, 16:19] |= label.any(axis=1, keepdims=True)  # a rung: two loops for one
-    assert list(coloured(halved, label)) == [SKY]
+    assert list(coloured(halved, label)) == [BRIDGE]
     bare[:] = False
     dot = bare.copy()
     dot[11:14, 16:19] = label.any(axis=(0, 1))
-    assert coloured(bare, dot) == {VERMILION: (17, 12)}
-    assert coloured(dot, bare) == {BLUE: (17, 12)}
+    assert coloured(bare, dot) == {MISSING: (17, 12)}
+    assert coloured(dot, bare) == {SPURIOUS: (17, 12)}
     assert coloured(label, label) == {}
 
 
@@ -192,8 +190,8 @@ def test_cavities_and_pinholes_are_coloured() -> None:
     solid[5:20, 6:30, 2:9] = True
     hollow = solid.copy()
     hollow[12, 20, 5] = False
-    assert coloured(solid, hollow)[PINK] == (20, 12)
-    assert coloured(hollow, solid)[WHITE] == (20, 12)
+    assert coloured(solid, hollow)[FILLED] == (20, 12)
+    assert coloured(hollow, solid)[HOLE] == (20, 12)
 
 
 @pytest.mark.parametrize("shape", [(15, 24), (6, 15, 24)])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from monai_topo._files import whole_file
 from monai_topo.persistence import Border, Connectivity
 from monai_topo.structure_errors import classified_errors
+from monai_topo.visualize import ERROR_COLOURS, error_overlay, marked_mask
 
-ndimage, _ = optional_import("scipy.ndimage")
 Figure, _ = optional_import("matplotlib.figure", name="Figure")
 FigureCanvasAgg, _ = optional_import("matplotlib.backends.backend_agg", name="FigureCanvasAgg")
 Patch, _ = optional_import("matplotlib.patches", name="Patch")
@@ -24,20 +24,7 @@ __all__ = ["error_panel", "image_panel", "legend_panel", "mask_panel", "save_pan
 Panel = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too: the warm ones for what is missing, the cold ones for
-# what is spurious. By the numbers of `structure_errors.STRUCTURE_ERRORS`.
-_COLOURS = {
-    1: (213, 94, 0),
-    2: (230, 159, 0),
-    3: (240, 228, 66),
-    4: (0, 114, 178),
-    5: (86, 180, 233),
-    6: (0, 158, 115),
-    7: (204, 121, 167),
-    8: (255, 255, 255),
-}
-_BACKGROUND, _FOREGROUND = 30, 150
-_REACH_VOX = 2
+_WIDEN_VOX = 2
 _TITLE_WIDTH = 45  # letters that fit over a panel
 
 
@@ -53,21 +40,17 @@ def error_panel(
         border: what lies outside.
 
     Returns:
-        `(H, W, 3)`. Volumes are projected along their shortest axis, of several marks on one line of sight that of the
-        greatest number is seen. Marks are widened by two voxels, to be seen at all.
+        `(H, W, 3)`. Volumes are projected along their shortest axis. Marks of lines are widened by two voxels, to be
+        seen at all.
     """
-    kinds = _projected(classified_errors(prediction, label, connectivity=connectivity, border=border))
-    panel = mask_panel(prediction)
-    for number in np.unique(kinds[kinds > 0]):
-        mark = ndimage.maximum_filter(kinds == number, 2 * _REACH_VOX + 1, mode="constant")
-        panel[mark] = _COLOURS[int(number)]
-    return panel
+    errors = classified_errors(prediction, label, connectivity=connectivity, border=border)
+    axis = _shortest(prediction)
+    return _as_file(error_overlay(prediction, label, errors, view_axis=axis, widen_vox=_WIDEN_VOX))
 
 
 def mask_panel(mask: Mask) -> Panel:
     """Draw a mask in grey, `(H, W, 3)`."""
-    grey = np.where(_projected(mask), _FOREGROUND, _BACKGROUND).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    return _as_file(marked_mask(mask, [], view_axis=_shortest(mask)))
 
 
 def image_panel(image: NDArray[Any]) -> Panel:
@@ -75,9 +58,9 @@ def image_panel(image: NDArray[Any]) -> Panel:
     channels = image if len(image) == 3 else image[:1]
     low, high = np.percentile(channels, (1, 99))
     stretched = np.clip((channels - low) / max(high - low, 1e-6), 0, 1)
-    planes = [_projected(channel) for channel in stretched]
+    planes = [channel if channel.ndim == 2 else channel.max(axis=_shortest(channel)) for channel in stretched]
     panel: Panel = np.rint(255 * np.stack(planes if len(planes) == 3 else planes * 3, axis=2)).astype(np.uint8)
-    return panel
+    return _as_file(panel)
 
 
 def legend_panel(spatial_dims: int) -> Panel:
@@ -119,14 +102,14 @@ def _draw_legend(figure: Any, spatial_dims: int, loc: str) -> None:
         6: "spurious end: no change of topology",
         8: f"spurious {hole}",
     }
-    colours = {number: tuple(level / 255 for level in colour) for number, colour in _COLOURS.items()}
-    handles = [
-        Patch(facecolor=colours[number], edgecolor="black", linewidth=0.5, label=name) for number, name in names.items()
-    ]
+    handles = [Patch(facecolor=ERROR_COLOURS[number], label=name) for number, name in names.items()]
     figure.legend(handles=handles, fontsize=8, frameon=False, loc=loc, ncols=2)
 
 
-def _projected(volume: NDArray[Any]) -> NDArray[Any]:
-    """The greatest value along the shortest axis of a volume, and y before x, as pictures have it."""
-    plane = volume if volume.ndim == 2 else volume.max(axis=int(np.argmin(volume.shape)))
-    return plane.T
+def _shortest(volume: NDArray[Any]) -> int:
+    return int(np.argmin(volume.shape))
+
+
+def _as_file(picture: Panel) -> Panel:
+    """Y before x, as pictures have it."""
+    return picture.transpose(1, 0, 2)
