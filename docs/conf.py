@@ -5,8 +5,10 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent / "study"))
 import filtration_pictures
 import one_page_pictures
+import page as study_page
 import pictures
 import toy_study
 import transform_pictures
@@ -15,7 +17,7 @@ project = "monai_topo"
 author = "The monai_topo developers"
 version = release = version_of("monai_topo")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "study"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Topology-preserving segmentation for MONAI",
@@ -33,4 +35,5 @@ one_page_pictures.make_all()
 filtration_pictures.make_all()
 pictures.make_all()
 toy_study.main([])
+study_page.make_all(Path(__file__).parent / "images")
 transform_pictures.make_all()
