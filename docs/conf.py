@@ -12,6 +12,7 @@ import page as study_page
 import pictures
 import toy_study
 import transform_pictures
+from sphinx.application import Sphinx
 
 project = "monai_topo"
 author = "The monai_topo developers"
@@ -30,6 +31,12 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 # MONAI's and torch's own docstrings are theirs to format.
 autodoc_inherit_docstrings = False
+
+
+def setup(app: Sphinx) -> None:
+    """Fields of a named tuple are described by its docstring, not by "Alias for field number 0"."""
+    app.connect("autodoc-skip-member", lambda app, what, name, obj, *rest: type(obj).__name__ == "_tuplegetter" or None)
+
 
 one_page_pictures.make_all()
 filtration_pictures.make_all()
