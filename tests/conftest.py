@@ -12,6 +12,13 @@ settings.register_profile("deterministic", derandomize=True, deadline=None, data
 settings.load_profile("deterministic")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a training run in one process, the others of a file too: fixtures are made once."""
+    for item in items:
+        shares = "trainings" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("trainings" if shares else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real images and published values; it lies beside the checkout and is not part of it."""
