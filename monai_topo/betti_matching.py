@@ -106,9 +106,9 @@ def betti_matching(
 
     Binary masks, likelihoods and a mix of both will do. Voxels of equal value enter by the other image's value, then
     those with fewer higher neighbours first, then by index; components that end at one threshold are matched only where
-    they lie in one component of the union, so that binary masks are matched by place too. Loops and cavities that end at
-    one threshold are matched one by one; where several are joined by the union, which of them is matched follows the
-    order of voxels.
+    they lie in one component of the union, so that binary masks are matched by place too. Loops and cavities that end
+    at one threshold are matched one by one; where several are joined by the union, which of them is matched follows
+    the order of voxels.
 
     Args:
         predictions: `(N, H, W)` or `(N, D, H, W)`, any floating dtype and device, finite, on the same scale as labels.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,9 @@ def test_real_images_train(
     tiny = {"epochs": 1, "warmup_epochs": 0, "patches_per_image": 1, "sliding_window_overlap": 0, **bundle.tiny}
     run = bundle.run(files, tmp_path, **places, **tiny, **settings)
     assert "marks" not in succeeded(run).stdout
+    infer = next(line for line in run.stdout.splitlines() if line.startswith("Infer "))
+    pattern = shlex.split(infer)[shlex.split(infer).index("--images") + 1]
+    assert set(folder.glob(pattern)) >= {folder / case["image"] for case in few["validation"]}
     rows = rows_of(tmp_path / "run" / "validation.csv")
     assert [(row["epoch"], float(row["topology_weight"])) for row in rows] == [("1", 0.05)]
     assert all(float(row[f"val_{name}"]) >= 0 for row in rows for name in bundle.metrics)

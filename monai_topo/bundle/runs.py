@@ -18,6 +18,7 @@ from monai_topo._ranks import from_first, rank
 from monai_topo.bundle.errors import SettingsError
 from monai_topo.bundle.report import write_report
 from monai_topo.bundle.settings import running_config
+from monai_topo.data.datasets import load_datalist
 
 __all__ = ["new_run_dir", "report_evaluation", "report_inference", "report_training", "start_run"]
 
@@ -141,8 +142,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, dataset_dir: str) -> None:
-    """Print what a training came to: the metrics before and after the topology term, and where everything lies."""
+def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, dataset_dir: str, datalist: str) -> None:
+    """Print what a training came to: the metrics before and after the topology term, and where everything lies.
+
+    The command for inference is one for images like those of the datalist's validation.
+    """
     if rank() > 0:
         return
     folder = Path(run_dir)
@@ -164,7 +168,7 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
     both = f"\"['{root}/configs/train.json','{root}/configs/evaluate.json']\""
     print(f"Evaluate     {start} {both} {_as_arguments({**changed, **given})}")
     known = json.loads((configs / "inference.json").read_text(encoding="utf-8"))
-    given["output_dir"] = _shown(folder / "predictions")
+    given |= {"images": _pattern_of(dataset_dir, datalist), "output_dir": _shown(folder / "predictions")}
     changed = {name: value for name, value in changed.items() if name in known}
     print(f"Infer        {start} {shlex.quote(root)}/configs/inference.json {_as_arguments({**changed, **given})}")
     for record in _kept_warnings.records:
@@ -210,6 +214,13 @@ def _changed_settings(file: Path) -> dict[str, Any]:
         for name in known
         if name not in places and running[name] != known[name] and _is_plain(running[name])
     }
+
+
+def _pattern_of(dataset_dir: str, datalist: str) -> str:
+    """The pattern, in the folder, of files like the first validation image."""
+    first = Path(load_datalist(dataset_dir, "validation", datalist=datalist, file_keys=["image"])[0]["image"])
+    folder = Path(os.path.relpath(first.parent, Path(dataset_dir).expanduser()))
+    return (folder / f"*{first.suffix}").as_posix()
 
 
 def _is_plain(value: Any) -> bool:
