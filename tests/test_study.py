@@ -1,5 +1,6 @@
 """The study: weights are chosen on the tuning split alone, and one command runs, keeps and goes on."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -16,11 +17,9 @@ STUDY = Path(__file__).resolve().parents[1] / "docs" / "study"
 
 
 @pytest.fixture
-def choose_weights(monkeypatch):
+def runs(monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY))
-    from runs import choose_weights
-
-    return choose_weights
+    return importlib.import_module("runs")
 
 
 def row(method, weight, dice, error, split="tune", seed=0):
@@ -28,7 +27,7 @@ def row(method, weight, dice, error, split="tune", seed=0):
     return {"method": method, "weight": weight, "seed": seed, "split": split, "case": 1, "dice": dice, **errors}
 
 
-def test_the_weight_with_fewest_tuning_errors_is_chosen_among_those_that_keep_dice(choose_weights):
+def test_the_weight_with_fewest_tuning_errors_is_chosen_among_those_that_keep_dice(runs):
     cases = [
         row("CE + Dice", 0.0, 0.8, 2.0),
         row("a", 0.1, 0.81, 1.5),
@@ -39,10 +38,10 @@ def test_the_weight_with_fewest_tuning_errors_is_chosen_among_those_that_keep_di
         row("a", 0.1, 0.9, 0.0, split="test"),
         row("a", 0.1, 0.9, 0.0, seed=1),
     ]
-    assert choose_weights(pd.DataFrame(cases)) == {"a": 0.3, "b": 0.3}
+    assert runs.choose_weights(pd.DataFrame(cases)) == {"a": 0.3, "b": 0.3}
 
 
-def test_one_command_runs_a_set_and_the_next_start_finds_it_done(tmp_path):
+def test_one_command_runs_a_set_and_the_next_start_finds_it_done(runs, tmp_path):
     for folder in ("images", "accurate", "noisy"):
         (tmp_path / "topomortar" / "train" / folder).mkdir(parents=True)
     for number in range(10):
@@ -76,6 +75,5 @@ def test_one_command_runs_a_set_and_the_next_start_finds_it_done(tmp_path):
     assert "persistence, spatial | 0.3 | 1 |" in second.stdout
     assert (results / "cases.csv").stat().st_mtime_ns == written
 
-    longer = subprocess.run([*command, "--steps", "3"], capture_output=True, text=True, check=False)
-    assert longer.returncode != 0
-    assert "Expected the lengths of the runs" in longer.stderr
+    with pytest.raises(SystemExit, match="Expected the lengths of the runs"):
+        runs.Results(results).begin({"warmup_steps": 2, "steps": 3})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from methods import BASE, COMPARED, METHODS, WEIGHTS
+from methods import BASE, COMPARED, METHODS
 from runs import study
 from sets import SETS
 from tables import markdown
@@ -25,8 +25,9 @@ def main() -> None:
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=COMPARED, metavar="METHOD", help=f"{[*METHODS]}"
     )
+    parser.add_argument("--weights", nargs="+", type=float, help="to choose from (default: those of each method)")
     parser.add_argument(
-        "--weights", nargs="+", type=float, default=WEIGHTS, help=f"to choose from (default: {WEIGHTS})"
+        "--weights-of", type=Path, metavar="RESULTS", help="take those that were chosen on another data set"
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--warmup-steps", type=int, default=1000, help="of the first half (default: 1000)")
@@ -36,7 +37,7 @@ def main() -> None:
     out = arguments.out / arguments.set_name
     first = Run(arguments.set_name, arguments.data, out, 0, arguments.warmup_steps, arguments.steps)
     methods = [name for name in arguments.methods if name != BASE]
-    print(markdown(study(first, methods, arguments.weights, arguments.seeds, arguments.jobs)))
+    print(markdown(study(first, methods, arguments.weights_of or arguments.weights, arguments.seeds, arguments.jobs)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, SkeletonRecallLoss, WarpingLoss
 
-WEIGHTS = (0.1, 0.3, 1.0)
+WEIGHTS, SMALL_WEIGHTS = (0.1, 0.3, 1.0), (0.003, 0.01, 0.03)
 BASE = "CE + Dice"
 
 
@@ -22,6 +22,7 @@ class Method:
 
     loss: Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]] | None
     target: str = "label"
+    weights: tuple[float, ...] = WEIGHTS  # to choose from; a loss that pulls many voxels needs less of it
     weight_of: str | None = None  # the method whose chosen weight it takes over
 
 
@@ -31,6 +32,12 @@ def _persistence(**settings: Any) -> Callable[[StudySet], Callable[[Tensor, Tens
         return PersistenceLoss(sigmoid=True, **{**common, **settings})
 
     return loss
+
+
+def _both(study_set: StudySet) -> Callable[[Tensor, Tensor], Tensor]:
+    """Both at the weights that were chosen for each alone on the first data set."""
+    cldice, persistence = SoftclDiceLoss(sigmoid=True), _persistence(matching="spatial")(study_set)
+    return lambda logits, label: cldice(logits, label) + 0.3 * persistence(logits, label)
 
 
 METHODS = {
@@ -43,14 +50,22 @@ METHODS = {
     "Betti matching": Method(
         lambda s: BettiMatchingLoss(sigmoid=True, connectivity=s.connectivity, border=s.border, patch_size=s.patch)
     ),
-    "warping": Method(lambda s: WarpingLoss(sigmoid=True, connectivity=s.connectivity)),
+    "soft clDice + persistence, spatial": Method(_both, weights=(1.0,)),
+}
+COMPARED = tuple(METHODS)
+
+# What pulls whole structures. A voxel of theirs has the force of a critical one, so the weights are smaller.
+METHODS |= {
+    "spatial, along structures": Method(_persistence(matching="spatial", gradient="structure"), weights=SMALL_WEIGHTS),
+    "spatial, along structures towards the label": Method(
+        _persistence(matching="spatial", gradient="structure_towards_label"), weights=SMALL_WEIGHTS
+    ),
+    "warping": Method(lambda s: WarpingLoss(sigmoid=True, connectivity=s.connectivity), weights=(0.0003, 0.001, 0.003)),
 }
 
 # Why it helps, or does not: the spatial loss with one setting changed, at the weight chosen for it.
 VARIANTS = {
     "spatial, open border": {"border": "open"},
-    "spatial, along structures": {"gradient": "structure"},
-    "spatial, along structures towards the label": {"gradient": "structure_towards_label"},
     "spatial, components only": {"dims": [0]},
     "spatial, loops only": {"dims": [1]},
     "spatial, min_persistence 0.1": {"min_persistence": 0.1},
@@ -61,7 +76,6 @@ METHODS |= {
     name: Method(_persistence(matching="spatial", **changed), weight_of="persistence, spatial")
     for name, changed in VARIANTS.items()
 }
-COMPARED = tuple(name for name in METHODS if name not in VARIANTS)
 
 
 def base_loss() -> Callable[[Tensor, Tensor], Tensor]:

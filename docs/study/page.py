@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from methods import BASE, COMPARED
-from tables import MEASURES, cost, markdown, summary
+from tables import MEASURES, PLACES, cost, markdown, summary
 
 from monai_topo._files import whole_file
 
@@ -22,7 +22,8 @@ def make_all(images: Path) -> None:
     for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         cases, runs = pd.read_csv(folder / "cases.csv"), pd.read_csv(folder / "runs.csv")
         with whole_file(RESULTS / f"{folder.name}.md") as file:
-            file.write_text(f"{markdown(cases)}\n\n{cost(runs)}\n", encoding="utf-8")
+            tables = [markdown(cases), markdown(cases, PLACES), cost(runs)]
+            file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
         draw(cases, images / f"study_{folder.name}.png")
 
 

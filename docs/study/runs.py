@@ -27,20 +27,27 @@ Rows = list[dict[str, Any]]
 T = TypeVar("T")
 
 
-def study(first: Run, methods: Sequence[str], weights: Sequence[float], seeds: int, jobs: int) -> pd.DataFrame:
+def study(
+    first: Run, methods: Sequence[str], weights: Sequence[float] | Path | None, seeds: int, jobs: int
+) -> pd.DataFrame:
     """Run what is missing and return the table of all cases.
 
-    The weight of a method is chosen on the tuning split with the first seed, and only then the other seeds run.
+    The weight of a method is chosen on the tuning split with the first seed, and only then the other seeds run; or it
+    is the one that another data set's results, the folder `weights`, have chosen.
     """
     results = Results(first.out)
     results.begin({"warmup_steps": first.warmup_steps, "steps": first.steps})
     of_seed = [replace(first, seed=seed) for seed in range(seeds)]
     for _ in _map(warm_up, [run for run in of_seed if not run.first_half.exists()], jobs, "first halves"):
         pass
-    searched = [name for name in methods if name != BASE and not METHODS[name].weight_of]
     results.add([replace(run, method=BASE) for run in of_seed], jobs)
-    results.add([replace(first, method=name, weight=w) for name in searched for w in weights], jobs)
-    chosen = choose_weights(results.cases())
+    if isinstance(weights, Path):
+        chosen = choose_weights(Results(weights).cases())
+    else:
+        searched = [name for name in methods if name != BASE and not METHODS[name].weight_of]
+        tried = [(name, weight) for name in searched for weight in weights or METHODS[name].weights]
+        results.add([replace(first, method=name, weight=weight) for name, weight in tried], jobs)
+        chosen = choose_weights(results.cases())
     results.add(
         [
             replace(run, method=name, weight=chosen[METHODS[name].weight_of or name])

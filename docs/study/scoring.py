@@ -47,6 +47,7 @@ def _measures(study_set: StudySet, mask: Tensor, label: Tensor) -> dict[str, flo
     names = {"dice": "dice", "cldice": "cldice", "voi": "voi", "adapted_rand_error": "adapted_rand_error"}
     names |= {f"betti_error_{k}": f"betti_error_{k}" for k in range(study_set.ndim)}
     names |= {"betti_matching_error": "betti_matching_error"}
+    names |= {f"{kind}_{k}": f"topology_{kind}_{k}" for k in range(study_set.ndim) for kind in ("spurious", "missing")}
     patches = compute_betti_error(
         mask[None],
         label[None],

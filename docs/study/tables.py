@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from methods import BASE, METHODS
@@ -17,22 +17,24 @@ MEASURES = {
     "voi": "VOI",
     "adapted_rand_error": "Rand",
 }
+# By place: what Betti errors hide, where a missing feature makes up for a spurious one.
+PLACES = {f"{kind}_{k}": f"{kind} b{k}" for k in range(3) for kind in ("spurious", "missing")}
 
 
 def summary(cases: pd.DataFrame) -> pd.DataFrame:
     """Mean over the test cases for each method, at its chosen weight, and seed."""
     weights = {BASE: 0.0, **choose_weights(cases)}
     test = cases[(cases.split == "test") & (cases.weight == cases.method.map(weights))]
-    measures = [name for name in MEASURES if name in test]
+    measures = [name for name in [*MEASURES, *PLACES] if name in test]
     means = test.groupby(["method", "weight", "seed"])[measures].mean().reset_index()
     return means.sort_values("method", key=lambda names: names.map([*METHODS].index), kind="stable")
 
 
-def markdown(cases: pd.DataFrame) -> str:
+def markdown(cases: pd.DataFrame, titles: Mapping[str, str] = MEASURES) -> str:
     """One row a method: mean ± standard deviation over seeds."""
     seeds = summary(cases)
-    measures = [name for name in MEASURES if name in seeds]
-    heads = ["loss", "weight", "seeds", *(MEASURES[name] for name in measures)]
+    measures = [name for name in titles if name in seeds]
+    heads = ["loss", "weight", "seeds", *(titles[name] for name in measures)]
     rows = [
         [str(method), f"{runs.weight.iloc[0]:g}", str(len(runs)), *(_mean_and_spread(runs[name]) for name in measures)]
         for method, runs in seeds.groupby("method", sort=False)
