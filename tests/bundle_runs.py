@@ -7,6 +7,7 @@ all tests of a session that read it; its printed commands are the evaluation and
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -41,6 +42,11 @@ class Bundle:
     @property
     def configs(self) -> Path:
         return self.root / "configs"
+
+    @property
+    def topology_weight(self) -> float:
+        """The default."""
+        return float(json.loads((self.configs / "train.json").read_text())["topology_weight"])
 
     @property
     def metrics(self) -> list[str]:

@@ -57,7 +57,7 @@ def test_model_loads_into_the_network(trained: Training) -> None:
 def test_history_has_the_end_of_the_warm_up_and_the_end(trained: Training) -> None:
     rows, dims = trained.validations, trained.bundle.spatial_dims
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert [float(row["topology_weight"]) for row in rows] == [0.0, 0.05]
+    assert [float(row["topology_weight"]) for row in rows] == [0.0, trained.bundle.topology_weight]
     assert list(rows[0]) == ["epoch", "topology_weight", *(f"val_{name}" for name in trained.bundle.metrics)]
     for row in rows:
         errors = sum(float(row[f"val_betti_error_{dim}_patches"]) for dim in range(dims))
@@ -75,10 +75,11 @@ def test_tensorboard_has_the_parts_of_the_loss_the_metrics_and_pictures(trained:
     events = EventAccumulator(str(trained.run_dir / "tensorboard"))
     events.Reload()
     scalars = {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    assert scalars["loss/weight"] == pytest.approx([0.0, 0.0, 0.05, 0.05])
+    weight = trained.bundle.topology_weight
+    assert scalars["loss/weight"] == pytest.approx([0.0, 0.0, weight, weight])
     assert len(scalars["loss/topology"]) == 2, "it is not computed in the warm-up"
     assert scalars["loss/total"][:2] == scalars["loss/base"][:2]
-    assert scalars["loss/total"][2] == pytest.approx(scalars["loss/base"][2] + 0.05 * scalars["loss/topology"][0])
+    assert scalars["loss/total"][2] == pytest.approx(scalars["loss/base"][2] + weight * scalars["loss/topology"][0])
     assert {f"val_{name}" for name in trained.bundle.metrics} <= set(scalars)
     assert [event.step for event in events.Scalars("val_score")] == [2, 4], "steps, as for the loss"
     pictures = events.Tags()["images"]
@@ -183,7 +184,7 @@ def test_real_images_train(
     pattern = shlex.split(infer)[shlex.split(infer).index("--images") + 1]
     assert set(folder.glob(pattern)) >= {folder / case["image"] for case in few["validation"]}
     rows = rows_of(tmp_path / "run" / "validation.csv")
-    assert [(row["epoch"], float(row["topology_weight"])) for row in rows] == [("1", 0.05)]
+    assert [(row["epoch"], float(row["topology_weight"])) for row in rows] == [("1", bundle.topology_weight)]
     assert all(float(row[f"val_{name}"]) >= 0 for row in rows for name in bundle.metrics)
 
 
