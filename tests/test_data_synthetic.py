@@ -1,24 +1,19 @@
 """Synthetic images keep what they promise of their topology; data sets are written whole, once, and read with care."""
 
-import json
 import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.transforms import LoadImage
-from PIL import Image
 from scipy import ndimage
 from skimage.measure import euler_number
 
-from monai_topo.data import load_datalist, synthetic_membranes, synthetic_vessels, write_synthetic_dataset
+from monai_topo.data import synthetic_membranes, synthetic_vessels
 from monai_topo.data.membranes import _cell_mosaic
 
 GENERATORS = [synthetic_membranes, synthetic_vessels]
@@ -207,218 +202,6 @@ def test_other_shapes_are_refused(generator, shape):
 def test_settings_out_of_range_are_refused(generator, name, value):
     with pytest.raises(ValueError, match=f"Expected `{name}` to be .*, but got {value}"):
         generator((40, 56), seed=0, **{name: value})
-
-
-def files_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def test_pictures_are_written_row_by_row_with_a_datalist(tmp_path):
-    datalist = write_synthetic_dataset(tmp_path / "new" / "set", **DATASET)
-    assert datalist == tmp_path / "new" / "set" / "datalist.json"
-    content = json.loads(datalist.read_text())
-    assert content["training"] == [{"image": f"images/{i}.png", "label": f"labels/{i}.png"} for i in ("000", "001")]
-    assert content["validation"] == [{"image": "images/002.png", "label": "labels/002.png"}]
-    assert {"name", "description", "labels", "generator"} <= content.keys()
-    for case in (*content["training"], *content["validation"]):
-        for file, values in ((case["image"], 100), (case["label"], 2)):
-            with Image.open(datalist.parent / file) as picture:
-                assert picture.mode == "L"
-                assert picture.size == (56, 40)  # pillow's (width, height)
-                assert len(np.unique(picture)) >= values
-    np.testing.assert_array_equal(np.unique(picture), [0, 255])
-
-
-def test_monai_reads_image_and_label_in_one_orientation(tmp_path):
-    write_synthetic_dataset(tmp_path / "set", **DATASET)
-    case = load_datalist(tmp_path / "set", "training")[0]
-    image, label = (LoadImage(image_only=True)(case[key]).numpy() for key in ("image", "label"))
-    assert image.shape == label.shape == (56, 40)  # transposed by PILReader
-    assert image[label == 255].mean() < image[label == 0].mean() - 30
-
-
-@pytest.mark.parametrize("kind", ["membranes", "vessels"])
-def test_volumes_are_written_as_nifti(tmp_path, kind):
-    write_synthetic_dataset(tmp_path / "set", kind=kind, shape=(20, 24, 31), num_training=1, num_validation=1)
-    case = load_datalist(tmp_path / "set", "validation")[0]
-    assert case["label"] == str(tmp_path / "set" / "labels" / "001.nii.gz")
-    image, label = nibabel.load(case["image"]), nibabel.load(case["label"])
-    np.testing.assert_array_equal(image.affine, np.eye(4))
-    assert image.header.get_zooms() == (1, 1, 1)
-    assert image.header.get_xyzt_units()[0] == "mm"
-    np.testing.assert_array_equal(np.unique(label.dataobj), [0, 1])
-    assert np.asarray(image.dataobj).max() > 100
-    loaded = LoadImage(image_only=True)(case["label"])
-    assert loaded.shape == (20, 24, 31)
-
-
-@pytest.mark.parametrize("shape", [(40, 56), (12, 16, 20)])
-def test_equal_settings_give_equal_files_and_every_case_is_another(tmp_path, shape):
-    once, again, other = (
-        write_synthetic_dataset(tmp_path / name, **{**DATASET, "shape": shape}, seed=seed).parent
-        for name, seed in (("once", 5), ("again", 5), ("other", 6))
-    )
-    assert files_of(once) == files_of(again)
-    images = [data for folder in (once, other) for name, data in files_of(folder).items() if name.startswith("images")]
-    assert len(set(images)) == 6
-
-
-def test_a_finished_set_is_left_as_it_is(tmp_path):
-    datalist = write_synthetic_dataset(tmp_path / "set", **DATASET)
-    image = tmp_path / "set" / "images" / "000.png"
-    before = image.stat().st_mtime_ns
-    assert write_synthetic_dataset(tmp_path / "set", **DATASET) == datalist
-    assert image.stat().st_mtime_ns == before
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
-@pytest.mark.parametrize("change", [{"seed": 1}, {"shape": (56, 40)}, {"num_training": 1}, {"kind": "vessels"}])
-def test_a_set_of_other_settings_is_not_overwritten(tmp_path, change):
-    write_synthetic_dataset(tmp_path / "set", **DATASET)
-    before = files_of(tmp_path)
-    with pytest.raises(ValueError, match="choose another folder or remove this one"):
-        write_synthetic_dataset(tmp_path / "set", **{**DATASET, **change})
-    assert files_of(tmp_path) == before
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "datalist.json"])
-@pytest.mark.parametrize("content", ["", "{}", '{"training": []}', "[1]", '"x"'])
-def test_a_foreign_folder_is_not_touched(tmp_path, name, content):
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / name).write_text(content)
-    with pytest.raises(FileExistsError, match="new, empty or a synthetic data set"):
-        write_synthetic_dataset(tmp_path / "set", **DATASET)
-    assert files_of(tmp_path) == {os.path.join("set", name): content.encode()}
-
-
-def test_a_file_in_the_folders_place_is_not_touched(tmp_path):
-    (tmp_path / "set").write_text("mine")
-    with pytest.raises(FileExistsError, match="something else"):
-        write_synthetic_dataset(tmp_path / "set", **DATASET)
-    assert files_of(tmp_path) == {"set": b"mine"}
-
-
-def test_an_empty_folder_is_filled(tmp_path):
-    (tmp_path / "set").mkdir()
-    write_synthetic_dataset(tmp_path / "set", **DATASET)
-    assert len(load_datalist(tmp_path / "set", "training")) == 2
-
-
-def test_nothing_is_left_of_a_set_that_broke_off(tmp_path, monkeypatch):
-    def breaking(*args):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("monai_topo.data.datasets._write_png", breaking)
-    with pytest.raises(OSError, match="disk full"):
-        write_synthetic_dataset(tmp_path / "set", **DATASET)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_two_that_begin_at_once_both_end_well(tmp_path, monkeypatch):
-    from monai_topo.data import datasets
-
-    write_all, calls = datasets._write_all, []
-
-    def overtaken(folder, made_with):
-        write_all(folder, made_with)
-        if not calls:  # while the first one has its files ready but not renamed, a second one comes and ends
-            calls.append(folder)
-            write_synthetic_dataset(tmp_path / "set", **DATASET)
-
-    monkeypatch.setattr(datasets, "_write_all", overtaken)
-    write_synthetic_dataset(tmp_path / "set", **DATASET)
-    assert calls
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-    assert len(load_datalist(tmp_path / "set", "training")) == 2
-
-
-def test_many_that_begin_at_once_all_end_well(tmp_path):
-    # Threads stand for processes here: they meet in the file system only, and start a hundred times faster.
-    with ThreadPoolExecutor(4) as pool:
-        racers = [pool.submit(write_synthetic_dataset, tmp_path / "set", **DATASET) for _ in range(4)]
-    assert [racer.result() for racer in racers] == [tmp_path / "set" / "datalist.json"] * 4
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-    assert len(load_datalist(tmp_path / "set", "training")) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"kind": "neurons"}, r"`kind` to be one of \['membranes', 'vessels'\], but got 'neurons'"),
-        ({"shape": (40,)}, "Expected `shape`"),
-        ({"num_training": -1}, "Expected `num_training`"),
-        ({"num_validation": 1.5}, "Expected `num_validation`"),
-        ({"seed": True}, "Expected `seed`"),
-    ],
-)
-def test_a_set_that_cannot_be_is_refused_before_anything_is_written(tmp_path, change, message):
-    with pytest.raises(ValueError, match=message):
-        write_synthetic_dataset(tmp_path / "set", **{**DATASET, **change})
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def dataset_dir(tmp_path):
-    (tmp_path / "a.png").touch()
-    (tmp_path / "b.png").touch()
-    return tmp_path
-
-
-def write_datalist(folder, content, name="datalist.json"):
-    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
-
-
-def test_a_datalist_gives_absolute_paths_in_order(dataset_dir, monkeypatch):
-    entries = [
-        {"image": "a.png", "label": "b.png", "mask": "c.png"},
-        {"label": "b.png", "image": str(dataset_dir / "a.png")},
-    ]
-    write_datalist(dataset_dir, {"name": "mine", "fold 0": entries}, "folds.json")
-    expected = {"image": str(dataset_dir / "a.png"), "label": str(dataset_dir / "b.png")}
-    assert load_datalist(dataset_dir, "fold 0", datalist="folds.json") == [expected, expected]
-    monkeypatch.chdir(dataset_dir.parent)
-    assert load_datalist(dataset_dir.name, "fold 0", datalist="folds.json") == [expected, expected]
-
-
-def test_the_shared_datalists_are_read(shared_data):
-    assert len(load_datalist(shared_data / "isbi2012", "training")) == 15
-    assert load_datalist(shared_data / "drive", "training")[0]["label"] == str(shared_data / "drive/labels/21.gif")
-
-
-def test_a_missing_folder_and_a_missing_datalist_are_told_apart(dataset_dir):
-    with pytest.raises(FileNotFoundError, match=r"Expected `dataset_dir` to be a folder, but got .*nowhere"):
-        load_datalist(dataset_dir / "nowhere", "training")
-    with pytest.raises(FileNotFoundError, match=r"to hold the datalist 'datalist\.json'"):
-        load_datalist(dataset_dir, "training")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "to be a JSON file, but got"),
-        ({"validation": [], "name": "x"}, r"to hold a list 'training', but got only \['validation'\]"),
-        ({"training": "a.png"}, "to hold a list 'training', but got only"),
-        ([1], "to hold a list 'training', but got only"),
-        ({"training": []}, "to hold cases, but got an empty list"),
-        ({"training": [{"image": "a.png", "label": "b.png"}, {"image": "a.png"}]}, "entry 1 of section 'training'"),
-        ({"training": [{"image": "a.png", "label": ["b.png"]}]}, "entry 0"),
-        ({"training": [{"image": "", "label": "b.png"}]}, "entry 0"),
-        ({"training": ["a.png"]}, "to name a file for 'image' and for 'label', but got 'a.png'"),
-    ],
-)
-def test_a_datalist_that_cannot_be_used_is_told_in_a_sentence(dataset_dir, content, message):
-    write_datalist(dataset_dir, content)
-    with pytest.raises(ValueError, match=message):
-        load_datalist(dataset_dir, "training")
-
-
-def test_missing_files_are_named_the_first_ten_and_their_number(dataset_dir):
-    write_datalist(dataset_dir, {"training": [{"image": "a.png", "label": f"gone{i}.png"} for i in range(12)]})
-    with pytest.raises(FileNotFoundError, match=r"12 files") as error:
-        load_datalist(dataset_dir, "training")
-    named = re.findall(r"gone\d+\.png", str(error.value))
-    assert named == [f"gone{i}.png" for i in range(10)]
-    assert "a.png," not in str(error.value)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9, 10), (16, 16, 16)])

@@ -1,0 +1,72 @@
+"""Datalists: absolute paths, in order, and what is missing named."""
+
+import json
+import re
+
+import pytest
+
+from monai_topo.data import load_datalist
+
+
+@pytest.fixture
+def dataset_dir(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").touch()
+    return tmp_path
+
+
+def write_datalist(folder, content, name="datalist.json"):
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_a_datalist_gives_absolute_paths_in_order(dataset_dir, monkeypatch):
+    entries = [
+        {"image": "a.png", "label": "b.png", "mask": "c.png"},
+        {"label": "b.png", "image": str(dataset_dir / "a.png")},
+    ]
+    write_datalist(dataset_dir, {"name": "mine", "fold 0": entries}, "folds.json")
+    expected = {"image": str(dataset_dir / "a.png"), "label": str(dataset_dir / "b.png")}
+    assert load_datalist(dataset_dir, "fold 0", datalist="folds.json") == [expected, expected]
+    monkeypatch.chdir(dataset_dir.parent)
+    assert load_datalist(dataset_dir.name, "fold 0", datalist="folds.json") == [expected, expected]
+
+
+def test_the_shared_datalists_are_read(shared_data):
+    assert len(load_datalist(shared_data / "isbi2012", "training")) == 15
+    assert load_datalist(shared_data / "drive", "training")[0]["label"] == str(shared_data / "drive/labels/21.gif")
+
+
+def test_a_missing_folder_and_a_missing_datalist_are_told_apart(dataset_dir):
+    with pytest.raises(FileNotFoundError, match=r"Expected `dataset_dir` to be a folder, but got .*nowhere"):
+        load_datalist(dataset_dir / "nowhere", "training")
+    with pytest.raises(FileNotFoundError, match=r"to hold the datalist 'datalist\.json'"):
+        load_datalist(dataset_dir, "training")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "to be a JSON file, but got"),
+        ({"validation": [], "name": "x"}, r"to hold a list 'training', but got only \['validation'\]"),
+        ({"training": "a.png"}, "to hold a list 'training', but got only"),
+        ([1], "to hold a list 'training', but got only"),
+        ({"training": []}, "to hold cases, but got an empty list"),
+        ({"training": [{"image": "a.png", "label": "b.png"}, {"image": "a.png"}]}, "entry 1 of section 'training'"),
+        ({"training": [{"image": "a.png", "label": ["b.png"]}]}, "entry 0"),
+        ({"training": [{"image": "", "label": "b.png"}]}, "entry 0"),
+        ({"training": ["a.png"]}, "to name a file for 'image' and for 'label', but got 'a.png'"),
+    ],
+)
+def test_a_datalist_that_cannot_be_used_is_told_in_a_sentence(dataset_dir, content, message):
+    write_datalist(dataset_dir, content)
+    with pytest.raises(ValueError, match=message):
+        load_datalist(dataset_dir, "training")
+
+
+def test_missing_files_are_named_the_first_ten_and_their_number(dataset_dir):
+    write_datalist(dataset_dir, {"training": [{"image": "a.png", "label": f"gone{i}.png"} for i in range(12)]})
+    with pytest.raises(FileNotFoundError, match=r"12 files") as error:
+        load_datalist(dataset_dir, "training")
+    named = re.findall(r"gone\d+\.png", str(error.value))
+    assert named == [f"gone{i}.png" for i in range(10)]
+    assert "a.png," not in str(error.value)
