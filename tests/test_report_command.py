@@ -164,7 +164,7 @@ def test_nothing_counts_outside_of_a_mask(tmp_path, shape, ending):
     assert (case["breaks"], case["spurious_components"]) == (1, 0)
     assert case["mask_file"].endswith(f"a_mask{ending}")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"counted within masks <b>{tmp_path / 'masks'}</b>" in page
+    assert f"counted within masks <code>{tmp_path / 'masks'}</code>" in page
     assert "outside of the mask" in page
 
 
