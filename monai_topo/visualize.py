@@ -15,6 +15,7 @@ from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, StructureError, wid
 
 __all__ = [
     "ERROR_COLOURS",
+    "OUTSIDE_COLOUR",
     "MatchedDiagram",
     "draw_diagram",
     "draw_errors",
@@ -42,18 +43,29 @@ ERROR_COLOURS = {
     7: "#cc79a7",
     8: "#00b386",
 }
+#: Colour of what lies outside of a field of view, a shade from the background.
+OUTSIDE_COLOUR = "#34373d"
 # Background, only the label, only the prediction, both.
 _GREYS = np.array([[26, 28, 32], [88, 76, 66], [92, 104, 120], [188, 190, 194]], dtype=np.uint8)
 _PAINTED = (3, 6, 1, 4, 7, 8, 5, 2)  # what is small comes last, on top
 
 
-def error_overlay(prediction: Mask, label: Mask, errors: Labels, *, view_axis: int = 0, widen_vox: int = 1) -> Picture:
+def error_overlay(
+    prediction: Mask,
+    label: Mask,
+    errors: Labels,
+    *,
+    inside: Mask | None = None,
+    view_axis: int = 0,
+    widen_vox: int = 1,
+) -> Picture:
     """Draw prediction and label in greys and the errors between them in colours.
 
     Args:
         prediction: `(H, W)` or `(D, H, W)` bool.
         label: bool of the same shape.
         errors: of the same shape, from :py:func:`monai_topo.structure_errors.classified_errors`.
+        inside: bool of the same shape, the field of view outside of which both masks are empty; None: everything.
         view_axis: of volumes: the axis along which the greatest value is taken (both masks before one, one before
             none).
         widen_vox: how far the marks are widened, to be seen; holes stay as they are.
@@ -64,6 +76,8 @@ def error_overlay(prediction: Mask, label: Mask, errors: Labels, *, view_axis: i
     """
     both = label.astype(np.uint8) + 2 * prediction.astype(np.uint8)
     picture: Picture = _GREYS[_projected(both, view_axis)]
+    if inside is not None:
+        _paint(picture, ~_projected(inside, view_axis), OUTSIDE_COLOUR, 0)
     for kind in _PAINTED:
         is_hole = kind in (7, 8)
         _paint(picture, _projected(errors == kind, view_axis), ERROR_COLOURS[kind], 0 if is_hole else widen_vox)

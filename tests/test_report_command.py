@@ -13,6 +13,7 @@ from report_cases import broken, ladder, save_picture, save_volume
 from monai_topo.__main__ import main
 from monai_topo.case_report import topology_report
 from monai_topo.report import case_pages, cases, jobs
+from monai_topo.report.files import Case
 
 
 def report(tmp_path, *options, predictions="pred", labels="label"):
@@ -136,12 +137,62 @@ def test_broken_files_and_lone_ones_are_named_counted_and_passed_over(two_cases,
         (["--worst-by", "beauty"], "--worst-by to be a column"),
         (["--label-foreground", "7"], "one case that can be measured"),
         (["--worst", "-1"], "--worst to be at least 0"),
+        (["--mask-files", "*.png"], "--masks along with --mask-files"),
+        (["--mask-key", "fov"], "--masks along with --mask-files or --mask-key"),
     ],
 )
 def test_impossible_settings_write_nothing(two_cases, capsys, options, sentence):
     assert report(two_cases, *options) == 2
     assert sentence in capsys.readouterr().err
     assert not (two_cases / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize(("shape", "ending"), [((40, 60), ".png"), ((12, 40, 60), ".nii.gz")])
+def test_nothing_counts_outside_of_a_mask(tmp_path, shape, ending):
+    save = save_picture if ending == ".png" else save_volume
+    label, inside = ladder(shape), np.zeros(shape, dtype=bool)
+    inside[..., 5:33, 14:52] = True  # leaves the speck below outside, and ends of the rails
+    likelihood = np.where(broken(label), 0.8, 0.2)
+    save(tmp_path / "pred" / f"a{ending}", likelihood)
+    save(tmp_path / "label" / f"a{ending}", label)
+    save(tmp_path / "masks" / f"a_mask{ending}", inside)
+    assert report(tmp_path, "--masks", str(tmp_path / "masks")) == 0
+    [case] = content(tmp_path)["cases"]
+    expected = topology_report(np.where(inside, likelihood, 0), label & inside)
+    for name, value in expected.items():
+        assert case[name] == pytest.approx(value, rel=1e-6, nan_ok=True) or math.isnan(value), name
+    assert (case["breaks"], case["spurious_components"]) == (1, 0)
+    assert case["mask_file"].endswith(f"a_mask{ending}")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"counted within masks <code>{tmp_path / 'masks'}</code>" in page
+    assert "outside of the mask" in page
+
+
+def test_inverted_labels_are_cleared_and_not_filled(tmp_path):
+    label, inside = ladder(), np.zeros((40, 60), dtype=bool)
+    inside[:, 20:] = True
+    save_picture(tmp_path / "label" / "a.png", ~label)
+    save_picture(tmp_path / "pred" / "a.png", label)
+    save_picture(tmp_path / "masks" / "a.png", inside)
+    assert report(tmp_path, "--label-foreground", "0", "--masks", str(tmp_path / "masks")) == 0
+    [case] = content(tmp_path)["cases"]
+    assert (case["dice"], case["b1_label"], case["b1_pred"]) == (1, 1, 1)
+
+
+def test_cases_without_their_mask_are_left_out_and_named(two_cases):
+    save_picture(two_cases / "masks" / "b.png", np.ones((40, 60)))
+    assert report(two_cases, "--masks", str(two_cases / "masks")) == 1
+    assert [case["case"] for case in content(two_cases)["cases"]] == ["b"]
+    save_picture(two_cases / "masks" / "a.png", np.ones((40, 61)))
+    assert report(two_cases, "--masks", str(two_cases / "masks")) == 1
+    [sentence] = content(two_cases)["left_out"]
+    assert f"{two_cases / 'masks' / 'a.png'} to have the same shape, but got (60, 40) and (61, 40)" in sentence
+
+
+def test_a_mask_is_among_the_files_that_a_result_hangs_on(tmp_path):
+    case = Case("a", tmp_path / "p.png", tmp_path / "l.png")
+    assert cases.files_of(case) == [tmp_path / "p.png", tmp_path / "l.png"]
+    assert cases.files_of(case._replace(mask=tmp_path / "m.png")) == [*cases.files_of(case), tmp_path / "m.png"]
 
 
 @pytest.mark.parametrize("options", ["--out report.txt", "--jobs 0", "--connectivity 18", "--thresh 0"])

@@ -119,3 +119,52 @@ def test_nothing_found_is_told(tmp_path):
         found(tmp_path / "c")
     with pytest.raises(SettingsError, match="same names"):
         paired(found(tmp_path / "a"), found(tmp_path / "b"))
+
+
+def test_masks_find_their_labels_as_predictions_do(tmp_path):
+    predictions = touch(tmp_path / "out", "33_mask.png", "34_mask.png")
+    masks = touch(tmp_path / "masks", "33_mask.gif", "34.gif", "35.gif")  # one to spare
+    entries = [{"image": f"images/{i}.tif", "label": f"labels/truth{i}.gif"} for i in (33, 34)]
+    (tmp_path / "datalist.json").write_text(json.dumps({"validation": entries}))
+    cases, alone = paired(found(predictions), found(tmp_path / "datalist.json"), found(masks))
+    assert [(case.name, case.mask.name) for case in cases] == [("33", "33_mask.gif"), ("34", "34.gif")]
+    assert alone == []
+
+
+def test_a_label_without_mask_is_named_and_its_prediction_is_not(tmp_path):
+    predictions = touch(tmp_path / "out", "1.png", "2.png", "4.png")
+    labels = touch(tmp_path / "labels", "1.png", "2.png", "3.png")
+    cases, alone = paired(found(predictions), found(labels), found(touch(tmp_path / "masks", "2.png", "4.png")))
+    assert names(cases) == [("2", "2.png", "2.png")]
+    assert alone == [
+        f"{labels / '1.png'}: a label without a mask.",
+        f"{labels / '3.png'}: a label without a prediction or a mask.",
+        f"{predictions / '4.png'}: a prediction without a label.",
+    ]
+
+
+def test_masks_of_other_names_and_of_equal_ones_are_told(tmp_path):
+    predictions = touch(tmp_path / "out", "1.png", "2.png")
+    masks = touch(tmp_path / "masks", "x.png", "1.gif", "1_mask.png")
+    with pytest.raises(SettingsError, match=r"masks and labels of the same names, .* 'mask' beside every 'label'"):
+        paired(found(predictions), found(predictions), found(masks, "x.png"))
+    with pytest.raises(SettingsError, match=r"one mask named '1', .*--mask-files"):
+        paired(found(predictions), found(predictions), found(masks))
+
+
+def test_one_datalist_may_name_label_prediction_and_mask(tmp_path):
+    datalist = tmp_path / "datalist.json"
+    entries = [{"label": f"{i}/label.png", "pred": f"{i}/net.png", "mask": f"{i}/field.png"} for i in (1, 2)]
+    datalist.write_text(json.dumps({"test": entries}))
+    cases, alone = paired(*(found(datalist, key=key) for key in ("pred", "label", "mask")))
+    assert [tuple(file.relative_to(tmp_path).as_posix() for file in case[1:]) for case in cases] == [
+        ("1/net.png", "1/label.png", "1/field.png"),
+        ("2/net.png", "2/label.png", "2/field.png"),
+    ]
+    assert alone == []
+
+
+def test_a_single_mask_belongs_to_a_single_label(tmp_path):
+    touch(tmp_path, "x.png", "y.tif", "z.gif")
+    cases, _ = paired(*(found(tmp_path / name) for name in ("x.png", "y.tif", "z.gif")))
+    assert [case.mask for case in cases] == [tmp_path / "z.gif"]

@@ -12,6 +12,7 @@ from scipy import ndimage
 from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS, classified_errors, listed_errors
 from monai_topo.visualize import (
     ERROR_COLOURS,
+    OUTSIDE_COLOUR,
     draw_diagram,
     draw_errors,
     error_overlay,
@@ -90,6 +91,19 @@ def test_marks_are_widened_but_holes_are_not():
     picture = error_overlay(empty, empty, drawn, widen_vox=1)
     assert (picture == rgb(ERROR_COLOURS[2])).all(2).sum() == 9
     assert (picture == rgb(ERROR_COLOURS[7])).all(2).sum() == 1
+
+
+@pytest.mark.parametrize("shape", [(9, 13), (4, 9, 13)])
+def test_what_lies_outside_is_a_shade_from_the_background_and_below_the_marks(shape):
+    empty, inside = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    inside[..., 2:7, 3:10] = True
+    inside[0] = False  # in a volume seen through the other slices
+    drawn = np.zeros(shape, dtype=np.uint8)
+    drawn[..., 4, 10] = 2
+    picture = error_overlay(empty, empty, drawn, inside=inside, widen_vox=1)
+    assert (picture == rgb(OUTSIDE_COLOUR)).all(2).sum() == 9 * 13 - 5 * 7 - 3 * 2
+    assert (picture == rgb(ERROR_COLOURS[2])).all(2).sum() == 9
+    assert 0 < np.ptp(picture[[0, 3], [0, 4]].astype(int), axis=0).max() < 40
 
 
 def test_marked_mask_paints_the_last_mark_on_top():

@@ -21,7 +21,7 @@ from monai_topo.report.pages import write_page
 from monai_topo.report.strips import strip_of
 from monai_topo.report.tables import summary_of, write_csv, write_json
 from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
-from monai_topo.visualize import ERROR_COLOURS
+from monai_topo.visualize import ERROR_COLOURS, OUTSIDE_COLOUR
 
 __all__ = ["report_predictions"]
 
@@ -64,12 +64,17 @@ def _settings(options: argparse.Namespace) -> CaseSettings:
 
 
 def _cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
+    sources = [
+        (options.predictions, options.prediction_files, options.prediction_key),
+        (options.labels, options.label_files, options.label_key),
+    ]
+    if options.masks is not None:
+        sources.append((options.masks, options.mask_files, options.mask_key or "mask"))
+    elif options.mask_files is not None or options.mask_key is not None:
+        raise SettingsError("Expected --masks along with --mask-files or --mask-key, but got none.")
     found = [
         find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
-        for source, pattern, key in (
-            (options.predictions, options.prediction_files, options.prediction_key),
-            (options.labels, options.label_files, options.label_key),
-        )
+        for source, pattern, key in sources
     ]
     return paired(*found)
 
@@ -147,6 +152,7 @@ def _content(
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "predictions": options.predictions,
         "labels": options.labels,
+        "masks": options.masks,
         "settings": asdict(settings),
         "worst_by": options.worst_by,
         "measured": len(rows),
@@ -156,6 +162,7 @@ def _content(
             {
                 "prediction_file": str(case.prediction),
                 "label_file": str(case.label),
+                "mask_file": None if case.mask is None else str(case.mask),
                 **results[case]["row"],
                 "errors": results[case]["errors"],
             }
@@ -195,7 +202,8 @@ def _page(
         "totals": totals,
         "drawn": drawn,
         "legend": [
-            {"name": STRUCTURE_ERRORS[kind], "colour": ERROR_COLOURS[kind]} for kind in (1, 2, 7, 4, 5, 8, 3, 6)
+            *({"name": STRUCTURE_ERRORS[kind], "colour": ERROR_COLOURS[kind]} for kind in (1, 2, 7, 4, 5, 8, 3, 6)),
+            *([{"name": "outside of the mask", "colour": OUTSIDE_COLOUR}] if content["masks"] else []),
         ],
         "colours": {STRUCTURE_ERRORS[kind]: colour for kind, colour in ERROR_COLOURS.items()},
         "errors_in_words": _errors_in_words(rows),

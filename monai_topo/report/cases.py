@@ -107,8 +107,8 @@ def drawn_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> 
             **settings.topology(),
         )
     return {
-        "views": error_views(prediction, images.label, drawn, errors, images.spacing_mm),
-        "windows": error_windows(prediction, images.label, drawn, errors),
+        "views": error_views(prediction, images.label, drawn, errors, images.spacing_mm, images.inside),
+        "windows": error_windows(prediction, images.label, drawn, errors, images.inside),
         "diagrams": diagrams,
     }
 
@@ -122,6 +122,6 @@ def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def files_of(case: Case) -> tuple[Path, Path]:
+def files_of(case: Case) -> list[Path]:
     """The files that a case's result hangs on."""
-    return case.prediction, case.label
+    return [file for file in (case.prediction, case.label, case.mask) if file is not None]

@@ -36,7 +36,7 @@ The same numbers are written beside it, as .csv (a row a case) and .json (everyt
 
 Files: {_FORMATS}. A prediction and a label belong together if their files have the same name, whatever their folders
 and formats; endings such as _mask, _pred, _likelihood, _label do not count. A datalist names images too, and its
-labels are found by the names of those as well.""",
+labels and masks are found by the names of those as well.""",
         epilog,
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help="a folder, a file, or a datalist (.json)")
@@ -45,9 +45,17 @@ labels are found by the names of those as well.""",
     files = parser.add_argument_group("files")
     files.add_argument("--prediction-files", metavar="PATTERN", help="only these of a folder, such as '*_mask.png'")
     files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '**/*.nii.gz'")
+    files.add_argument(
+        "--masks",
+        metavar="MASKS",
+        help="fields of view, a folder, a file, or a datalist: where a mask is 0, prediction and label are cleared "
+        "before anything is counted",
+    )
+    files.add_argument("--mask-files", metavar="PATTERN", help="only these of a folder, such as '*_mask.gif'")
     files.add_argument("--section", default=None, help="of a datalist; 'validation' if there is one, else its only one")
     files.add_argument("--prediction-key", default="pred", metavar="KEY", help="of a datalist (default: pred)")
     files.add_argument("--label-key", default="label", metavar="KEY", help="of a datalist (default: label)")
+    files.add_argument("--mask-key", metavar="KEY", help="of a datalist (default: mask)")
     meaning = parser.add_argument_group("what the files mean")
     _add_label_foreground(meaning, "nonzero", "")
     meaning.add_argument(

@@ -35,7 +35,12 @@ _CLAMP = 1e-3  # plateaus near 0 and 1 cost little, and no eye sees the differen
 
 
 def error_views(
-    prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError], spacing_mm: Sequence[float]
+    prediction: Mask,
+    label: Mask,
+    drawn: Labels,
+    errors: Sequence[StructureError],
+    spacing_mm: Sequence[float],
+    inside: Mask,
 ) -> list[dict[str, Any]]:
     """Draw the errors of an image, or of a volume along the axes it is not too thin to be looked at across.
 
@@ -44,13 +49,14 @@ def error_views(
         number, kind, colour, place and radius in the same units.
     """
     if label.ndim == 2:
-        return [_view("", prediction, label, drawn, errors, None, spacing_mm)]
+        return [_view("", prediction, label, drawn, errors, None, spacing_mm, inside)]
     extents = [length * step for length, step in zip(label.shape, spacing_mm, strict=True)]
     axes = [int(np.argmin(extents))]
     if min(extents) > max(extents) / 3:
         axes += [axis for axis in range(3) if axis not in axes]
     return [
-        _view(f"projected along {'zyx'[axis]}", prediction, label, drawn, errors, axis, spacing_mm) for axis in axes
+        _view(f"projected along {'zyx'[axis]}", prediction, label, drawn, errors, axis, spacing_mm, inside)
+        for axis in axes
     ]
 
 
@@ -62,8 +68,9 @@ def _view(
     errors: Sequence[StructureError],
     view_axis: int | None,
     spacing_mm: Sequence[float],
+    inside: Mask,
 ) -> dict[str, Any]:
-    picture = error_overlay(prediction, label, drawn, view_axis=view_axis or 0)
+    picture = error_overlay(prediction, label, drawn, inside=inside, view_axis=view_axis or 0)
     down, across = (
         step / min(spacing_mm) for axis, step in enumerate(spacing_mm) if label.ndim == 2 or axis != view_axis
     )
@@ -90,7 +97,7 @@ def _view(
 
 
 def error_windows(
-    prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError]
+    prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError], inside: Mask
 ) -> list[dict[str, Any]]:
     """Draw the largest errors of each kind that changes the topology closely, of a volume the slice through each."""
     windows = []
@@ -98,7 +105,8 @@ def error_windows(
         error = errors[number - 1]
         window = window_around(error, label.shape)
         across = next((axis for axis, side in enumerate(window) if side.stop - side.start == 1), 0)
-        picture = error_overlay(prediction[window], label[window], drawn[window], view_axis=across, widen_vox=0)
+        masks = prediction[window], label[window], drawn[window]
+        picture = error_overlay(*masks, inside=inside[window], view_axis=across, widen_vox=0)
         plane = f", {'zyx'[across]} = {error.at[across]}" if label.ndim == 3 else ""
         windows.append(
             {"number": number, "kind": error.name, "plane": plane, "colour": ERROR_COLOURS[error.kind]}

@@ -1,4 +1,4 @@
-"""Which files a report is on: found in folders and datalists, and predictions paired with labels by name."""
+"""Which files a report is on: found in folders and datalists, and predictions and masks paired with labels by name."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class Found(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A prediction and its label, and what the case is called."""
+    """A prediction, its label and, if fields of view are given, its mask; and what the case is called."""
 
     name: str
     prediction: Path
     label: Path
+    mask: Path | None = None
 
 
 def find_files(source: str, *, pattern: str | None, key: str, section: str | None, all_sections: bool) -> list[Found]:
@@ -51,7 +52,7 @@ def find_files(source: str, *, pattern: str | None, key: str, section: str | Non
 
     Returns:
         In alphabetical order, or in the datalist's. A file of a folder is known by its place in the folder, without
-        suffix and ending; one of a datalist by its own name and by that of the entry's image.
+        suffix and ending; one of a datalist by its own name and by those of the entry's image and label.
 
     Raises:
         SettingsError: if there are none.
@@ -68,42 +69,61 @@ def find_files(source: str, *, pattern: str | None, key: str, section: str | Non
     return _of_datalist(path, key, section, all_sections)
 
 
-def paired(predictions: Sequence[Found], labels: Sequence[Found]) -> tuple[list[Case], list[str]]:
-    """Pair predictions with labels by name.
+def paired(
+    predictions: Sequence[Found], labels: Sequence[Found], masks: Sequence[Found] | None = None
+) -> tuple[list[Case], list[str]]:
+    """Pair predictions, and masks if there are any, with labels by name.
 
     Args:
         predictions: as found.
         labels: as found.
+        masks: as found; None if nothing is to be left out.
 
     Returns:
-        The pairs in the order of the labels, and a sentence for each file without a partner. A single prediction and a
-        single label belong together whatever they are called. Folders count only where file names repeat.
+        The cases in the order of the labels, and a sentence for each label that lacks a partner and each prediction
+        without a label; masks to spare are passed over. A single prediction or mask and a single label belong together
+        whatever they are called. Folders count only where file names repeat.
 
     Raises:
-        SettingsError: if two predictions or labels go by one name, or no pair is found.
+        SettingsError: if two predictions, labels or masks go by one name, or no pair is found.
     """
-    if len(predictions) == len(labels) == 1:
-        return [Case(labels[0].names[0], predictions[0].path, labels[0].path)], []
-    by_folder = _repeat(predictions) or _repeat(labels)
-    by_name = _by_name(predictions, "prediction", by_folder)
-    _by_name(labels, "label", by_folder)
+    partners = {"prediction": _partners(predictions, labels, "prediction")}
+    if masks is not None:
+        partners["mask"] = _partners(masks, labels, "mask")
     cases, alone = [], []
     for label in labels:
-        names = [name for name in _names(label, by_folder) if name in by_name]
-        if names:
-            cases.append(Case(names[0], by_name[names[0]].path, label.path))
+        lacking = [f"a {what}" for what, of_labels in partners.items() if label not in of_labels]
+        if lacking:
+            alone.append(f"{label.path}: a label without {' or '.join(lacking)}.")
         else:
-            alone.append(f"{label.path}: a label without a prediction.")
-    taken = {case.prediction for case in cases}
+            name, prediction = partners["prediction"][label]
+            cases.append(Case(name, prediction, label.path, partners["mask"][label][1] if masks is not None else None))
+    taken = {path for _, path in partners["prediction"].values()}
     alone += [f"{one.path}: a prediction without a label." for one in predictions if one.path not in taken]
-    if not cases:
-        one, other = (_names(found[0], by_folder)[0] for found in (predictions, labels))
-        raise SettingsError(
-            f"Expected predictions and labels of the same names, but got none: one of {len(predictions)} predictions "
-            f"is {one!r}, one of {len(labels)} labels {other!r}. Rename some, or write a datalist with a 'pred' beside "
-            "every 'label', and give it as both."
-        )
     return cases, alone
+
+
+def _partners(found: Sequence[Found], labels: Sequence[Found], what: str) -> dict[Found, tuple[str, Path]]:
+    """Which of them belongs to a label, and by which name, for each label that has one."""
+    if len(found) == len(labels) == 1:
+        return {labels[0]: (labels[0].names[0], found[0].path)}
+    by_folder = _repeat(found) or _repeat(labels)
+    by_name = _by_name(found, what, by_folder)
+    _by_name(labels, "label", by_folder)
+    partners = {
+        label: (names[0], by_name[names[0]].path)
+        for label in labels
+        if (names := [name for name in _names(label, by_folder) if name in by_name])
+    }
+    if not partners:
+        one, other = (_names(several[0], by_folder)[0] for several in (found, labels))
+        key = "pred" if what == "prediction" else what
+        raise SettingsError(
+            f"Expected {what}s and labels of the same names, but got none: one of {len(found)} {what}s is {one!r}, one "
+            f"of {len(labels)} labels {other!r}. Rename some, or write a datalist with a {key!r} beside every 'label', "
+            "and give it as both."
+        )
+    return partners
 
 
 def _of_folder(folder: Path, pattern: str | None) -> list[Found]:
@@ -127,7 +147,8 @@ def _of_datalist(path: Path, key: str, section: str | None, all_sections: bool) 
                     f"Expected entry {number} of section {name!r} of {path} to name a file as {key!r}, "
                     f"but got {entry!r}."
                 )
-            known_by = (_bare(Path(entry[other])) for other in (key, "image") if isinstance(entry.get(other), str))
+            named = (entry.get(other) for other in (key, "image", "label"))
+            known_by = (_bare(Path(name)) for name in named if isinstance(name, str))
             found.append(Found(path.parent / file, tuple(dict.fromkeys(known_by))))
     return found
 

@@ -1,8 +1,9 @@
-"""The two images of a case as arrays: a likelihood or mask, and a label, rows before columns."""
+"""The images of a case as arrays: a likelihood or mask, a label and a field of view, rows before columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +26,16 @@ class Images(NamedTuple):
     """What a case's files hold; arrays have the axes (z,) y, x, as pictures are drawn.
 
     Attributes:
-        prediction: float32 in [0, 1].
-        label: bool of the same shape.
+        prediction: float32 in [0, 1]; 0 outside of the field of view.
+        label: bool of the same shape; False outside of the field of view.
+        inside: bool of the same shape, the field of view: everything where a case has no mask.
         spacing_mm: size of a voxel, one number an axis of the arrays.
         read_as: how the prediction was taken, in words.
     """
 
     prediction: NDArray[np.float32]
     label: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
     spacing_mm: tuple[float, ...]
     read_as: str
 
@@ -45,7 +48,7 @@ def read_case(
     likelihood_max: float | None,
     spacing_mm: Sequence[float] | None,
 ) -> Images:
-    """Read a prediction and its label.
+    """Read a prediction and its label, and clear both where the mask is 0, if there is one.
 
     Args:
         case: the files.
@@ -56,23 +59,32 @@ def read_case(
         spacing_mm: size of a voxel along x, y (, z); None: what the header says where headers can be believed, else 1.
 
     Raises:
-        SettingsError: if a file cannot be read or is no 2D or 3D image of one channel, the two do not lie on one grid,
+        SettingsError: if a file cannot be read or is no 2D or 3D image of one channel, they do not lie on one grid,
             or the values are not what the settings say.
     """
     files = {"image": str(case.prediction), "label": str(case.label)}
+    if case.mask is not None:
+        files["mask"] = str(case.mask)
     images = {name: read_image(file) for name, file in files.items()}
-    prediction, label = (_one_channel(images[name], files[name]) for name in files)
-    if prediction.shape != label.shape:
-        raise SettingsError(
-            f"Expected {case.prediction} and {case.label} to have the same shape, but got {prediction.shape} and "
-            f"{label.shape} (x first); check that they belong together."
-        )
-    if images["image"].shape == images["label"].shape:
-        check_grids(files, images)
-    likelihood, read_as = _likelihood(prediction, case.prediction, prediction_foreground, likelihood_max)
+    arrays = {name: _one_channel(images[name], file) for name, file in files.items()}
+    for one, other in pairwise(files):
+        if arrays[one].shape != arrays[other].shape:
+            raise SettingsError(
+                f"Expected {files[one]} and {files[other]} to have the same shape, but got {arrays[one].shape} and "
+                f"{arrays[other].shape} (x first); check that they belong together."
+            )
+    check_grids({name: file for name, file in files.items() if images[name].shape == images["image"].shape}, images)
+    likelihood, read_as = _likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
+    label = mask_of(arrays["label"], case.label, label_foreground)
+    inside = arrays["mask"] != 0 if "mask" in files else np.ones_like(label)
     spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
-    mask = mask_of(label, case.label, label_foreground)
-    return Images(np.ascontiguousarray(likelihood.T), np.ascontiguousarray(mask.T), spacing[::-1], read_as)
+    return Images(
+        prediction=np.ascontiguousarray((likelihood * inside).T),
+        label=np.ascontiguousarray((label & inside).T),
+        inside=np.ascontiguousarray(inside.T),
+        spacing_mm=spacing[::-1],
+        read_as=read_as,
+    )
 
 
 def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[Array, tuple[float, ...]]:
