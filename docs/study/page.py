@@ -28,20 +28,23 @@ def make_all(images: Path) -> None:
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:
-    """Draw the test cases, a dot a seed, and how the weight was chosen, a line a method."""
+    """Draw the test cases, a dot a seed, and, if it was chosen here, how the weight was, a line a method."""
     shown = cases[cases.method.isin(COMPARED)]
     seeds = summary(shown)
     errors = [name for name in MEASURES if name in seeds and name.startswith("patch_betti")]
     measures = ["dice", "cldice", *errors, "betti_matching_error"]
-    figure = Figure(figsize=(2.2 * (len(measures) + 2), 3.2), layout="constrained", dpi=100)
-    panels = figure.subplots(1, len(measures) + 1, width_ratios=[1] * len(measures) + [1.8])
+    searched = shown[shown.method != BASE].groupby("method").weight.nunique().max() > 1
+    widths = [1] * len(measures) + [1.8] * searched
+    figure = Figure(figsize=(2.2 * (sum(widths) + 0.2), 3.2), layout="constrained", dpi=100)
+    panels = figure.subplots(1, len(widths), width_ratios=widths)
     methods = [name for name in COMPARED if name in set(seeds.method)]
     for panel, measure in zip(panels, measures, strict=False):
         _dots(panel, [seeds[measure][seeds.method == name].tolist() for name in methods])
         panel.set_title(MEASURES[measure], fontsize=10)
         panel.set_yticks(range(len(methods)), methods if panel is panels[0] else [""] * len(methods))
         panel.tick_params(labelsize=8)
-    _search(panels[-1], shown, errors)
+    if searched:
+        _search(panels[-1], shown, errors)
     figure.savefig(path)
 
 
