@@ -69,7 +69,7 @@ class BettiMatchingLoss(PatchwiseLoss):
         ...     broken[..., 2, 3] = 0.3
         >>> BettiMatchingLoss()(broken, label).backward()
         >>> broken.grad[0, 0, 2]  # the break, in the middle, is pulled up, the surplus component down
-        tensor([-0.4000,  0.0000,  0.0000, -1.2000,  1.2000,  0.0000,  0.0000])
+        tensor([-0.4000,  0.0000,  0.0000, -1.2000,  0.0000,  1.2000,  0.0000])
     """
 
     def __init__(
