@@ -58,7 +58,7 @@ class BettiMatchingLoss(PatchwiseLoss):
             [0, 1], not 2D or 3D, smaller than the patch, and for a label that is not binary.
 
     Cost: see `monai_topo.betti_matching`: some five times that of the persistence pairs of the likelihood. Ties are
-    broken by index, so value and gradient are deterministic.
+    broken by the voxels' neighbours and index, so value and gradient are deterministic.
 
     Example:
         >>> import torch
