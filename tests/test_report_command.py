@@ -138,6 +138,7 @@ def test_broken_files_and_lone_ones_are_named_counted_and_passed_over(two_cases,
         (["--label-foreground", "7"], "one case that can be measured"),
         (["--worst", "-1"], "--worst to be at least 0"),
         (["--mask-files", "*.png"], "--masks along with --mask-files"),
+        (["--image-key", "scan"], "--images along with --image-files or --image-key"),
         (["--mask-key", "fov"], "--masks along with --mask-files or --mask-key"),
     ],
 )

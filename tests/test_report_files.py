@@ -131,6 +131,14 @@ def test_masks_find_their_labels_as_predictions_do(tmp_path):
     assert alone == []
 
 
+def test_a_label_may_lack_an_image(tmp_path):
+    labels = touch(tmp_path / "labels", "1.png", "2.png")
+    images = touch(tmp_path / "images", "2.tif", "3.tif")
+    cases, alone = paired(found(labels), found(labels), None, found(images))
+    assert [(case.name, case.image) for case in cases] == [("1", None), ("2", images / "2.tif")]
+    assert alone == []
+
+
 def test_a_label_without_mask_is_named_and_its_prediction_is_not(tmp_path):
     predictions = touch(tmp_path / "out", "1.png", "2.png", "4.png")
     labels = touch(tmp_path / "labels", "1.png", "2.png", "3.png")
@@ -152,14 +160,15 @@ def test_masks_of_other_names_and_of_equal_ones_are_told(tmp_path):
         paired(found(predictions), found(predictions), found(masks))
 
 
-def test_one_datalist_may_name_label_prediction_and_mask(tmp_path):
+def test_one_datalist_may_name_all_files(tmp_path):
     datalist = tmp_path / "datalist.json"
-    entries = [{"label": f"{i}/label.png", "pred": f"{i}/net.png", "mask": f"{i}/field.png"} for i in (1, 2)]
+    keys = {"label": "label", "pred": "net", "mask": "field", "image": "scan"}
+    entries = [{key: f"{i}/{name}.png" for key, name in keys.items()} for i in (1, 2)]
     datalist.write_text(json.dumps({"test": entries}))
-    cases, alone = paired(*(found(datalist, key=key) for key in ("pred", "label", "mask")))
+    cases, alone = paired(*(found(datalist, key=key) for key in ("pred", "label", "mask", "image")))
     assert [tuple(file.relative_to(tmp_path).as_posix() for file in case[1:]) for case in cases] == [
-        ("1/net.png", "1/label.png", "1/field.png"),
-        ("2/net.png", "2/label.png", "2/field.png"),
+        ("1/net.png", "1/label.png", "1/field.png", "1/scan.png"),
+        ("2/net.png", "2/label.png", "2/field.png", "2/scan.png"),
     ]
     assert alone == []
 

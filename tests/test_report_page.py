@@ -36,7 +36,9 @@ def folder(tmp_path_factory):
     ):
         save_picture(folder / "pred" / f"{name}.png", prediction)
         save_picture(folder / "label" / f"{name}.png", true)
-    assert main(["report", str(folder / "pred"), str(folder / "label"), "--out", str(folder / "report.html")]) == 0
+        save_picture(folder / "images" / f"{name}.png", 0.2 + 0.5 * prediction)
+    command = ["report", str(folder / "pred"), str(folder / "label"), "--out", str(folder / "report.html")]
+    assert main([*command, "--images", str(folder / "images")]) == 0
     assert main(["labels", str(folder / "label"), "--out", str(folder / "labels.html")]) == 0
     return folder
 
@@ -74,6 +76,16 @@ def test_a_click_on_a_heading_sorts_by_numbers_worst_first_and_back(opened):
     page.locator("#case-table th[data-name=breaks] button").click()
     assert names(page)[0] == "case10 <b>&"  # lower is better, so the greatest first
     assert heading.get_attribute("aria-sort") is None
+
+
+def test_a_tick_shows_the_images_under_the_circles(opened):
+    page = opened("report.html")
+    raw, circle = (page.locator(f"#case-1 .view {part}").first for part in (".raw", "circle"))
+    assert (raw.is_visible(), circle.is_visible()) == (False, True)
+    page.locator("[data-raw]").check()
+    assert (raw.is_visible(), circle.is_visible()) == (True, True)
+    page.locator("[data-raw]").uncheck()
+    assert not raw.is_visible()
 
 
 def test_not_applicable_stays_last_whichever_way_is_sorted(opened):
@@ -114,7 +126,7 @@ def test_pictures_are_there_and_list_and_circles_light_up_together(opened, folde
           return Promise.all(loaded);
         }"""
     )
-    assert decoded == [60, 60, 60]
+    assert decoded == [60] * 6  # overlay and image of each case
     worst = json.loads((folder / "report.json").read_text())["cases"][0]
     number = next(error["number"] for error in worst["errors"] if error["kind"] == "spurious component")
     article = page.locator("article#case-1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 from monai_topo.bundle.errors import SettingsError
 from monai_topo.report.cases import CaseSettings, drawn_case, error_column, files_of, measured_case
-from monai_topo.report.files import Case, find_files, paired
+from monai_topo.report.files import Case, Found, find_files, paired
 from monai_topo.report.jobs import Failure, FinishedCases, worked
 from monai_topo.report.metric_guide import Column, Group, columns_of, key_columns
 from monai_topo.report.pages import write_page
@@ -64,19 +65,22 @@ def _settings(options: argparse.Namespace) -> CaseSettings:
 
 
 def _cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
-    sources = [
-        (options.predictions, options.prediction_files, options.prediction_key),
-        (options.labels, options.label_files, options.label_key),
-    ]
-    if options.masks is not None:
-        sources.append((options.masks, options.mask_files, options.mask_key or "mask"))
-    elif options.mask_files is not None or options.mask_key is not None:
-        raise SettingsError("Expected --masks along with --mask-files or --mask-key, but got none.")
-    found = [
-        find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
-        for source, pattern, key in sources
-    ]
-    return paired(*found)
+    def found(source: str, pattern: str | None, key: str) -> list[Found]:
+        return find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
+
+    beside: dict[str, list[Found]] = {}
+    for kind in ("mask", "image"):
+        source, pattern, key = (getattr(options, f"{kind}{end}") for end in ("s", "_files", "_key"))
+        if source is not None:
+            beside[f"{kind}s"] = found(source, pattern, key or kind)
+        elif pattern is not None or key is not None:
+            raise SettingsError(f"Expected --{kind}s along with --{kind}-files or --{kind}-key, but got none.")
+    predictions = found(options.predictions, options.prediction_files, options.prediction_key)
+    labels = found(options.labels, options.label_files, options.label_key)
+    cases, alone = paired(predictions, labels, **beside)
+    if options.images and (without := [case.name for case in cases if case.image is None]):
+        print(f"{len(without)} of {len(cases)} cases have no image to show: {', '.join(without)}.", file=sys.stderr)
+    return cases, alone
 
 
 def _finished(cases: Sequence[Case], settings: CaseSettings, options: argparse.Namespace) -> FinishedCases:
@@ -153,6 +157,7 @@ def _content(
         "predictions": options.predictions,
         "labels": options.labels,
         "masks": options.masks,
+        "images": options.images,
         "settings": asdict(settings),
         "worst_by": options.worst_by,
         "measured": len(rows),
@@ -163,6 +168,7 @@ def _content(
                 "prediction_file": str(case.prediction),
                 "label_file": str(case.label),
                 "mask_file": None if case.mask is None else str(case.mask),
+                "image_file": None if case.image is None else str(case.image),
                 **results[case]["row"],
                 "errors": results[case]["errors"],
             }

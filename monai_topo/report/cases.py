@@ -64,7 +64,7 @@ def measured_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
         `row`, a row of the table: name, shape, what the prediction was, a count for each kind of error, and the numbers
         of `topology_report`; `errors`, the list of them; `shape` and `errors_map`, where they are, packed.
     """
-    images = read_case(case, **settings.reading())
+    images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
     with shared_results():
         numbers = topology_report(
@@ -107,8 +107,8 @@ def drawn_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> 
             **settings.topology(),
         )
     return {
-        "views": error_views(prediction, images.label, drawn, errors, images.spacing_mm, images.inside),
-        "windows": error_windows(prediction, images.label, drawn, errors, images.inside),
+        "views": error_views(prediction, images.label, drawn, errors, images.spacing_mm, images.inside, images.image),
+        "windows": error_windows(prediction, images.label, drawn, errors, images.inside, images.image),
         "diagrams": diagrams,
     }
 
@@ -123,5 +123,5 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def files_of(case: Case) -> list[Path]:
-    """The files that a case's result hangs on."""
+    """The files that a case's numbers hang on."""
     return [file for file in (case.prediction, case.label, case.mask) if file is not None]

@@ -52,10 +52,17 @@ labels and masks are found by the names of those as well.""",
         "before anything is counted",
     )
     files.add_argument("--mask-files", metavar="PATTERN", help="only these of a folder, such as '*_mask.gif'")
+    files.add_argument(
+        "--images",
+        metavar="IMAGES",
+        help="what was segmented, a folder, a file, or a datalist: shown beside the errors; numbers do not hang on it",
+    )
+    files.add_argument("--image-files", metavar="PATTERN", help="only these of a folder, such as '*.tif'")
     files.add_argument("--section", default=None, help="of a datalist; 'validation' if there is one, else its only one")
     files.add_argument("--prediction-key", default="pred", metavar="KEY", help="of a datalist (default: pred)")
     files.add_argument("--label-key", default="label", metavar="KEY", help="of a datalist (default: label)")
     files.add_argument("--mask-key", metavar="KEY", help="of a datalist (default: mask)")
+    files.add_argument("--image-key", metavar="KEY", help="of a datalist (default: image)")
     meaning = parser.add_argument_group("what the files mean")
     _add_label_foreground(meaning, "nonzero", "")
     meaning.add_argument(

@@ -27,6 +27,7 @@ __all__ = ["as_png", "diagrams_picture", "error_views", "error_windows"]
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
+Scan = NDArray[np.uint8]  # what was segmented, with an axis of 1 or 3 channels behind
 
 _MARKS = 60  # circles in a picture; more hide what they mark
 _WINDOWS = 8
@@ -41,21 +42,22 @@ def error_views(
     errors: Sequence[StructureError],
     spacing_mm: Sequence[float],
     inside: Mask,
+    image: Scan | None = None,
 ) -> list[dict[str, Any]]:
     """Draw the errors of an image, or of a volume along the axes it is not too thin to be looked at across.
 
     Returns:
-        For each view its title, PNG as a data address, width and height in units of the finest spacing, and marks with
-        number, kind, colour, place and radius in the same units.
+        For each view its title, PNG as a data address, the same of the image ("" without one), width and height in
+        units of the finest spacing, and marks with number, kind, colour, place and radius in the same units.
     """
     if label.ndim == 2:
-        return [_view("", prediction, label, drawn, errors, None, spacing_mm, inside)]
+        return [_view("", prediction, label, drawn, errors, None, spacing_mm, inside, image)]
     extents = [length * step for length, step in zip(label.shape, spacing_mm, strict=True)]
     axes = [int(np.argmin(extents))]
     if min(extents) > max(extents) / 3:
         axes += [axis for axis in range(3) if axis not in axes]
     return [
-        _view(f"projected along {'zyx'[axis]}", prediction, label, drawn, errors, axis, spacing_mm, inside)
+        _view(f"projected along {'zyx'[axis]}", prediction, label, drawn, errors, axis, spacing_mm, inside, image)
         for axis in axes
     ]
 
@@ -69,6 +71,7 @@ def _view(
     view_axis: int | None,
     spacing_mm: Sequence[float],
     inside: Mask,
+    image: Scan | None,
 ) -> dict[str, Any]:
     picture = error_overlay(prediction, label, drawn, inside=inside, view_axis=view_axis or 0)
     down, across = (
@@ -90,6 +93,7 @@ def _view(
     return {
         "title": title,
         "png": as_png(picture),
+        "image": "" if image is None else _image_png(image, view_axis),
         "width": round(columns * across, 2),
         "height": round(rows * down, 2),
         "marks": marks,
@@ -97,7 +101,12 @@ def _view(
 
 
 def error_windows(
-    prediction: Mask, label: Mask, drawn: Labels, errors: Sequence[StructureError], inside: Mask
+    prediction: Mask,
+    label: Mask,
+    drawn: Labels,
+    errors: Sequence[StructureError],
+    inside: Mask,
+    image: Scan | None = None,
 ) -> list[dict[str, Any]]:
     """Draw the largest errors of each kind that changes the topology closely, of a volume the slice through each."""
     windows = []
@@ -111,6 +120,7 @@ def error_windows(
         windows.append(
             {"number": number, "kind": error.name, "plane": plane, "colour": ERROR_COLOURS[error.kind]}
             | {"png": as_png(picture), "width": picture.shape[1], "height": picture.shape[0]}
+            | {"image": "" if image is None else _image_png(image[window], across if label.ndim == 3 else None)}
         )
     return windows
 
@@ -130,9 +140,22 @@ def as_png(picture: NDArray[np.uint8]) -> str:
     """A picture as the address of a PNG file within the page; it has few colours, so a palette makes it small."""
     from PIL import Image
 
-    image = Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+    return _address(Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
+
+
+def _image_png(image: Scan, view_axis: int | None) -> str:
+    """The same of what was segmented: all its grey values, or as many colours as a palette has."""
+    from PIL import Image
+
+    flat = image if view_axis is None else image.max(axis=view_axis)
+    if flat.shape[2] == 1:
+        return _address(Image.fromarray(flat[..., 0]))
+    return _address(Image.fromarray(flat).convert("P", palette=Image.Palette.ADAPTIVE, colors=256))
+
+
+def _address(picture: Any) -> str:
     file = io.BytesIO()
-    image.save(file, format="png", optimize=True)
+    picture.save(file, format="png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

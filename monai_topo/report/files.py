@@ -1,4 +1,4 @@
-"""Which files a report is on: found in folders and datalists, and predictions and masks paired with labels by name."""
+"""Which files a report is on: found in folders and datalists, and all others paired with labels by name."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ class Found(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A prediction, its label and, if fields of view are given, its mask; and what the case is called."""
+    """A prediction, its label and, if they are given, its field of view and image; and what the case is called."""
 
     name: str
     prediction: Path
     label: Path
     mask: Path | None = None
+    image: Path | None = None
 
 
 def find_files(source: str, *, pattern: str | None, key: str, section: str | None, all_sections: bool) -> list[Found]:
@@ -70,26 +71,31 @@ def find_files(source: str, *, pattern: str | None, key: str, section: str | Non
 
 
 def paired(
-    predictions: Sequence[Found], labels: Sequence[Found], masks: Sequence[Found] | None = None
+    predictions: Sequence[Found],
+    labels: Sequence[Found],
+    masks: Sequence[Found] | None = None,
+    images: Sequence[Found] | None = None,
 ) -> tuple[list[Case], list[str]]:
-    """Pair predictions, and masks if there are any, with labels by name.
+    """Pair predictions, and masks and images if there are any, with labels by name.
 
     Args:
         predictions: as found.
         labels: as found.
         masks: as found; None if nothing is to be left out.
+        images: as found; None if none are to be shown.
 
     Returns:
         The cases in the order of the labels, and a sentence for each label that lacks a partner and each prediction
-        without a label; masks to spare are passed over. A single prediction or mask and a single label belong together
-        whatever they are called. Folders count only where file names repeat.
+        without a label. A label may lack an image; masks and images to spare are passed over. A single file of a kind
+        and a single label belong together whatever they are called. Folders count only where file names repeat.
 
     Raises:
-        SettingsError: if two predictions, labels or masks go by one name, or no pair is found.
+        SettingsError: if two files of a kind go by one name, or no pair is found.
     """
     partners = {"prediction": _partners(predictions, labels, "prediction")}
     if masks is not None:
         partners["mask"] = _partners(masks, labels, "mask")
+    of_images = {} if images is None else _partners(images, labels, "image")
     cases, alone = [], []
     for label in labels:
         lacking = [f"a {what}" for what, of_labels in partners.items() if label not in of_labels]
@@ -97,7 +103,9 @@ def paired(
             alone.append(f"{label.path}: a label without {' or '.join(lacking)}.")
         else:
             name, prediction = partners["prediction"][label]
-            cases.append(Case(name, prediction, label.path, partners["mask"][label][1] if masks is not None else None))
+            mask = partners["mask"][label][1] if masks is not None else None
+            _, image = of_images.get(label, (None, None))
+            cases.append(Case(name, prediction, label.path, mask, image))
     taken = {path for _, path in partners["prediction"].values()}
     alone += [f"{one.path}: a prediction without a label." for one in predictions if one.path not in taken]
     return cases, alone

@@ -1,4 +1,4 @@
-"""The images of a case as arrays: a likelihood or mask, a label and a field of view, rows before columns."""
+"""The files of a case as arrays: a likelihood or mask, a label, a field of view and an image, rows before columns."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Images(NamedTuple):
         inside: bool of the same shape, the field of view: everything where a case has no mask.
         spacing_mm: size of a voxel, one number an axis of the arrays.
         read_as: how the prediction was taken, in words.
+        image: uint8 of the same shape with an axis of 1 or 3 channels behind, what was segmented, to be looked at;
+            None if a case has none.
     """
 
     prediction: NDArray[np.float32]
@@ -38,6 +40,7 @@ class Images(NamedTuple):
     inside: NDArray[np.bool_]
     spacing_mm: tuple[float, ...]
     read_as: str
+    image: NDArray[np.uint8] | None
 
 
 def read_case(
@@ -62,18 +65,21 @@ def read_case(
         SettingsError: if a file cannot be read or is no 2D or 3D image of one channel, they do not lie on one grid,
             or the values are not what the settings say.
     """
-    files = {"image": str(case.prediction), "label": str(case.label)}
-    if case.mask is not None:
-        files["mask"] = str(case.mask)
+    paths = {"image": case.prediction, "label": case.label, "mask": case.mask, "shown": case.image}
+    files = {name: str(path) for name, path in paths.items() if path is not None}
     images = {name: read_image(file) for name, file in files.items()}
-    arrays = {name: _one_channel(images[name], file) for name, file in files.items()}
+    arrays = {name: _one_channel(images[name], file) for name, file in files.items() if name != "shown"}
+    if "shown" in images:
+        arrays["shown"] = _colours(images["shown"])[0]
     for one, other in pairwise(files):
         if arrays[one].shape != arrays[other].shape:
             raise SettingsError(
                 f"Expected {files[one]} and {files[other]} to have the same shape, but got {arrays[one].shape} and "
                 f"{arrays[other].shape} (x first); check that they belong together."
             )
-    check_grids({name: file for name, file in files.items() if images[name].shape == images["image"].shape}, images)
+    check_grids(
+        {name: file for name, file in files.items() if images[name].shape[1:] == images["image"].shape[1:]}, images
+    )
     likelihood, read_as = _likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
     label = mask_of(arrays["label"], case.label, label_foreground)
     inside = arrays["mask"] != 0 if "mask" in files else np.ones_like(label)
@@ -84,6 +90,7 @@ def read_case(
         inside=np.ascontiguousarray(inside.T),
         spacing_mm=spacing[::-1],
         read_as=read_as,
+        image=_to_look_at(images["shown"]) if "shown" in images else None,
     )
 
 
@@ -106,6 +113,22 @@ def _one_channel(image: Any, file: str) -> Array:
     if array.ndim not in (2, 3) or array.size == 0:
         raise SettingsError(f"Expected {file} to be an image in 2D or 3D, but got shape {array.shape}.")
     return array
+
+
+def _colours(image: Any) -> Array:
+    """Three channels are colours, of any other number the first is shown."""
+    array: Array = np.asarray(image)
+    colours = array[:3] if len(array) in (3, 4) else array[:1]
+    thin = [axis for axis in (1, 2, 3) if colours.ndim == 4 and colours.shape[axis] == 1]
+    return np.squeeze(colours, axis=thin[0]) if thin else colours
+
+
+def _to_look_at(image: Any) -> NDArray[np.uint8]:
+    """Grey values or colours, from black at their first percentile to white at the 99th."""
+    values = np.nan_to_num(_colours(image).T.astype(np.float32), posinf=0, neginf=0)
+    low, high = np.percentile(values, (1, 99))
+    shown: NDArray[np.uint8] = (255 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+    return shown
 
 
 def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:

@@ -39,6 +39,12 @@ for (const box of document.querySelectorAll("[data-filter]")) {
   });
 }
 
+for (const box of document.querySelectorAll("[data-raw]")) {
+  const show = () => document.getElementById(box.dataset.raw).classList.toggle("raws", box.checked);
+  box.addEventListener("change", show);
+  show(); // a page that is loaded again keeps its ticks
+}
+
 // Errors: list, circles and close-ups of one number light up together.
 for (const article of document.querySelectorAll("article")) {
   const of = (event) => event.target.closest("[data-error]");
