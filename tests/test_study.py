@@ -68,6 +68,10 @@ def test_one_command_runs_a_set_and_the_next_start_finds_it_done(runs, tmp_path)
     assert cases.dice.between(0, 1).all()
     assert (pd.read_csv(results / "runs.csv").peak_mib > 100).all()
     assert json.loads((results / "about.json").read_text())["steps"] == 2
+    with np.load(results / "examples.npz") as examples:
+        assert examples.files == ["CE + Dice", "persistence, spatial"]
+        assert all(examples[name].shape == (136, 150, 3) for name in examples.files)
+        assert (examples["CE + Dice"] != examples["persistence, spatial"]).any()
     written = (results / "cases.csv").stat().st_mtime_ns
 
     second = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from examples import write_examples
 from methods import BASE, COMPARED, METHODS
 from runs import study
 from sets import SETS
@@ -17,7 +18,7 @@ from training import Run
 
 
 def main() -> None:
-    """Run a study and print its table."""
+    """Run a study, print its table and keep pictures of one case."""
     parser = argparse.ArgumentParser(prog="python docs/study", description=__doc__)
     parser.add_argument("set_name", metavar="SET", choices=SETS, help=", ".join(SETS))
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets")
@@ -37,7 +38,9 @@ def main() -> None:
     out = arguments.out / arguments.set_name
     first = Run(arguments.set_name, arguments.data, out, 0, arguments.warmup_steps, arguments.steps)
     methods = [name for name in arguments.methods if name != BASE]
-    print(markdown(study(first, methods, arguments.weights_of or arguments.weights, arguments.seeds, arguments.jobs)))
+    cases = study(first, methods, arguments.weights_of or arguments.weights, arguments.seeds, arguments.jobs)
+    write_examples(first, cases)
+    print(markdown(cases))
 
 
 if __name__ == "__main__":

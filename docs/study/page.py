@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from methods import BASE, COMPARED
 from tables import MEASURES, PLACES, cost, markdown, summary
 
 from monai_topo._files import whole_file
+from monai_topo.structure_errors import STRUCTURE_ERRORS
+from monai_topo.visualize import ERROR_COLOURS
 
 RESULTS = Path(__file__).parent / "results"
 COLOURS = ["#000000", "#e69f00", "#56b4e9", "#009e73", "#999999", "#0072b2", "#d55e00", "#cc79a7"]
@@ -25,6 +29,8 @@ def make_all(images: Path) -> None:
             tables = [markdown(cases), markdown(cases, PLACES), cost(runs)]
             file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
         draw(cases, images / f"study_{folder.name}.png")
+        if (folder / "examples.npz").exists():
+            draw_examples(folder / "examples.npz", images / f"study_{folder.name}_examples.png")
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:
@@ -45,6 +51,20 @@ def draw(cases: pd.DataFrame, path: Path) -> None:
         panel.tick_params(labelsize=8)
     if searched:
         _search(panels[-1], shown, errors)
+    figure.savefig(path)
+
+
+def draw_examples(pictures: Path, path: Path) -> None:
+    """Draw one case, a panel a method, with a legend of the colours that are in it."""
+    with np.load(pictures) as file:
+        shown = {method: file[method] for method in file.files}
+    figure = Figure(figsize=(3.1 * len(shown), 3.7), layout="constrained", dpi=100)
+    for panel, (method, picture) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+        panel.imshow(picture, interpolation="nearest")
+        panel.set_title(method.replace(" + ", " +\n"), fontsize=10)
+        panel.set_axis_off()
+    kinds = [Patch(color=colour, label=STRUCTURE_ERRORS[kind]) for kind, colour in ERROR_COLOURS.items()]
+    figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds), fontsize=8, frameon=False)
     figure.savefig(path)
 
 

@@ -138,13 +138,18 @@ def one_run(run: Run) -> tuple[dict[str, Any], Rows]:
     """Train the second half and measure it at its end; nothing is picked on the way."""
     network, cost = second_half(run)
     key = {"method": run.method, "weight": run.weight, "seed": run.seed}
-    masks = run.out / "masks" / f"{run.method}, {run.weight}, seed {run.seed}.npz"
+    masks = mask_file(run.out, run.method, run.weight, run.seed)
     study_set = SETS[run.set_name]
     cases = [
         *score(network, study_set, run.data, "tune"),
         *score(network, study_set, run.data, "test", masks),
     ]
     return {**key, **cost}, [{**key, **case} for case in cases]
+
+
+def mask_file(out: Path, method: str, weight: float, seed: int) -> Path:
+    """Where the masks of the test cases of a run are kept."""
+    return out / "masks" / f"{method}, {weight}, seed {seed}.npz"
 
 
 def _map(task: Callable[[Run], T], runs: Sequence[Run], jobs: int, what: str) -> Iterator[T]:
