@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from methods import BASE, COMPARED
-from tables import MEASURES, PLACES, cost, markdown, summary
+from tables import MEASURES, PLACES, chosen_here, cost, markdown, summary
 
 from monai_topo._files import whole_file
 from monai_topo.structure_errors import STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLOURS
 
 RESULTS = Path(__file__).parent / "results"
-COLOURS = ["#000000", "#e69f00", "#56b4e9", "#009e73", "#999999", "#0072b2", "#d55e00", "#cc79a7"]
+COLOURS = dict(
+    zip(
+        COMPARED,
+        ("#000000", "#e69f00", "#56b4e9", "#009e73", "#999999", "#0072b2", "#d55e00", "#cc79a7"),
+        strict=True,
+    )
+)
 
 
 def make_all(images: Path) -> None:
@@ -27,6 +33,8 @@ def make_all(images: Path) -> None:
         cases, runs = pd.read_csv(folder / "cases.csv"), pd.read_csv(folder / "runs.csv")
         with whole_file(RESULTS / f"{folder.name}.md") as file:
             tables = [markdown(cases), markdown(cases, PLACES), cost(runs)]
+            if not chosen_here(cases):
+                tables += ["The tuning cases, on which nothing was chosen here:", markdown(cases, split="tune")]
             file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
         draw(cases, images / f"study_{folder.name}.png")
         if (folder / "examples.npz").exists():
@@ -39,13 +47,13 @@ def draw(cases: pd.DataFrame, path: Path) -> None:
     seeds = summary(shown)
     errors = [name for name in MEASURES if name in seeds and name.startswith("patch_betti")]
     measures = ["dice", "cldice", *errors, "betti_matching_error"]
-    searched = shown[shown.method != BASE].groupby("method").weight.nunique().max() > 1
+    searched = chosen_here(cases)
     widths = [1] * len(measures) + [1.8] * searched
     figure = Figure(figsize=(2.2 * (sum(widths) + 0.2), 3.2), layout="constrained", dpi=100)
     panels = figure.subplots(1, len(widths), width_ratios=widths)
     methods = [name for name in COMPARED if name in set(seeds.method)]
     for panel, measure in zip(panels, measures, strict=False):
-        _dots(panel, [seeds[measure][seeds.method == name].tolist() for name in methods])
+        _dots(panel, {name: seeds[measure][seeds.method == name].tolist() for name in methods})
         panel.set_title(MEASURES[measure], fontsize=10)
         panel.set_yticks(range(len(methods)), methods if panel is panels[0] else [""] * len(methods))
         panel.tick_params(labelsize=8)
@@ -68,9 +76,9 @@ def draw_examples(pictures: Path, path: Path) -> None:
     figure.savefig(path)
 
 
-def _dots(panel: Axes, values: Sequence[Sequence[float]]) -> None:
-    for row, of_method in enumerate(values):
-        colour = COLOURS[row % len(COLOURS)]
+def _dots(panel: Axes, values: Mapping[str, Sequence[float]]) -> None:
+    for row, (method, of_method) in enumerate(values.items()):
+        colour = COLOURS[method]
         panel.plot(of_method, [row] * len(of_method), "o", color=colour, markersize=5, alpha=0.6, markeredgewidth=0)
         panel.plot([sum(of_method) / len(of_method)], [row], "|", color=colour, markersize=16, markeredgewidth=2)
     panel.invert_yaxis()
@@ -80,8 +88,8 @@ def _dots(panel: Axes, values: Sequence[Sequence[float]]) -> None:
 def _search(panel: Axes, cases: pd.DataFrame, errors: Sequence[str]) -> None:
     tuned = cases[(cases.split == "tune") & (cases.seed == 0)]
     means = tuned.assign(error=tuned[list(errors)].sum(axis=1)).groupby(["method", "weight"]).error.mean()
-    for row, method in enumerate(name for name in COMPARED if name in means):
-        curve, colour = means[method], COLOURS[row % len(COLOURS)]
+    for method in (name for name in COMPARED if name in means):
+        curve, colour = means[method], COLOURS[method]
         if method == BASE:
             panel.axhline(float(curve.iloc[0]), color=colour, linewidth=1)
         else:

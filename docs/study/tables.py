@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from methods import BASE, METHODS
+from methods import BASE, COMPARED, METHODS
 from runs import choose_weights
+from sets import Split
 
 MEASURES = {
     "dice": "Dice",
@@ -21,18 +22,23 @@ MEASURES = {
 PLACES = {f"{kind}_{k}": f"{kind} b{k}" for k in range(3) for kind in ("spurious", "missing")}
 
 
-def summary(cases: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the test cases for each method, at its chosen weight, and seed."""
+def summary(cases: pd.DataFrame, split: Split = "test") -> pd.DataFrame:
+    """Mean over the cases of a split for each method, at its chosen weight, and seed."""
     weights = {BASE: 0.0, **choose_weights(cases)}
-    test = cases[(cases.split == "test") & (cases.weight == cases.method.map(weights))]
-    measures = [name for name in [*MEASURES, *PLACES] if name in test]
-    means = test.groupby(["method", "weight", "seed"])[measures].mean().reset_index()
+    chosen = cases[(cases.split == split) & (cases.weight == cases.method.map(weights))]
+    measures = [name for name in [*MEASURES, *PLACES] if name in chosen]
+    means = chosen.groupby(["method", "weight", "seed"])[measures].mean().reset_index()
     return means.sort_values("method", key=lambda names: names.map([*METHODS].index), kind="stable")
 
 
-def markdown(cases: pd.DataFrame, titles: Mapping[str, str] = MEASURES) -> str:
+def chosen_here(cases: pd.DataFrame) -> bool:
+    """Whether the weights were chosen on the tuning cases, rather than taken over from another set."""
+    return bool(cases[cases.method.isin(COMPARED)].groupby("method").weight.nunique().max() > 1)
+
+
+def markdown(cases: pd.DataFrame, titles: Mapping[str, str] = MEASURES, split: Split = "test") -> str:
     """One row a method: mean ± standard deviation over seeds."""
-    seeds = summary(cases)
+    seeds = summary(cases, split)
     measures = [name for name in titles if name in seeds]
     heads = ["loss", "weight", "seeds", *(titles[name] for name in measures)]
     rows = [
