@@ -207,7 +207,7 @@ def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
     engine = evaluator([pictures], [label, ~label, label], label)
     engine.run(1)
     assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
-        "end of warm-up": 1,
+        "topology term off": 1,
         "best": 1,
         "latest": 1,
     }
@@ -216,7 +216,7 @@ def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
     loss.weight = 0.5
     engine.run(2)
     assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
-        "end of warm-up": 1,
+        "topology term off": 1,
         "best": 1,
         "latest": 2,
     }

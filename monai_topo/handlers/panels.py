@@ -91,12 +91,12 @@ def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: i
 
 
 def _draw_legend(figure: Any, spatial_dims: int, loc: str) -> None:
-    hole = "loop" if spatial_dims == 2 else "cavity"
+    hole = "hole" if spatial_dims == 2 else "cavity"
     names = {
         1: "missing component",
         2: "break: parts a component or opens a loop",
         3: "missing end: no change of topology",
-        7: f"filled {hole}",
+        7: f"missing {hole}",
         4: "spurious component",
         5: "bridge: joins components or closes a loop",
         6: "spurious end: no change of topology",

@@ -27,9 +27,9 @@ class PredictionPictures:
 
     Attached to an evaluator whose batch and output hold `image`, `label` and a binary `pred`, channel first, one
     channel of label and prediction. After every validation a PNG file is written anew, whole, with a row a case:
-    input, label, and the predictions at the end of the warm-up (the last one made while the topology term was off), at
+    input, label, and the latest prediction that was made while the topology term was off (the end of the warm-up), at
     the best validation and at the latest. Without a loss there is one prediction. In predictions, components that are
-    missing or spurious, breaks, bridges, and filled or spurious holes are coloured, see
+    missing or spurious, breaks, bridges, and missing or spurious holes are coloured, see
     :py:func:`monai_topo.structure_errors.classified_errors`; a legend says which is which. TensorBoard gets the same
     panels one by one.
 
@@ -122,7 +122,7 @@ class PredictionPictures:
             self.moments = {"prediction": (epoch, drawn)}
         else:
             if self.loss.weight == 0:
-                self.moments["end of warm-up"] = (epoch, drawn)
+                self.moments["topology term off"] = (epoch, drawn)
             if engine.state.best_metric_epoch == epoch:
                 self.moments["best"] = (epoch, drawn)
             self.moments["latest"] = (epoch, drawn)
@@ -152,7 +152,7 @@ class PredictionPictures:
     def _title(self, engine: Any, case: int) -> str:
         details = engine.state.metric_details
         values = [
-            f"{name} {float(details[key][case].mean()):.3g}" for name, key in self.titles.items() if key in details
+            f"{name} {_short(float(details[key][case].mean()))}" for name, key in self.titles.items() if key in details
         ]
         return ", ".join(values)
 
@@ -178,6 +178,11 @@ class PredictionPictures:
                 row.append((f"{heading}\n{title}", picture))
         if rows:
             save_panels(self.path, rows, self._spatial_dims)
+
+
+def _short(value: float) -> str:
+    """A number over a picture: whole ones as they are, others to three digits, zeros too."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:#.3g}"
 
 
 def _array(data: Any) -> NDArray[Any]:

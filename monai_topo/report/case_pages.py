@@ -203,6 +203,7 @@ def _page(
         "groups": groups,
         "columns": [*key, *(column for group in groups for column in group.columns if column not in key)],
         "num_key": len(key),
+        "worst_by": next(c.title for group in groups for c in group.columns if c.name == content["worst_by"]),
         "worst": {column.name: _worst(rows, column) for group in groups for column in group.columns},
         "strips": {column.name: strip_of(rows, column.name) for group in groups for column in group.columns},
         "totals": totals,
