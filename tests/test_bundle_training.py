@@ -184,7 +184,9 @@ def test_real_images_train(
     pattern = shlex.split(infer)[shlex.split(infer).index("--images") + 1]
     assert set(folder.glob(pattern)) >= {folder / case["image"] for case in few["validation"]}
     rows = rows_of(tmp_path / "run" / "validation.csv")
-    assert [(row["epoch"], float(row["topology_weight"])) for row in rows] == [("1", bundle.topology_weight)]
+    configs = [json.loads((bundle.configs / name).read_text()) for name in files]
+    weight = next(config["topology_weight"] for config in reversed(configs) if "topology_weight" in config)
+    assert [(row["epoch"], float(row["topology_weight"])) for row in rows] == [("1", weight)]
     assert all(float(row[f"val_{name}"]) >= 0 for row in rows for name in bundle.metrics)
 
 
