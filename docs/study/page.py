@@ -66,10 +66,10 @@ def draw_examples(pictures: Path, path: Path) -> None:
     """Draw one case, a panel a method, with a legend of the colours that are in it."""
     with np.load(pictures) as file:
         shown = {method: file[method] for method in file.files}
-    figure = Figure(figsize=(3.1 * len(shown), 3.7), layout="constrained", dpi=100)
+    figure = Figure(figsize=(3.1 * len(shown), 4.2), layout="constrained", dpi=100)
     for panel, (method, picture) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         panel.imshow(picture, interpolation="nearest")
-        panel.set_title(method.replace(" + ", " +\n"), fontsize=10)
+        panel.set_title(method.replace(" + persistence", " +\npersistence"), fontsize=10)
         panel.set_axis_off()
     kinds = [Patch(color=colour, label=STRUCTURE_ERRORS[kind]) for kind, colour in ERROR_COLOURS.items()]
     figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds), fontsize=8, frameon=False)
