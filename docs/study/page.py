@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from methods import BASE, COMPARED
-from tables import MEASURES, PLACES, chosen_here, cost, markdown, summary
+from sets import SETS
+from tables import MEASURES, PLACES, chosen_here, cost, markdown, overview, summary
 
 from monai_topo._files import whole_file
 from monai_topo.structure_errors import STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLOURS
 
+IN_SHORT = ("soft clDice", "persistence, wasserstein", "persistence, spatial", "soft clDice + persistence, spatial")
 RESULTS = Path(__file__).parent / "results"
 COLOURS = dict(
     zip(
@@ -28,9 +30,13 @@ COLOURS = dict(
 
 
 def make_all(images: Path) -> None:
-    """Write `results/SET.md` and `images/study_SET.png` for every set that has results."""
-    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
-        cases, runs = pd.read_csv(folder / "cases.csv"), pd.read_csv(folder / "runs.csv")
+    """Write `results/SET.md` and `images/study_SET.png` for every set that has results, and `results/overview.md`."""
+    folders = [RESULTS / name for name in SETS if (RESULTS / name).is_dir()]
+    sets = {folder.name: pd.read_csv(folder / "cases.csv") for folder in folders}
+    with whole_file(RESULTS / "overview.md") as file:
+        file.write_text(overview(sets, IN_SHORT) + "\n", encoding="utf-8")
+    for folder in folders:
+        cases, runs = sets[folder.name], pd.read_csv(folder / "runs.csv")
         with whole_file(RESULTS / f"{folder.name}.md") as file:
             tables = [markdown(cases), markdown(cases, PLACES), cost(runs)]
             if not chosen_here(cases):

@@ -54,6 +54,19 @@ def _mean_and_spread(values: pd.Series) -> str:
     return f"{values.mean():.{digits}f}{spread}"
 
 
+def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
+    """One row a data set and method: points of Dice gained, and what share of each error of the pixel loss is left."""
+    errors = ("betti_error_0", "betti_error_1", "betti_error_2", "betti_matching_error", "voi", "adapted_rand_error")
+    rows = []
+    for name, cases in sets.items():
+        means = summary(cases).groupby("method").mean(numeric_only=True)
+        for method in (method for method in methods if method in means.index):
+            gained = round(100 * (means.dice[method] - means.dice[BASE]), 1) + 0.0  # no minus zero
+            left = [f"{means[e][method] / means[e][BASE]:.2f}" if e in means else "" for e in errors]
+            rows.append([f"`{name}`", method, f"{gained:+.1f}", *left])
+    return _table(["set", "loss", "Dice, points", *(MEASURES[error] for error in errors)], rows)
+
+
 def cost(runs: pd.DataFrame) -> str:
     """One row a method: computing time of a step, also as a multiple of the pixel loss alone, and peak memory."""
     means = runs.groupby("method", sort=False)[["seconds_per_step", "peak_mib"]].median()
