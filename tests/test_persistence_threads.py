@@ -46,6 +46,7 @@ def test_ctrl_c_stops_a_long_volume_and_the_next_call_works():
 import os, signal, threading, torch
 from monai_topo import persistence_pairs
 noise = torch.rand(1, 160, 160, 160, generator=torch.Generator().manual_seed(0))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells that run things in the background ignore it
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     persistence_pairs(noise)

@@ -165,6 +165,7 @@ import os, signal, threading, torch
 from monai_topo.simple_points import critical_by_warping
 noise = torch.rand(1, 128, 128, 128, generator=torch.Generator().manual_seed(0))
 labels = noise.flip(1) > 0.5
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells that run things in the background ignore it
 threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     critical_by_warping(noise, labels)
