@@ -2,6 +2,11 @@
 // No pool that outlives the call: it would not survive a fork, and starting a thread costs tens of microseconds.
 #pragma once
 
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -27,6 +32,21 @@ class StopFlag {
   std::atomic<bool> raised_{false};
 };
 
+// Moves a new thread away from the processor that this one is on; from then on it may run wherever this one may. On
+// virtual machines, Linux left both on one processor for 9 to 18 ms, longer than an image takes: two threads took 32 ms
+// for 8 x 512^2, and 24 ms since. A handshake before the work began changed nothing.
+inline void send_off([[maybe_unused]] std::thread& helper) {
+#ifdef __linux__
+  cpu_set_t allowed, others;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  others = allowed;
+  CPU_CLR(sched_getcpu(), &others);
+  if (CPU_COUNT(&others) == 0) return;
+  pthread_setaffinity_np(helper.native_handle(), sizeof others, &others);
+  pthread_setaffinity_np(helper.native_handle(), sizeof allowed, &allowed);
+#endif
+}
+
 // Calls task(i, scratch) for i in [0, count), with a Scratch for each thread. The first exception is rethrown here when
 // all threads have stopped.
 template <class Scratch, class Task>
@@ -46,7 +66,10 @@ void parallel_for(std::size_t count, std::size_t threads, Task task) {
   };
   std::vector<std::thread> helpers;
   try {
-    for (std::size_t t = 1; t < threads && t < count; ++t) helpers.emplace_back(work);
+    for (std::size_t t = 1; t < threads && t < count; ++t) {
+      helpers.emplace_back(work);
+      send_off(helpers.back());
+    }
   } catch (const std::system_error&) {
     // No more threads to be had: those that run, this one at least, do the work.
   }
