@@ -24,6 +24,7 @@ def test_training_in_two_processes_comes_to_that_in_one(trainings: dict[str, Tra
     two = MEMBRANES.command([*one, "multi_gpu_train.json"], run_dir="two", batch_size=1, **settings)
     run = succeeded(started([*TORCHRUN, *two], shared.home))
     assert run.stdout.count("best score (model.pt)") == 1, "one process speaks"
+    assert "--device" not in run.stdout, "the printed commands are for a single process"
     expected, found = (rows_of(shared.home / name / "validation.csv") for name in ("one", "two"))
     assert [row["epoch"] for row in found] == ["1", "2"]
     for row, other in zip(expected, found, strict=True):
