@@ -23,6 +23,7 @@ __all__ = [
     "feature_names",
     "marked_mask",
     "matched_diagrams",
+    "stretched",
     "window_around",
 ]
 
@@ -100,6 +101,21 @@ def marked_mask(mask: Mask, marks: Sequence[tuple[Mask, str]], *, view_axis: int
     for mark, colour in marks:
         _paint(picture, _projected(mark, view_axis), colour, widen_vox)
     return picture
+
+
+def stretched(image: NDArray[Any]) -> Picture:
+    """Grey values or colours to be looked at: from black at the 1st percentile of all values to white at the 99th.
+
+    Args:
+        image: of any shape, not empty; values that are not finite count as 0.
+
+    Returns:
+        uint8 of the same shape; 0 everywhere if all values are equal.
+    """
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+    low, high = np.percentile(values, (1, 99))
+    shown: Picture = np.rint(255 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+    return shown
 
 
 def window_around(error: StructureError, shape: Sequence[int], *, margin_vox: int = 12) -> tuple[slice, ...]:

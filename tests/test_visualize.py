@@ -18,6 +18,7 @@ from monai_topo.visualize import (
     error_overlay,
     marked_mask,
     matched_diagrams,
+    stretched,
     window_around,
 )
 
@@ -163,3 +164,14 @@ def test_drawn_diagram_counts_in_its_legend_and_leaves_noise_out():
     assert legend == ["1 spurious", "0 matched", "0 missing"]
     assert axes.get_title() == "components\n1 below 0.01 left out"
     assert axes.get_window_extent().width > 100  # matplotlib's layout has not given up
+
+
+def test_grey_values_are_stretched_from_the_first_percentile_to_the_last_but_one():
+    image = np.arange(1000.0).reshape(20, 50)
+    shown = stretched(image)
+    assert shown.dtype == np.uint8
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert abs(int(shown[10, 0]) - 128) <= 1
+    assert (stretched(np.full((3, 4), 7.0)) == 0).all()
+    spoilt = np.where(image == 500, np.nan, image)
+    assert np.abs(stretched(spoilt).astype(int) - shown)[image != 500].max() <= 1

@@ -69,7 +69,7 @@ def draw(cases: pd.DataFrame, path: Path) -> None:
 
 
 def draw_examples(pictures: Path, path: Path) -> None:
-    """Draw one case, a panel a method, with a legend of the colours that are in it."""
+    """Draw one case, a panel a method, with a legend."""
     with np.load(pictures) as file:
         shown = {method: file[method] for method in file.files}
     figure = Figure(figsize=(3.1 * len(shown), 4.2), layout="constrained", dpi=100)

@@ -205,20 +205,14 @@ def _read_rows(path: Path) -> list[Row]:
 
 
 def _changed_settings(file: Path) -> dict[str, Any]:
-    """The settings of this run that the file has otherwise, but for the places of its results.
-
-    The device of one process among several is none: the commands that get these settings are for a single one.
-    """
+    """The settings of this run that the file has otherwise, but for the places of its results."""
     known = json.loads(file.read_text(encoding="utf-8"))
     running = running_config().get()
     places = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
     return {
         name: running[name]
         for name in known
-        if name not in places
-        and running[name] != known[name]
-        and _is_plain(running[name])
-        and "LOCAL_RANK" not in str(running[name])
+        if name not in places and running[name] != known[name] and _is_plain(running[name])
     }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monai_topo._files import whole_file
 from monai_topo.persistence import Border, Connectivity
 from monai_topo.structure_errors import classified_errors
-from monai_topo.visualize import ERROR_COLOURS, error_overlay, marked_mask
+from monai_topo.visualize import ERROR_COLOURS, error_overlay, marked_mask, stretched
 
 Figure, _ = optional_import("matplotlib.figure", name="Figure")
 FigureCanvasAgg, _ = optional_import("matplotlib.backends.backend_agg", name="FigureCanvasAgg")
@@ -56,11 +56,9 @@ def mask_panel(mask: Mask) -> Panel:
 def image_panel(image: NDArray[Any]) -> Panel:
     """Draw a channel-first image, its 1st to 99th percentile stretched; three channels are RGB."""
     channels = image if len(image) == 3 else image[:1]
-    low, high = np.percentile(channels, (1, 99))
-    stretched = np.clip((channels - low) / max(high - low, 1e-6), 0, 1)
-    planes = [channel if channel.ndim == 2 else channel.max(axis=_shortest(channel)) for channel in stretched]
-    panel: Panel = np.rint(255 * np.stack(planes if len(planes) == 3 else planes * 3, axis=2)).astype(np.uint8)
-    return _as_file(panel)
+    shown = stretched(channels)
+    planes = [channel if channel.ndim == 2 else channel.max(axis=_shortest(channel)) for channel in shown]
+    return _as_file(np.stack(planes if len(planes) == 3 else planes * 3, axis=2))
 
 
 def legend_panel(spatial_dims: int) -> Panel:

@@ -14,6 +14,7 @@ from monai_topo.bundle.case_checks import check_grids, read_image
 from monai_topo.bundle.errors import SettingsError
 from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
+from monai_topo.visualize import stretched
 
 __all__ = ["Images", "mask_of", "read_case", "read_label"]
 
@@ -90,7 +91,7 @@ def read_case(
         inside=np.ascontiguousarray(inside.T),
         spacing_mm=spacing[::-1],
         read_as=read_as,
-        image=_to_look_at(images["shown"]) if "shown" in images else None,
+        image=stretched(_colours(images["shown"]).T) if "shown" in images else None,
     )
 
 
@@ -121,14 +122,6 @@ def _colours(image: Any) -> Array:
     colours = array[:3] if len(array) in (3, 4) else array[:1]
     thin = [axis for axis in (1, 2, 3) if colours.ndim == 4 and colours.shape[axis] == 1]
     return np.squeeze(colours, axis=thin[0]) if thin else colours
-
-
-def _to_look_at(image: Any) -> NDArray[np.uint8]:
-    """Grey values or colours, from black at their first percentile to white at the 99th."""
-    values = np.nan_to_num(_colours(image).T.astype(np.float32), posinf=0, neginf=0)
-    low, high = np.percentile(values, (1, 99))
-    shown: NDArray[np.uint8] = (255 * np.clip((values - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
-    return shown
 
 
 def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
