@@ -18,6 +18,8 @@ namespace topo {
 using Voxel = std::uint32_t;  // index into the framed image
 using Level = std::int32_t;   // order-preserving image of a value
 
+using Place = std::uint64_t;  // in the order of a filtration: level, then voxel
+
 constexpr Level absent = INT32_MAX;
 constexpr Level present = INT32_MIN;
 
@@ -67,6 +69,7 @@ struct Grid {
   }
 
   Voxel size() const { return static_cast<Voxel>(level.size()); }
+  Place place(Voxel v) const { return Place{static_cast<std::uint32_t>(level[v]) ^ 0x80000000u} << 32 | v; }
   bool before(Voxel u, Voxel v) const { return level[u] < level[v] || (level[u] == level[v] && u < v); }
 
   // The first voxel of every row along the last axis, in order.
@@ -104,8 +107,8 @@ struct Grid {
   // C-order index into the image of a voxel that is not in the frame.
   Voxel image_index(Voxel v) const {
     Voxel index = 0;
-    for (int a = 0; a < D; v %= stride[a++]) index = index * extent[a] + v / stride[a] - 1;
-    return index;
+    for (int a = 0; a < D - 1; v %= stride[a++]) index = index * extent[a] + v / stride[a] - 1;
+    return index * extent[D - 1] + v - 1;
   }
 };
 

@@ -85,24 +85,27 @@ class Matching {
       for (Star cubes = 0; cubes < collapsed_.size(); ++cubes) collapse(cubes);
   }
 
-  // Squares that are not matched with a cube.
-  Star graph(Star star) const {
-    return D == 3 ? L::square_bits(star) & ~Star{collapsed_[L::cube_bits(star)]} : L::square_bits(star);
-  }
+  // A star as the others take it and as arrays keep it: without the squares that are matched with a cube.
+  Star collapsed(Star star) const { return D == 3 ? star & ~(Star{collapsed_[L::cube_bits(star)]} << L::edges) : star; }
   static bool is_minimum(Star star) { return L::edge_bits(star) == 0; }
-  Star roots(Star star) const { return L::edge_bits(star) & ~Star{children_[graph(star)]}; }
+  Star roots(Star star) const { return L::edge_bits(star) & ~Star{children_[L::square_bits(star)]}; }
   Star critical_edges(Star star) const {
     const Star all = roots(star);
     return all & (all - 1);  // the lowest root is matched with the voxel
   }
   Star critical_squares(Star star) const {
-    const Star all = graph(star);
+    const Star all = L::square_bits(star);
     return all & ~Star{forest_[all]};
+  }
+  // Whether there are critical cells of dimension 1 to D - 1.
+  bool is_critical(Star star) const {
+    const Star children = children_[L::square_bits(star)], all = L::edge_bits(star) & ~children;
+    return (all & (all - 1)) | (D == 3 ? children & loop : 0);
   }
   // Critical cells of dimension D - 1: the facets between cells of dimension D.
   Star critical_facets(Star star) const { return D == 3 ? critical_squares(star) : critical_edges(star); }
   // Four bits for each edge: the square that it is matched with, or `no_square`.
-  std::uint32_t squares_of_edges(Star star) const { return square_of_edge_[graph(star)]; }
+  std::uint32_t squares_of_edges(Star star) const { return square_of_edge_[L::square_bits(star)]; }
   // Axis along which the gradient leaves a cell of dimension D, or `no_axis` where the cell is critical.
   int crossing(Star star, int top) const {
     return crossing_[D == 3 ? L::cube_bits(star) : L::square_bits(star)] >> (2 * top) & 3;
@@ -153,11 +156,14 @@ class Matching {
         }
       }
     }
+    if (forest_[squares] != squares) children_[squares] |= loop;
   }
 
   void set_crossing(Star tops, int top, int axis) {
     crossing_[tops] ^= static_cast<std::uint16_t>((no_axis ^ axis) << (2 * top));
   }
+
+  static constexpr std::uint8_t loop = 128;  // beside the children: some square is not in the forest
 
   // By the square bits left: small enough for the first-level cache, where a table of whole structs was not.
   std::array<std::uint8_t, std::size_t{1} << L::squares> children_{};
@@ -197,13 +203,15 @@ class Stars {
   }
 
  private:
-  void collect(Voxel first, Voxel length, std::vector<Voxel>& found) const {
+  void collect(Voxel first, Voxel length, std::vector<Voxel>& found) {
     const auto& matching = Matching<D>::instance();
     std::size_t size = found.size();
     found.resize(size + length);
     for (Voxel v = first; v < first + length; ++v) {  // without a branch, which nothing could predict
+      const Star cells = matching.collapsed(star[v]);
+      star[v] = static_cast<typename StarArray<D>::value_type>(cells);
       found[size] = v;
-      size += (matching.critical_edges(star[v]) | matching.critical_squares(star[v])) != 0;
+      size += matching.is_critical(cells);
     }
     found.resize(size);
   }
@@ -221,26 +229,22 @@ class Stars {
       const Level* centre = grid.level.data() + first + start;
       Star found[block] = {};
       const std::ptrdiff_t count = std::min(block, static_cast<std::ptrdiff_t>(length) - start);
-      for (int e = 0; e < L::edges; ++e) {
-        fill(centre, offset(e), e % 2 == 0, count, there[e], [](std::ptrdiff_t) { return 1u; });
-        for (std::ptrdiff_t x = 0; x < count; ++x) found[x] |= there[e][x] << e;
-      }
+      for (int e = 0; e < L::edges; ++e)
+        fill(centre, offset(e), e % 2 == 0, count, there[e], found, e, [](std::ptrdiff_t) { return 1u; });
       for (int s = 0; s < L::squares; ++s) {
         const int a = L::first_edge(s), b = L::second_edge(s);
         const Star *side_a = there[a], *side_b = there[b];
         Star* square = there[L::edges + s];
-        fill(centre, offset(a) + offset(b), a % 2 == 0, count, square,
+        fill(centre, offset(a) + offset(b), a % 2 == 0, count, square, found, L::edges + s,
              [=](std::ptrdiff_t x) { return side_a[x] & side_b[x]; });
-        for (std::ptrdiff_t x = 0; x < count; ++x) found[x] |= square[x] << (L::edges + s);
       }
       for (int c = 0; c < L::cubes; ++c) {
         const int s0 = c / 4, s1 = c / 2 % 2, s2 = c % 2;
         const Star *face = there[L::edges], *face_01 = face + (2 * s0 + s1) * block,
                    *face_02 = face + (4 + 2 * s0 + s2) * block, *face_12 = face + (8 + 2 * s1 + s2) * block;
         Star cube[block];
-        fill(centre, offset(s0) + offset(2 + s1) + offset(4 + s2), s0 == 0, count, cube,
+        fill(centre, offset(s0) + offset(2 + s1) + offset(4 + s2), s0 == 0, count, cube, found, L::edges + L::squares + c,
              [=](std::ptrdiff_t x) { return face_01[x] & face_02[x] & face_12[x]; });
-        for (std::ptrdiff_t x = 0; x < count; ++x) found[x] |= cube[x] << (L::edges + L::squares + c);
       }
       auto* out = star.data() + first + start;
       for (std::ptrdiff_t x = 0; x < count; ++x) out[x] = static_cast<typename StarArray<D>::value_type>(found[x]);
@@ -248,15 +252,21 @@ class Stars {
   }
 
   // Whether a cell enters with its voxel: its facets do, and its far corner is earlier, which for equal levels the lower
-  // index decides.
+  // index decides. As words of their own, for larger cells to look at, and as a bit of what was found so far.
   template <class Facets>
   TOPO_INTO_CALLER static void fill(const Level* centre, std::ptrdiff_t offset, bool lower_index, std::ptrdiff_t count,
-                   Star* __restrict__ out, Facets facets) {
+                   Star* __restrict__ out, Star* __restrict__ found, int bit, Facets facets) {
     const Level* far = centre + offset;
     if (lower_index)
-      for (std::ptrdiff_t x = 0; x < count; ++x) out[x] = facets(x) & static_cast<Star>(far[x] <= centre[x]);
+      for (std::ptrdiff_t x = 0; x < count; ++x) {
+        out[x] = facets(x) & static_cast<Star>(far[x] <= centre[x]);
+        found[x] |= out[x] << bit;
+      }
     else
-      for (std::ptrdiff_t x = 0; x < count; ++x) out[x] = facets(x) & static_cast<Star>(far[x] < centre[x]);
+      for (std::ptrdiff_t x = 0; x < count; ++x) {
+        out[x] = facets(x) & static_cast<Star>(far[x] < centre[x]);
+        found[x] |= out[x] << bit;
+      }
   }
 };
 

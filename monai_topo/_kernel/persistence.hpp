@@ -31,17 +31,17 @@ struct Scratch {
 template <int D>
 void sort_by_level(const Grid<D>& grid, std::vector<Voxel>& voxels) {
   constexpr int digit_bits = 11;
-  std::vector<Voxel> sorted(voxels.size());
-  for (int shift = 0; shift < 32; shift += digit_bits) {
+  std::vector<Place> places(voxels.size()), sorted(voxels.size());  // without them every pass fetches the levels
+  std::transform(voxels.begin(), voxels.end(), places.begin(), [&](Voxel v) { return grid.place(v); });
+  for (int shift = 32; shift < 64; shift += digit_bits) {
     std::array<std::uint32_t, (1u << digit_bits) + 1> start{};
-    const auto digit = [&](Voxel v) {
-      return (static_cast<std::uint32_t>(grid.level[v]) ^ 0x80000000u) >> shift & ((1u << digit_bits) - 1);
-    };
-    for (Voxel v : voxels) ++start[digit(v) + 1];
+    const auto digit = [&](Place place) { return place >> shift & ((1u << digit_bits) - 1); };
+    for (Place place : places) ++start[digit(place) + 1];
     std::partial_sum(start.begin(), start.end(), start.begin());
-    for (Voxel v : voxels) sorted[start[digit(v)]++] = v;
-    voxels.swap(sorted);
+    for (Place place : places) sorted[start[digit(place)]++] = place;
+    places.swap(sorted);
   }
+  std::transform(places.begin(), places.end(), voxels.begin(), [](Place place) { return static_cast<Voxel>(place); });
 }
 
 using VoxelPairs = std::vector<std::pair<Voxel, Voxel>>;  // birth, death
@@ -194,8 +194,11 @@ std::vector<Pair> persistence_pairs(const T* values, const std::array<Voxel, D>&
       if (grid.level[birth] == grid.level[death]) continue;
       Pair pair{dim, grid.image_index(birth), grid.image_index(death)};
       if (filtration.dual) pair = {dim, last - pair.death, last - pair.birth};
-      const double persistence = static_cast<double>(values[pair.birth]) - static_cast<double>(values[pair.death]);
-      if (std::abs(persistence) > filtration.min_persistence) pairs.push_back(pair);
+      if (filtration.min_persistence > 0) {
+        const double persistence = static_cast<double>(values[pair.birth]) - static_cast<double>(values[pair.death]);
+        if (std::abs(persistence) <= filtration.min_persistence) continue;
+      }
+      pairs.push_back(pair);
     }
     release(voxels);
     const auto place = [](const Pair& pair) { return std::uint64_t{pair.birth} << 32 | pair.death; };

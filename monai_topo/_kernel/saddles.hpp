@@ -39,11 +39,12 @@ class Plateau {
         low = std::min(low, *level);
         high = std::max(high, *level);
       }
-    std::size_t at_low = 0, at_high = 0;
-    for (Voxel first : rows) {
-      at_low += std::count(begin(first), end(first), low);
-      at_high += std::count(begin(first), end(first), high);
-    }
+    std::uint32_t at_low = 0, at_high = 0;
+    for (Voxel first : rows)
+      for (const Level* level = begin(first); level != end(first); ++level) {
+        at_low += *level == low;
+        at_high += *level == high;
+      }
     const std::size_t voxels = rows.size() * grid.extent[2];
     if (low == high || std::max(at_low, at_high) < voxels / least_part) return;
     (at_low >= at_high ? first_ : last_) = at_low >= at_high ? low : high;
@@ -86,7 +87,7 @@ class Plateau {
 // bytes a voxel of white noise while it grew. Whole edges would take 6 bytes a voxel more, and were no faster.
 class Columns {
  public:
-  using Entry = std::uint32_t;  // the low half of an edge; the level is in the grid
+  using Entry = Edge;  // or how many follow
 
   const Entry* add(const std::vector<Edge>& edges) {
     if (left_ < edges.size() + 1) {
@@ -98,7 +99,7 @@ class Columns {
     }
     Entry* const column = next_;
     *next_++ = static_cast<Entry>(edges.size());
-    for (Edge edge : edges) *next_++ = static_cast<Entry>(edge);
+    for (Edge edge : edges) *next_++ = edge;
     left_ -= edges.size() + 1;
     return column;
   }
@@ -117,14 +118,15 @@ class SaddleReduction {
  public:
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
 
-  SaddleReduction(const Grid<3>& grid, const StarArray<3>& star, const CriticalCells& cells,
+  SaddleReduction(const Grid<3>& grid, StarArray<3>& star, const CriticalCells& cells,
                   std::vector<std::uint32_t>& memory, const StopFlag& stop)
       : grid_(grid),
         star_(star),
         cells_(cells),
         stop_(stop),
         plateau_(grid),
-        first_edge_(memory) {
+        first_edge_(memory),
+        chain_(grid, star) {
     first_edge_.resize(grid.size());
     std::uint32_t edges = 0;
     for (Voxel v : cells.voxel) {
@@ -142,23 +144,15 @@ class SaddleReduction {
       if (plateau_.is_first(v) || plateau_.is_last(v)) continue;
       Star squares = matching_.critical_squares(star_[v]) & ~Star{cells_.born_squares[r]};
       for (; squares != 0; squares &= squares - 1) {
-        const Edge pivot = reduce(v, lowest_bit(squares));
-        emit(pivot == no_edge ? plateau_.nearest(v) : voxel_of(pivot), v);
+        const Voxel birth = reduce(v, lowest_bit(squares));
+        emit(birth == nowhere ? plateau_.nearest(v) : birth, v);
       }
     }
     if (plateau_.has_last()) pair_what_is_left(emit);
   }
 
  private:
-  static constexpr Edge no_edge = UINT64_MAX;
-
-  Edge key(Voxel v, std::uint32_t low_half) const {
-    const std::uint64_t level = static_cast<std::uint32_t>(grid_.level[v]) ^ 0x80000000u;
-    return level << 32 | low_half;
-  }
-  Edge key(Voxel v, int direction) const {
-    return key(v, v << direction_bits | static_cast<std::uint32_t>(direction));
-  }
+  static constexpr Voxel nowhere = UINT32_MAX;
 
   // Critical edges with which a class begins.
   Star births(Star star) const { return matching_.critical_edges(star) & ~(star >> dead_shift); }
@@ -193,40 +187,44 @@ class SaddleReduction {
   }
 
   void push_far_edge(Voxel u, Voxel corner, int direction) {
-    const bool corner_is_last = grid_.before(u, corner);
-    const Voxel last = corner_is_last ? corner : u;
-    if (corner_is_last) direction ^= 1;
+    Star star = star_[u];
+    Voxel last = u;
+    if ((star >> direction & 1) == 0) {
+      last = corner;
+      star = star_[corner];
+      direction ^= 1;
+    }
+    const Star roots = matching_.roots(star), bit = 1u << direction;
+    if ((roots & bit) && ((roots & (bit - 1)) == 0 || (star & bit << dead_shift))) return;
     if (plateau_.is_first(last)) return;
-    const Star roots = matching_.roots(star_[last]), bit = 1u << direction;
-    if ((roots & bit) && ((roots & (bit - 1)) == 0 || (star_[last] & bit << dead_shift))) return;
-    chain_.add(key(last, direction));
+    chain_.add(last, direction);
   }
 
   // Reduces the boundary of a critical square to a cycle whose last edge is critical and the pivot of no other column,
   // and makes it the pivot of this one. No edge is left when the cycle lies in the first plateau.
-  Edge reduce(Voxel v, int square) {
-    chain_.start(key(v, 0));
-    chain_.add(key(v, L::first_edge(square)));
-    chain_.add(key(v, L::second_edge(square)));
+  Voxel reduce(Voxel v, int square) {
+    chain_.start(v);
+    chain_.add(v, L::first_edge(square));
+    chain_.add(v, L::second_edge(square));
     push_far_edges(v, square);
     while (const Star edges = chain_.take_last()) {
       stop_.check();
-      const Voxel w = voxel_of(chain_.last());
+      const Voxel w = chain_.last();
       Star pivots = flow_down(w, edges);
       if (pivots == 0) continue;
       const int direction = highest_bit(pivots);
-      for (pivots ^= 1u << direction; pivots != 0; pivots &= pivots - 1) chain_.add(key(w, lowest_bit(pivots)));
+      for (pivots ^= 1u << direction; pivots != 0; pivots &= pivots - 1) chain_.add(w, lowest_bit(pivots));
       const Columns::Entry*& column = column_of(w, direction);
       if (column == nullptr) {
         left_.clear();
         chain_.move_to(left_);
         column = columns_.add(left_);
-        return key(w, direction);
+        return w;
       }
       for (const Columns::Entry *edge = column + 1, *end = edge + *column; edge != end; ++edge)
-        chain_.add(key(voxel_of(*edge), *edge));
+        chain_.add(voxel_of(*edge), direction_of(*edge));
     }
-    return no_edge;
+    return nowhere;
   }
 
   // Replaces edges of a voxel by what the gradient makes of them: along the squares of the voxel's forest to the roots,
