@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from monai.losses import DiceCELoss, SoftclDiceLoss
 from sets import Case, StudySet
 from torch import Tensor
 
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, SkeletonRecallLoss, WarpingLoss
+from monai_topo.persistence import persistence_pairs
 
 WEIGHTS, SMALL_WEIGHTS = (0.1, 0.3, 1.0), (0.003, 0.01, 0.03)
 BASE = "CE + Dice"
@@ -24,12 +26,15 @@ class Method:
     target: str = "label"
     weights: tuple[float, ...] = WEIGHTS  # to choose from; a loss that pulls many voxels needs less of it
     weight_of: str | None = None  # the method whose chosen weight it takes over
+    from_start: bool = False  # whether the term is there in the first half too
 
 
-def _persistence(**settings: Any) -> Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]]:
+def _persistence(
+    kind: type[PersistenceLoss] = PersistenceLoss, **settings: Any
+) -> Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]]:
     def loss(study_set: StudySet) -> Callable[[Tensor, Tensor], Tensor]:
         common = {"connectivity": study_set.connectivity, "border": study_set.border, "patch_size": study_set.patch}
-        return PersistenceLoss(sigmoid=True, **{**common, **settings})
+        return kind(**{"sigmoid": True, **common, **settings})
 
     return loss
 
@@ -78,14 +83,34 @@ METHODS |= {
 }
 
 
-def base_loss() -> Callable[[Tensor, Tensor], Tensor]:
-    """The pixel loss of all methods."""
-    return DiceCELoss(sigmoid=True)
+class PerFeature(PersistenceLoss):
+    """The mean over the features of a patch instead of their sum."""
+
+    def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Loss of every patch, `(N,)`."""
+        pairs = persistence_pairs(images.detach(), connectivity=self.connectivity, border=self.border)
+        return super().per_image(images, labels) / (1 + pairs.image.bincount(minlength=len(images)))
+
+
+def _softened(logits: Tensor) -> Tensor:
+    """A likelihood that saturates later: critical voxels are the same, those of sure errors are pulled more."""
+    return torch.sigmoid(logits / 3)
+
+
+METHODS |= {
+    "spatial, from the start": Method(
+        _persistence(matching="spatial"), weight_of="persistence, spatial", from_start=True
+    ),
+    "spatial, mean over features": Method(_persistence(PerFeature, matching="spatial"), weights=(1.0, 3.0, 10.0)),
+    "spatial, softened": Method(
+        _persistence(matching="spatial", sigmoid=False, other_act=_softened), weights=(0.3, 1.0, 3.0)
+    ),
+}
 
 
 def total_loss(method: Method, weight: float, study_set: StudySet) -> Callable[[Tensor, Case], Tensor]:
     """The loss of a batch: `base + weight * topology`."""
-    base = base_loss()
+    base = DiceCELoss(sigmoid=True)
     topology = method.loss(study_set) if method.loss else None
 
     def total(logits: Tensor, batch: Case) -> Tensor:

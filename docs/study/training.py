@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from methods import METHODS, base_loss, total_loss
+from methods import BASE, METHODS, total_loss
 from monai.networks.nets import UNet
 from monai.transforms import (
     Compose,
@@ -54,21 +54,33 @@ class Run:
 def warm_up(run: Run) -> None:
     """Train with the pixel loss alone and keep network and optimizer."""
     study_set, network, optimizer = _start(run)
-    base = base_loss()
-    batches = _batches(study_set, load_cases(study_set, run.data, "train"), seed=2 * run.seed)
-    _descend(network, optimizer, lambda logits, batch: base(logits, batch["label"]), batches, run.warmup_steps)
+    _first_half(run, study_set, network, optimizer, total_loss(METHODS[BASE], 0.0, study_set))
     with whole_file(run.first_half) as file:
         torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
+
+
+def _first_half(
+    run: Run,
+    study_set: StudySet,
+    network: UNet,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Tensor, Case], Tensor],
+) -> None:
+    batches = _batches(study_set, load_cases(study_set, run.data, "train"), seed=2 * run.seed)
+    _descend(network, optimizer, loss, batches, run.warmup_steps)
 
 
 def second_half(run: Run) -> tuple[UNet, dict[str, float]]:
     """Go on with a method; return the network and what it cost."""
     study_set, network, optimizer = _start(run)
-    state = torch.load(run.first_half, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, run.steps, LEARNING_RATES[1])
     loss = total_loss(METHODS[run.method], run.weight, study_set)
+    if METHODS[run.method].from_start:
+        _first_half(run, study_set, network, optimizer, loss)
+    else:
+        state = torch.load(run.first_half, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, run.steps, LEARNING_RATES[1])
     batches = _batches(study_set, load_cases(study_set, run.data, "train"), seed=2 * run.seed + 1)
     seconds = _descend(network, optimizer, loss, batches, run.steps, schedule)
     return network, {"seconds_per_step": seconds / run.steps, "peak_mib": _peak_mib()}
