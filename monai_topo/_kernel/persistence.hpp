@@ -30,18 +30,17 @@ struct Scratch {
 // Stable, so voxels that come in index order are in filtration order afterwards.
 template <int D>
 void sort_by_level(const Grid<D>& grid, std::vector<Voxel>& voxels) {
-  constexpr int digit_bits = 11;
-  std::vector<Place> places(voxels.size()), sorted(voxels.size());  // without them every pass fetches the levels
-  std::transform(voxels.begin(), voxels.end(), places.begin(), [&](Voxel v) { return grid.place(v); });
-  for (int shift = 32; shift < 64; shift += digit_bits) {
-    std::array<std::uint32_t, (1u << digit_bits) + 1> start{};
-    const auto digit = [&](Place place) { return place >> shift & ((1u << digit_bits) - 1); };
-    for (Place place : places) ++start[digit(place) + 1];
-    std::partial_sum(start.begin(), start.end(), start.begin());
-    for (Place place : places) sorted[start[digit(place)]++] = place;
-    places.swap(sorted);
+  constexpr int digit_bits = 11, digits = 3;
+  const auto digit = [&](Voxel v, int d) { return grid.place(v) >> (32 + d * digit_bits) & ((1u << digit_bits) - 1); };
+  std::array<std::array<std::uint32_t, (1u << digit_bits) + 1>, digits> start{};
+  for (Voxel v : voxels)
+    for (int d = 0; d < digits; ++d) ++start[d][digit(v, d) + 1];
+  std::vector<Voxel> sorted(voxels.size());
+  for (int d = 0; d < digits; ++d) {
+    std::partial_sum(start[d].begin(), start[d].end(), start[d].begin());
+    for (Voxel v : voxels) sorted[start[d][digit(v, d)]++] = v;
+    voxels.swap(sorted);
   }
-  std::transform(places.begin(), places.end(), voxels.begin(), [](Place place) { return static_cast<Voxel>(place); });
 }
 
 using VoxelPairs = std::vector<std::pair<Voxel, Voxel>>;  // birth, death
