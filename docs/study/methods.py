@@ -92,9 +92,12 @@ class PerFeature(PersistenceLoss):
         return super().per_image(images, labels) / (1 + pairs.image.bincount(minlength=len(images)))
 
 
-def _softened(logits: Tensor) -> Tensor:
-    """A likelihood that saturates later: critical voxels are the same, those of sure errors are pulled more."""
-    return torch.sigmoid(logits / 3)
+def _steeper(factor: float) -> Method:
+    """Another likelihood with the same critical voxels: a steep one leaves alone what is far from one half."""
+    likelihood = _persistence(
+        matching="spatial", sigmoid=False, other_act=lambda logits: torch.sigmoid(factor * logits)
+    )
+    return Method(likelihood, weights=(0.3, 1.0) if factor < 1 else WEIGHTS)
 
 
 METHODS |= {
@@ -102,9 +105,8 @@ METHODS |= {
         _persistence(matching="spatial"), weight_of="persistence, spatial", from_start=True
     ),
     "spatial, mean over features": Method(_persistence(PerFeature, matching="spatial"), weights=(1.0, 3.0, 10.0)),
-    "spatial, softened": Method(
-        _persistence(matching="spatial", sigmoid=False, other_act=_softened), weights=(0.3, 1.0, 3.0)
-    ),
+    "spatial, softened": _steeper(1 / 3),
+    "spatial, sharpened": _steeper(3),
 }
 
 
