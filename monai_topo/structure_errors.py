@@ -42,6 +42,8 @@ STRUCTURE_ERRORS = {
 #: Those of them that change the topology, in the order in which they are listed; ends, which do not, follow.
 CHANGES_OF_TOPOLOGY = (2, 5, 1, 4, 7, 8)
 
+NEARBY = 3  # voxels: a line that leaves its place by no more has not gone
+
 
 class StructureError(NamedTuple):
     """One error of `classified_errors`.
@@ -98,9 +100,10 @@ def classified_errors(
         uint8 of the same shape, 0 where nothing differs in structure; else, see `STRUCTURE_ERRORS`:
 
         - 1, a component of the label that the prediction does not touch, whole; 4 the other way round.
-        - 2, a break: a piece of the label's skeleton outside the prediction, between two places where it is inside;
-          5, a bridge, the other way round.
-        - 3, a missing end: such a piece that ends nowhere; no change of topology. 6 the other way round.
+        - 2, a break: a piece of the label's skeleton outside the prediction, between two places where it is inside
+          and which the prediction does not join within three voxels of it, as a line beside it does; 5, a bridge, the
+          other way round.
+        - 3, a missing end: a piece that ends nowhere; no change of topology. 6 the other way round.
         - 7, a hole of the label (a component of the background; in 3D a cavity) that the prediction fills; 8 a hole of
           the prediction inside the label's foreground.
 
@@ -113,8 +116,9 @@ def classified_errors(
     near_label = widened(label, by_vox=1)
     for first, (one, other, wide) in ((1, (label, prediction, prediction)), (4, (prediction, label, near_label))):
         lines, present = _missing(one, wide)
-        drawn[lines] = first + 2
-        drawn[_joining(lines, present)] = first + 1
+        tears, ends = _tears_and_ends(lines, present, wide, connectivity)
+        drawn[ends] = first + 2
+        drawn[tears] = first + 1
         drawn[_apart(one, other, connectivity)] = first
     for number, one, other in ((7, ~label, ~prediction), (8, ~prediction, ~label)):
         holes = _apart(one, other, DUAL[connectivity])
@@ -152,22 +156,27 @@ def _missing(one: Mask, other: Mask) -> tuple[Mask, Mask]:
 
 
 def _skeleton(mask: Mask) -> Mask:
-    # Structures go on beyond the border here, as skeletons fork at their ends.
+    # Beyond the border structures go on as if mirrored: skeletons fork at their ends, and that of a line along the
+    # border stays inside.
     margin = 8
-    lines: Mask = skeleton(np.pad(mask, margin, mode="edge"))
+    lines: Mask = skeleton(np.pad(mask, margin, mode="reflect"))
     return lines[(slice(margin, -margin),) * mask.ndim]
 
 
-def _joining(lines: Mask, present: Mask) -> Mask:
-    """Pieces of a missing line that meet what is present in two places or more."""
+def _tears_and_ends(lines: Mask, present: Mask, other: Mask, connectivity: Connectivity) -> tuple[Mask, Mask]:
+    """Pieces of a missing line between places that the other mask does not join nearby, and others with a loose end."""
     full = np.ones((3,) * lines.ndim, dtype=bool)
     pieces, count = ndimage.label(lines, full)
-    joins = np.zeros(count + 1, dtype=bool)
+    tears, ends = np.zeros((2, count + 1), dtype=bool)
     for number, box in enumerate(ndimage.find_objects(pieces), start=1):
-        around = tuple(slice(max(side.start - 2, 0), side.stop + 2) for side in box)
-        beside = ndimage.binary_dilation(pieces[around] == number, full) & present[around]
-        joins[number] = ndimage.label(beside, full)[1] > 1
-    return np.asarray(joins[pieces])
+        around = tuple(slice(max(side.start - NEARBY - 1, 0), side.stop + NEARBY + 1) for side in box)
+        piece, there = pieces[around] == number, other[around]
+        beside = widened(piece, by_vox=1) & present[around]
+        joined, _ = components(there & widened(piece, by_vox=NEARBY), connectivity)
+        tears[number] = len(np.unique(joined[beside])) > 1
+        is_loose = ndimage.label(beside, full)[1] < 2 or bool((piece & ~widened(there, by_vox=NEARBY)).any())
+        ends[number] = is_loose and not tears[number]
+    return tears[pieces], ends[pieces]
 
 
 def _apart(one: Mask, other: Mask, connectivity: Connectivity) -> Mask:

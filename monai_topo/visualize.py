@@ -37,17 +37,17 @@ Points = NDArray[np.float64]
 ERROR_COLOURS = {
     1: "#d55e00",
     2: "#f0b400",
-    3: "#9a8a5c",
+    3: "#c9b56f",
     4: "#2d8fd5",
     5: "#56d4f4",
-    6: "#6f8b99",
+    6: "#a5c8dc",
     7: "#cc79a7",
     8: "#00b386",
 }
 #: Colour of what lies outside of a field of view, a shade from the background.
 OUTSIDE_COLOUR = "#34373d"
 # Background, only the label, only the prediction, both.
-_GREYS = np.array([[26, 28, 32], [88, 76, 66], [92, 104, 120], [188, 190, 194]], dtype=np.uint8)
+_GREYS = np.array([[26, 28, 32], [128, 116, 104], [100, 112, 128], [188, 190, 194]], dtype=np.uint8)
 _PAINTED = (3, 6, 1, 4, 7, 8, 5, 2)  # what is small comes last, on top
 
 
@@ -73,7 +73,7 @@ def error_overlay(
 
     Returns:
         `(rows, columns, 3)` uint8, the first axis that is left as rows. See `ERROR_COLOURS`; light grey is both masks,
-        dark blue-grey the prediction alone, dark brown-grey the label alone.
+        blue-grey the prediction alone, brown-grey the label alone.
     """
     both = label.astype(np.uint8) + 2 * prediction.astype(np.uint8)
     picture: Picture = _GREYS[_projected(both, view_axis)]

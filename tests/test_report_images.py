@@ -98,3 +98,28 @@ def test_an_image_of_another_shape_is_told_and_costs_no_number(tmp_path):
     status, content, page = report(tmp_path, "--images", str(tmp_path / "images"))
     assert (status, content["measured"]) == (0, 1)
     assert "to have the same shape, but got (60, 40) and (61, 40)" in page
+
+
+def test_numbers_lie_within_the_picture_beside_their_circles_and_not_on_each_other(tmp_path):
+    label = np.zeros((60, 90), dtype=bool)
+    label[10:50:8] = True
+    prediction = label.copy()
+    prediction[:, ::7] = False  # breaks side by side, at the border too
+    save_picture(tmp_path / "label" / "a.png", label)
+    save_picture(tmp_path / "pred" / "a.png", prediction)
+    _, content, page = report(tmp_path)
+    width, height = map(float, re.search(r'class="view" viewBox="0 0 (\S+) (\S+)"', page).groups())
+    texts = re.findall(r'<text x="(\S+)" y="(\S+)" font-size="(\S+)">(\d+)</text>', page)
+    assert len(texts) == sum(not error["kind"].endswith("end") for error in content["cases"][0]["errors"]) > 40
+    boxes = []
+    for x, foot, size, number in texts:
+        x, foot, size = float(x), float(foot), float(size)
+        boxes.append((x, foot - 0.8 * size, x + 0.62 * size * len(number), foot + 0.2 * size))
+    assert all(-0.1 <= low_x and -0.1 <= low_y for low_x, low_y, _, _ in boxes)
+    assert all(high_x <= width + 0.1 and high_y <= height + 0.1 for _, _, high_x, high_y in boxes)
+    shared = [
+        max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+        for i, a in enumerate(boxes)
+        for b in boxes[:i]
+    ]
+    assert sum(area > 0.1 for area in shared) <= 2

@@ -50,6 +50,34 @@ def test_errors_are_listed_with_kind_place_and_size(case):
     assert (speck.start[-2:], speck.stop[-2:]) == ((35, 20), (38, 23))
 
 
+def line(*shape, rows):
+    mask = np.zeros(shape, dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def test_a_line_beside_its_place_is_no_break_and_no_bridge():
+    label = line(15, 40, rows=slice(4, 9))
+    beside, torn = label.copy(), label.copy()
+    beside[:, 18:23] = torn[:, 18:23] = False
+    beside[8, 18:23] = True  # thinner there, and off the middle, but whole
+    assert not np.isin(classified_errors(beside, label), (2, 5)).any()
+    assert not np.isin(classified_errors(label, beside), (2, 5)).any()
+    assert [error.name for error in listed_errors(classified_errors(torn, label))] == ["break"]
+    assert [error.name for error in listed_errors(classified_errors(label, torn))] == ["bridge"]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("rows", [slice(0, 5), slice(10, 15)])
+def test_a_break_of_a_line_along_the_border_is_one(rows, axis):
+    label = line(15, 40, rows=rows)
+    torn = label.copy()
+    torn[:, 14:22] = False
+    if axis:
+        label, torn = label.T, torn.T
+    assert [error.name for error in listed_errors(classified_errors(torn, label))] == ["break"]
+
+
 def test_the_list_has_every_piece_of_random_drawings_once():
     drawn = np.random.default_rng(3).choice(9, size=(9, 14, 11), p=[0.6] + [0.05] * 8).astype(np.uint8)
     errors = listed_errors(drawn)

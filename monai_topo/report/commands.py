@@ -44,7 +44,7 @@ labels and masks are found by the names of those as well.""",
     _add_output(parser, "report.html")
     files = parser.add_argument_group("files")
     files.add_argument("--prediction-files", metavar="PATTERN", help="only these of a folder, such as '*_mask.png'")
-    files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '**/*.nii.gz'")
+    files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '*.nii.gz'")
     files.add_argument(
         "--masks",
         metavar="MASKS",
@@ -122,7 +122,7 @@ Files: {_FORMATS}.""",
     parser.add_argument("labels", metavar="LABELS", help="a folder, a file, or a datalist (.json)")
     _add_output(parser, "labels.html")
     files = parser.add_argument_group("files")
-    files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '**/*.nii.gz'")
+    files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '*.nii.gz'")
     files.add_argument("--section", default=None, help="of a datalist (default: all of them)")
     files.add_argument("--label-key", default="label", metavar="KEY", help="of a datalist (default: label)")
     meaning = parser.add_argument_group("what the files mean")

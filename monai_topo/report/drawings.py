@@ -51,14 +51,15 @@ def error_views(
         units of the finest spacing, and marks with number, kind, colour, place and radius in the same units.
     """
     if label.ndim == 2:
-        return [_view("", prediction, label, drawn, errors, None, spacing_mm, inside, image)]
+        return [_view("", prediction, label, drawn, errors, None, spacing_mm, inside, image, num_views=1)]
     extents = [length * step for length, step in zip(label.shape, spacing_mm, strict=True)]
     axes = [int(np.argmin(extents))]
     if min(extents) > max(extents) / 3:
         axes += [axis for axis in range(3) if axis not in axes]
+    titles = [f"projected along {'zyx'[axis]}" for axis in axes]
     return [
-        _view(f"projected along {'zyx'[axis]}", prediction, label, drawn, errors, axis, spacing_mm, inside, image)
-        for axis in axes
+        _view(title, prediction, label, drawn, errors, axis, spacing_mm, inside, image, num_views=len(axes))
+        for title, axis in zip(titles, axes, strict=True)
     ]
 
 
@@ -72,6 +73,8 @@ def _view(
     spacing_mm: Sequence[float],
     inside: Mask,
     image: Scan | None,
+    *,
+    num_views: int,
 ) -> dict[str, Any]:
     picture = error_overlay(prediction, label, drawn, inside=inside, view_axis=view_axis or 0)
     down, across = (
@@ -90,14 +93,49 @@ def _view(
         mark = {"number": number, "kind": error.name, "colour": ERROR_COLOURS[error.kind]}
         marks.append({**mark, "x": round(float(x), 1), "y": round(float(y), 1), "radius": round(radius, 1)})
     rows, columns = picture.shape[:2]
+    width, height = columns * across, rows * down
+    font_size = width / (45 if num_views == 1 else 26)
     return {
         "title": title,
         "png": as_png(picture),
         "image": "" if image is None else _image_png(image, view_axis),
-        "width": round(columns * across, 2),
-        "height": round(rows * down, 2),
-        "marks": marks,
+        "width": round(width, 2),
+        "height": round(height, 2),
+        "font_size": round(font_size, 2),
+        "marks": [
+            mark | {"text_x": round(x, 1), "text_y": round(y, 1)}
+            for mark, (x, y) in zip(marks, _places_of_numbers(marks, width, height, font_size), strict=True)
+        ],
     }
+
+
+def _places_of_numbers(
+    marks: Sequence[dict[str, Any]], width: float, height: float, font_size: float
+) -> list[tuple[float, float]]:
+    """Left end and foot of the number of each mark: beside its circle, within the picture, off the numbers before."""
+    taken: list[tuple[float, float, float, float]] = []
+    for mark in marks:
+        wide, x, y, radius = 0.62 * font_size * len(str(mark["number"])), mark["x"], mark["y"], mark["radius"] + 1
+        right, left, middle = x + radius, x - radius - wide, x - wide / 2
+        places = [
+            (at, y + turn * radius - font_size / 2)
+            for turn, ends in ((-0.5, (right, left)), (0.9, (right, left)), (-1.6, (middle,)), (1.6, (middle,)))
+            for at in ends
+        ]
+        boxes = [
+            (low_x, low_y, low_x + wide, low_y + font_size)
+            for low_x, low_y in (
+                (min(max(at, 0), width - wide), min(max(top, 0), height - font_size)) for at, top in places
+            )
+        ]
+        taken.append(min(boxes, key=lambda box: sum(_overlap(box, other) for other in taken)))  # the first of the best
+    return [(box[0], box[3] - 0.2 * font_size) for box in taken]
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """The area that two boxes share."""
+    wide, high = (min(one[end + 2], other[end + 2]) - max(one[end], other[end]) for end in (0, 1))
+    return max(wide, 0) * max(high, 0)
 
 
 def error_windows(

@@ -46,7 +46,8 @@ def find_files(source: str, *, pattern: str | None, key: str, section: str | Non
 
     Args:
         source: the folder, the datalist (`.json`) or the image.
-        pattern: which files of a folder, such as `"*_mask.png"`; all images without.
+        pattern: which files of a folder, such as `"*_mask.png"`, which finds them in the folders in it too; all images
+            without.
         key: under which a datalist names them.
         section: of a datalist; without, all of them or the one that is meant, `"validation"` if there is one.
         all_sections: which of the two.
@@ -135,7 +136,7 @@ def _partners(found: Sequence[Found], labels: Sequence[Found], what: str) -> dic
 
 
 def _of_folder(folder: Path, pattern: str | None) -> list[Found]:
-    files = [path for path in sorted(folder.glob(pattern or "**/*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob(pattern or "*")) if path.is_file()]
     if pattern is None:
         hidden = (path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
         files = [path for path in hidden if path.name.lower().endswith(_SUFFIXES)]
@@ -214,7 +215,7 @@ def _by_name(found: Sequence[Found], what: str, by_folder: bool) -> dict[str, Fo
             if name in by_name:
                 raise SettingsError(
                     f"Expected one {what} named {name!r}, but got {by_name[name].path} and {one.path}; choose by "
-                    f"--{what}-files, such as '**/*{one.path.name[len(name.rpartition('/')[2]) :]}'."
+                    f"--{what}-files, such as '*{one.path.name[len(name.rpartition('/')[2]) :]}'."
                 )
             by_name[name] = one
     return by_name

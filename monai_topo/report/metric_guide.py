@@ -40,20 +40,21 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
         (
             ("b{k}_pred", "{what}, prediction", "", "number of {what} of the prediction"),
             ("b{k}_label", "{what}, label", "", "number of {what} of the label"),
-            ("betti_error_{k}", "Betti error, {what}", "lower", "difference of these two"),
-            ("betti_error", "Betti error", "lower", "their sum over all dimensions"),
+            ("betti_error_{k}", "Betti error, {what}", "lower", "{what} too many or too few"),
+            ("betti_error", "Betti error", "lower", "features too many or too few, all dimensions added up"),
             ("euler_error", "Euler characteristic error", "lower", "difference of the Euler characteristics"),
         ),
     ),
     (
         "Matched by place",
-        "Features of prediction and label are one if they become one in the union of both (Betti matching), or are "
-        "lost between intersection and union (DIU).",
+        "Betti matching: a feature of the prediction and one of the label are matched if they become one and the same "
+        "in the union of both masks. DIU: features of the intersection of both masks that are gone in their union, and "
+        "features of the union that were not in the intersection.",
         (
             ("betti_matching_error_{k}", "Betti matching error, {what}", "lower", "unmatched {what}"),
             ("betti_matching_error", "Betti matching error", "lower", "unmatched features of all dimensions"),
             ("topology_f1_{k}", "topology F1, {what}", "higher", "2 matched / (2 matched + spurious + missing)"),
-            ("topology_f1", "topology F1", "higher", "the same over all dimensions"),
+            ("topology_f1", "topology F1", "higher", "2 matched / (2 matched + spurious + missing) features"),
             ("topology_matched_{k}", "matched {what}", "", "{what} of both"),
             (
                 "topology_spurious_{k}",
@@ -70,7 +71,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
                 "spurious: features of the prediction alone",
             ),
             ("topology_missing", "unmatched features, label", "lower", "features of the label alone"),
-            ("diu_{k}", "DIU, {what}", "lower", "{what} lost between intersection and union"),
+            ("diu_{k}", "DIU, {what}", "lower", "{what} that intersection and union of both do not share"),
             ("diu", "DIU", "lower", "discrepancy between intersection and union, all dimensions"),
         ),
     ),
@@ -78,7 +79,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
         "Centrelines",
         "Skeletons of one mask inside the other.",
         (
-            ("cldice", "clDice", "higher", "harmonic mean of the next two"),
+            ("cldice", "clDice", "higher", "harmonic mean of topology precision and sensitivity"),
             ("topology_precision", "topology precision", "higher", "share of the prediction's skeleton in the label"),
             ("topology_sensitivity", "topology sensitivity", "higher", "share of the label's skeleton predicted"),
             ("skeleton_recall", "skeleton recall", "higher", "share of the label's tubed skeleton predicted"),
@@ -90,7 +91,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
         (
             ("voi_split", "VOI, split", "lower", "variation of information, bits: true objects split"),
             ("voi_merge", "VOI, merge", "lower", "variation of information, bits: true objects merged"),
-            ("voi", "VOI", "lower", "both"),
+            ("voi", "VOI", "lower", "variation of information, bits: split and merged objects"),
             ("adapted_rand_error", "adapted Rand error", "lower", "1 - F-score over pairs of voxels"),
             ("adapted_rand_precision", "Rand precision", "higher", "low where objects are merged"),
             ("adapted_rand_recall", "Rand recall", "higher", "low where objects are split"),
@@ -99,7 +100,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
             ("false_negatives", "objects missed", "lower", "true components without a predicted one"),
             ("component_precision", "object precision", "higher", "found / predicted"),
             ("component_recall", "object recall", "higher", "found / true"),
-            ("component_f1", "object F1", "higher", "harmonic mean of both"),
+            ("component_f1", "object F1", "higher", "harmonic mean of object precision and recall"),
         ),
     ),
     (
@@ -123,7 +124,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
 )
 _MEANING_OF_ERRORS = {
     1: "components of the label that the prediction does not touch",
-    2: "gaps of the prediction in a structure of the label",
+    2: "gaps of the prediction in a line of the label that it does not bridge nearby",
     3: "ends of the label's structures that the prediction lacks; no change of topology",
     4: "components of the prediction that do not touch the label",
     5: "false connections",
