@@ -176,3 +176,12 @@ def test_a_pattern_finds_files_before_folders(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     assert find_images(tmp_path, "*") == [{"image": str(tmp_path / name)} for name in "ab"]
     assert find_images(tmp_path, "**/*") == [{"image": str(tmp_path / f"{name}/1.dcm")} for name in "ab"]
+
+
+def test_a_pattern_that_finds_nothing_is_answered_by_one_that_does(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("images/a.nii.gz", "images/b.nii.gz", "images/notes.txt", "datalist.json", "more.json", "third.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(SettingsError, match=r"got '\*\.png', which finds none; .* '\*\*/\*\.nii\.gz'\."):
+        find_images(tmp_path, "*.png")
+    assert len(find_images(tmp_path, "**/*.nii.gz")) == 2

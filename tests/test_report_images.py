@@ -115,7 +115,7 @@ def test_numbers_lie_within_the_picture_beside_their_circles_and_not_on_each_oth
     for x, foot, size, number in texts:
         x, foot, size = float(x), float(foot), float(size)
         boxes.append((x, foot - 0.8 * size, x + 0.62 * size * len(number), foot + 0.2 * size))
-    assert all(-0.1 <= low_x and -0.1 <= low_y for low_x, low_y, _, _ in boxes)
+    assert all(min(low_x, low_y) >= -0.1 for low_x, low_y, _, _ in boxes)
     assert all(high_x <= width + 0.1 and high_y <= height + 0.1 for _, _, high_x, high_y in boxes)
     shared = [
         max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)

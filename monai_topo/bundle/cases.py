@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,18 @@ def find_images(dataset_dir: str | os.PathLike[str], images: str) -> list[dict[s
     if not found:
         raise SettingsError(
             f"Expected `images` to be a pattern of files in {folder}, but got {images!r}, which finds none; "
-            "set --images, for example 'images/*.png' or '**/*.png'."
+            f"set --images, for example '**/*{_commonest_ending(folder)}'."
         )
     return [{"image": str(file)} for file in found]
+
+
+def _commonest_ending(folder: Path) -> str:
+    """How most names of files in a folder, and in those in it, end; that of datalists last."""
+    endings = Counter(
+        "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix for path in folder.rglob("*.*")
+    )
+    del endings[".json"]
+    return endings.most_common(1)[0][0] if endings else ".png"
 
 
 def fingerprint(files: Iterable[str | os.PathLike[str]]) -> str:
