@@ -129,7 +129,7 @@ _MEANING_OF_ERRORS = {
     4: "components of the prediction that do not touch the label",
     5: "false connections",
     6: "false ends of structures; no change of topology",
-    7: "holes of the label that the prediction fills",
+    7: "holes of the label that the prediction fills; those that a break opens count as breaks",
     8: "holes of the prediction within the label's foreground",
 }
 _KEY = ("dice", "cldice", "topology_f1", "betti_matching_error", "betti_error", "diu", "voi", "adapted_rand_error")
