@@ -38,6 +38,7 @@ LOSSES = {
     "persistence, spatial, frame, face": Case(
         lambda **kw: PersistenceLoss(matching="spatial", border="foreground", connectivity="face", **kw)
     ),
+    "persistence, saturated": Case(lambda **kw: PersistenceLoss(saturation=0.05, **kw)),
     "betti matching": Case(BettiMatchingLoss),
     "betti matching, frame, face": Case(lambda **kw: BettiMatchingLoss(border="foreground", connectivity="face", **kw)),
     "persistence, along structures": Case(

@@ -9,7 +9,7 @@ from oracles.gudhi_diagrams import gudhi_diagram
 from test_matching import hungarian_cost
 
 from monai_topo import betti_numbers
-from monai_topo.losses import PersistenceLoss
+from monai_topo.losses import BettiMatchingLoss, PersistenceLoss
 
 BAR = torch.zeros(1, 1, 5, 7)
 BAR[..., 2, :] = 1
@@ -139,6 +139,19 @@ def test_structure_cut_by_the_patch_border_closes_at_a_foreground_border_only():
     assert gradient(PersistenceLoss(dims=[1], border="open"), input, wall).count_nonzero() == 0
     grad = gradient(PersistenceLoss(dims=[1], border="foreground"), input, wall)[0, 0]
     assert grad[2, 4] == pytest.approx(2 * (0.3 - 1))
+
+
+@pytest.mark.parametrize("kind", [PersistenceLoss, BettiMatchingLoss])
+@pytest.mark.parametrize("shape", [(9, 7), (4, 6, 5)])
+def test_saturation_is_exact_for_the_changed_map_and_gives_what_is_changed_no_gradient(shape, kind):
+    input, label = random_pair(3, 2, 1, *shape)
+    saturated, plain = kind(saturation=0.2), kind()
+    changed = torch.where(input <= 0.2, 0, torch.where(input >= 0.8, 1, input))
+    torch.testing.assert_close(saturated(input, label), plain(changed, label))
+    found, inside = gradient(saturated, input, label), (input > 0.2) & (input < 0.8)
+    assert not found[~inside].any()
+    assert found[inside].any()
+    torch.testing.assert_close(found[inside], gradient(plain, changed, label)[inside])
 
 
 @pytest.mark.parametrize("shape", [(12, 10), (6, 9, 7)])

@@ -111,6 +111,8 @@ def test_pickle_and_state_dict():
         ({"dims": [3]}, ValueError, "dims"),
         ({"min_persistence": -0.1}, ValueError, "min_persistence"),
         ({"num_threads": 0}, ValueError, "num_threads"),
+        ({"saturation": 0.5}, ValueError, "saturation"),
+        ({"saturation": -0.1}, ValueError, "saturation"),
         ({"patch_size": 0}, ValueError, "patch_size"),
         ({"weight": [-1.0, 1.0]}, ValueError, "weight"),
         ({"sigmoid": True, "softmax": True}, ValueError, "more than 1"),

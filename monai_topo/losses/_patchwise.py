@@ -31,6 +31,7 @@ class PatchwiseLoss(LikelihoodLoss):
         dims: Sequence[int] | None,
         connectivity: Connectivity,
         border: Border,
+        saturation: float,
         patch_size: int | Sequence[int] | None,
         num_threads: int | None,
         reduction: LossReduction | str,
@@ -48,9 +49,12 @@ class PatchwiseLoss(LikelihoodLoss):
             ignore_index=ignore_index,
         )
         check_patch_settings(patch_size, num_patches=None)
+        if not 0 <= saturation < 0.5:
+            raise ValueError(f"Expected `saturation` to be at least 0 and below 0.5, but got {saturation!r}.")
         self.dims = None if dims is None else tuple(dims)
         self.connectivity: Connectivity = connectivity
         self.border: Border = border
+        self.saturation = saturation
         self.patch_size = patch_size
         self.num_threads = num_threads
         self.outside_value = 1.0 if border == "foreground" else 0.0
@@ -65,6 +69,9 @@ class PatchwiseLoss(LikelihoodLoss):
 
     def per_class(self, likelihood: Tensor, target: Tensor) -> Tensor:
         """Mean of the loss over patches, `(B, C)`."""
+        if self.saturation:
+            likelihood = likelihood.masked_fill(likelihood <= self.saturation, 0)
+            likelihood = likelihood.masked_fill(likelihood >= 1 - self.saturation, 1)
         slices = patch_slices(likelihood.shape[2:], patch_size=self.patch_size, num_patches=None, seed=0)
         images = torch.stack([crop(likelihood, patch) for patch in slices], dim=2)
         labels = torch.stack([crop(target, patch) for patch in slices], dim=2)

@@ -45,6 +45,9 @@ class BettiMatchingLoss(PatchwiseLoss):
         connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
         border: `"open"`: the patch is all there is; `"foreground"`: outside everything is foreground, so that a
             membrane or vessel cut by the patch border closes there.
+        saturation: likelihoods up to it are taken for 0, and those from one minus it on for 1: a network's background,
+            which a sigmoid never brings to 0, becomes a plateau, and plateaus cost next to nothing.
+            Exact for the map so changed; what is changed gets no gradient. 0: the map as it is.
         patch_size: the loss is the mean over a grid of patches of this size (one number or one an axis); the last
             patch of an axis is shifted inwards. None: the whole image.
         num_threads: threads over images and patches, `torch.get_num_threads()` by default.
@@ -83,6 +86,7 @@ class BettiMatchingLoss(PatchwiseLoss):
         dims: Sequence[int] | None = None,
         connectivity: Connectivity = "full",
         border: Border = "open",
+        saturation: float = 0.0,
         patch_size: int | Sequence[int] | None = None,
         num_threads: int | None = None,
         reduction: LossReduction | str = LossReduction.MEAN,
@@ -98,6 +102,7 @@ class BettiMatchingLoss(PatchwiseLoss):
             dims=dims,
             connectivity=connectivity,
             border=border,
+            saturation=saturation,
             patch_size=patch_size,
             num_threads=num_threads,
             reduction=reduction,

@@ -70,6 +70,10 @@ class PersistenceLoss(PatchwiseLoss):
             their part in it) are taken for artefacts, neither demanded nor punished: they are not missed, and nothing
             is asked of the predicted features that lie in them. In 3D the loops of a component go with it; a thin
             tunnel through a large component stays.
+        saturation: likelihoods up to it are taken for 0, and those from one minus it on for 1: a network's background,
+            which a sigmoid never brings to 0, becomes a plateau, and plateaus cost next to nothing (0.001: 0.5 s
+            instead of 3.1 for a noisy vessel likelihood of 128^3).
+            Exact for the map so changed; what is changed gets no gradient. 0: the map as it is.
         patch_size: the loss is the mean over a grid of patches of this size (one number or one an axis); the last
             patch of an axis is shifted inwards. None: the whole image. Patches keep the cost of matching features that
             lie far apart away, and the number of features small.
@@ -113,6 +117,7 @@ class PersistenceLoss(PatchwiseLoss):
         border: Border = "open",
         min_persistence: float = 0.0,
         min_label_size: int = 0,
+        saturation: float = 0.0,
         patch_size: int | Sequence[int] | None = None,
         num_threads: int | None = None,
         reduction: LossReduction | str = LossReduction.MEAN,
@@ -128,6 +133,7 @@ class PersistenceLoss(PatchwiseLoss):
             dims=dims,
             connectivity=connectivity,
             border=border,
+            saturation=saturation,
             patch_size=patch_size,
             num_threads=num_threads,
             reduction=reduction,
