@@ -138,7 +138,7 @@ def persistence_pairs(
     Plateaus cost next to nothing, but a network's background is none: a sigmoid is never exactly 0. Where values near 0
     and 1 do not matter, make them plateaus, `images.clamp(1e-3, 1 - 1e-3)`: nine times as fast on a noisy vessel
     likelihood of 128^3 (3.0 s to 0.3 s), exact for the clamped image, and with 48 000 pairs instead of 650 000. What is
-    clamped gets no gradient. `PersistenceLoss(saturation=1e-3)` does it in a loss.
+    clamped gets no gradient. `PersistenceLoss(saturation=1e-3)` does the like in a loss.
 
     Method: lower-star gradient (Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse
     complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after
