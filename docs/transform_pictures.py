@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from monai_topo import transforms
 from monai_topo.data import synthetic_membranes, synthetic_vessels
-from monai_topo.structure_errors import STRUCTURE_ERRORS
+from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 
 IMAGES = Path(__file__).parent / "images" / "transforms"
 # Okabe and Ito's colours, told apart by colour-blind readers too; 0 is the background.

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 # The map of the package, layer by layer.
 # isort: off
-from monai_topo.persistence import PersistencePairs, betti_numbers, label_components, persistence_pairs
-from monai_topo.betti_matching import BettiMatching, betti_matching
+from monai_topo.persistence.pairs import PersistencePairs, betti_numbers, label_components, persistence_pairs
+from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
 from monai_topo.losses import (
     BettiMatchingLoss,
     BettiPriorLoss,
@@ -40,9 +40,9 @@ from monai_topo.metrics import (
     compute_skeleton_recall,
     compute_variation_of_information,
 )
-from monai_topo.case_report import topology_report
-from monai_topo.label_check import check_label
-from monai_topo.volumes import chunked_betti_error, chunked_betti_numbers
+from monai_topo.metrics.all_metrics import topology_report
+from monai_topo.masks.label_check import check_label
+from monai_topo.masks.chunked import chunked_betti_error, chunked_betti_numbers
 # isort: on
 
 __version__ = version("monai_topo")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from monai_topo.report.commands import add_labels_command, add_report_command
+from monai_topo.report.cli import add_labels_command, add_report_command
 
 _EPILOG = """exit status:
   0    everything was measured

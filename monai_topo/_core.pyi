@@ -1,4 +1,4 @@
-"""The compiled kernel: arrays in, index arrays out. Called through `monai_topo._door`, where arguments are checked."""
+"""The compiled kernel: arrays in, index arrays out. Called through `monai_topo._utils.kernel`, where arguments are checked."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from sets import SETS, load_cases
 from tables import summary
 from training import Run
 
-from monai_topo._files import whole_file
-from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, classified_errors
+from monai_topo._utils.io import whole_file
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, classified_errors
 from monai_topo.visualize import error_overlay
 
 SHOWN = (BASE, "soft clDice", "persistence, spatial", "soft clDice + persistence, spatial")

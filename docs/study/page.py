@@ -14,8 +14,8 @@ from methods import BASE, COMPARED
 from sets import SETS
 from tables import MEASURES, PLACES, chosen_here, cost, markdown, overview, summary
 
-from monai_topo._files import whole_file
-from monai_topo.structure_errors import STRUCTURE_ERRORS
+from monai_topo._utils.io import whole_file
+from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLOURS
 
 IN_SHORT = ("soft clDice", "persistence, wasserstein", "persistence, spatial", "soft clDice + persistence, spatial")

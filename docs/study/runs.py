@@ -18,7 +18,7 @@ from sets import SETS
 from tqdm import tqdm
 from training import Run, second_half, warm_up
 
-from monai_topo._files import whole_file
+from monai_topo._utils.io import whole_file
 from monai_topo.benchmark.machine import processor
 
 DICE_LOST = 0.005  # more than that a weight may not cost on the tuning split

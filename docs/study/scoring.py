@@ -11,9 +11,9 @@ from monai.networks.nets import UNet
 from sets import Split, StudySet, load_cases
 from torch import Tensor
 
-from monai_topo._files import whole_file
-from monai_topo.case_report import topology_report
+from monai_topo._utils.io import whole_file
 from monai_topo.metrics import compute_betti_error
+from monai_topo.metrics.all_metrics import topology_report
 
 PATCHES = 100  # random ones a case, the same for every method
 

@@ -25,7 +25,7 @@ from monai.utils import set_determinism
 from sets import SETS, Case, StudySet, load_cases
 from torch import Tensor
 
-from monai_topo._files import whole_file
+from monai_topo._utils.io import whole_file
 
 BATCH = {2: 4, 3: 2}
 CHANNELS = {2: (16, 32, 64, 128), 3: (8, 16, 32, 64)}

@@ -1,8 +1,8 @@
 """What the bundles share as code: checks before the first epoch, the run's folder, the report at the end."""
 
+from monai_topo._utils.errors import SettingsError, show_cause_last
 from monai_topo.bundle.case_checks import check_cases
 from monai_topo.bundle.cases import find_images, fingerprint, prepare_dataset
-from monai_topo.bundle.errors import SettingsError, show_cause_last
 from monai_topo.bundle.resources import check_space, join_processes
 from monai_topo.bundle.runs import new_run_dir, report_evaluation, report_inference, report_training, start_run
 from monai_topo.bundle.settings import check_checkpoint, check_known_settings, check_sizes, check_training_settings

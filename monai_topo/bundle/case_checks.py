@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from monai.transforms import LoadImage
 
-from monai_topo._ranks import world_size
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.distributed import world_size
+from monai_topo._utils.errors import SettingsError
 from monai_topo.data.datasets import load_datalist
 from monai_topo.data.readers import FormatReader
-from monai_topo.transforms.labels import LabelToForeground
+from monai_topo.transforms.label_to_foreground import LabelToForeground
 
 __all__ = ["check_cases", "check_grids", "read_image"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_topo._ranks import rank
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.distributed import rank
+from monai_topo._utils.errors import SettingsError
 from monai_topo.data.datasets import write_synthetic_dataset
 
 __all__ = ["find_images", "fingerprint", "prepare_dataset"]

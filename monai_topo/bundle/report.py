@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from monai.utils import optional_import
 
-from monai_topo._files import whole_file
-from monai_topo._ranks import world_size
+from monai_topo._utils.distributed import world_size
+from monai_topo._utils.io import whole_file
 from monai_topo.bundle.cases import fingerprint
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datasets import load_datalist

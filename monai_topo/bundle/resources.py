@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.errors import SettingsError
 
 __all__ = ["check_space", "join_processes"]
 

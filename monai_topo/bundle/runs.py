@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_topo._files import whole_file
-from monai_topo._ranks import from_first, rank
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.distributed import from_first, rank
+from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.io import whole_file
 from monai_topo.bundle.report import write_report
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datasets import load_datalist

@@ -14,9 +14,9 @@ from typing import Any, get_args
 
 from monai.bundle import ConfigParser
 
-from monai_topo.bundle.errors import SettingsError
-from monai_topo.matching import Matching
-from monai_topo.persistence import Border, Connectivity
+from monai_topo._utils.errors import SettingsError
+from monai_topo.persistence.feature_matching import Matching
+from monai_topo.persistence.pairs import Border, Connectivity
 
 __all__ = ["check_checkpoint", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from monai.handlers.ignite_metric import IgniteMetricHandler
 from monai.utils import IgniteInfo, min_version, optional_import
 
-from monai_topo._shared_results import shared_results
+from monai_topo._utils.caching import shared_results
 from monai_topo.metrics._base import TopologyMetric
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai.handlers.metrics_saver import MetricsSaver
 
-from monai_topo._ranks import rank
+from monai_topo._utils.distributed import rank
 
 __all__ = ["WholeMetricsSaver"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._files import whole_file
-from monai_topo.persistence import Border, Connectivity
-from monai_topo.structure_errors import classified_errors
+from monai_topo._utils.io import whole_file
+from monai_topo.masks.structure_errors import classified_errors
+from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.visualize import ERROR_COLOURS, error_overlay, marked_mask, stretched
 
 Figure, _ = optional_import("matplotlib.figure", name="Figure")

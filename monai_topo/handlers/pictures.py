@@ -12,10 +12,10 @@ import torch
 from monai.utils import IgniteInfo, min_version, optional_import
 from numpy.typing import NDArray
 
-from monai_topo._ranks import rank
+from monai_topo._utils.distributed import rank
 from monai_topo.handlers.loss_components import WeightedLoss
 from monai_topo.handlers.panels import Panel, error_panel, image_panel, legend_panel, mask_panel, save_panels
-from monai_topo.persistence import Border, Connectivity
+from monai_topo.persistence.pairs import Border, Connectivity
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 
@@ -30,7 +30,7 @@ class PredictionPictures:
     input, label, and the latest prediction that was made while the topology term was off (the end of the warm-up), at
     the best validation and at the latest. Without a loss there is one prediction. In predictions, components that are
     missing or spurious, breaks, bridges, and missing or spurious holes are coloured, see
-    :py:func:`monai_topo.structure_errors.classified_errors`; a legend says which is which. TensorBoard gets the same
+    :py:func:`monai_topo.masks.structure_errors.classified_errors`; a legend says which is which. TensorBoard gets the same
     panels one by one.
 
     MONAI's readers put x first, so pictures are transposed here to lie as their files do.

@@ -12,8 +12,8 @@ from monai.engines.evaluator import Evaluator
 from monai.handlers.validation_handler import ValidationHandler
 from monai.utils import IgniteInfo, min_version, optional_import
 
-from monai_topo._files import whole_file
-from monai_topo._ranks import rank
+from monai_topo._utils.distributed import rank
+from monai_topo._utils.io import whole_file
 from monai_topo.handlers.loss_components import WeightedLoss
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")

@@ -13,8 +13,8 @@ from monai.utils.enums import MetricReduction
 from monai.utils.module import look_up_option
 from torch import Tensor
 
-from monai_topo._shared_results import computed_once
-from monai_topo.persistence import betti_numbers
+from monai_topo._utils.caching import computed_once
+from monai_topo.persistence.pairs import betti_numbers
 
 _MEANS = {MetricReduction.MEAN, MetricReduction.MEAN_BATCH, MetricReduction.MEAN_CHANNEL}
 

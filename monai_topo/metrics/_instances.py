@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from monai_topo._components import DUAL, components
-from monai_topo.metrics._masks import binary_pair, same_shape_pair
-from monai_topo.persistence import Connectivity
+from monai_topo.masks.components import DUAL, components
+from monai_topo.metrics._inputs import binary_pair, same_shape_pair
+from monai_topo.persistence.pairs import Connectivity
 
 Instances = Literal["foreground", "background", "given"]
 Ids = np.ndarray[Any, np.dtype[np.int64]]

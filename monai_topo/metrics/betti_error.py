@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._patches import Slices, check_patch_settings, crop, patch_slices
+from monai_topo._utils.patches import Slices, check_patch_settings, crop, patch_slices
 from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
-from monai_topo.metrics._masks import binary_pair
-from monai_topo.persistence import Border, Connectivity, betti_numbers
+from monai_topo.metrics._inputs import binary_pair
+from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
 
 # Patches are counted together, so that threads have work, up to this many voxels (one byte each) a call.
 _VOXELS_PER_CALL = 2**26

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._door import check_choice
-from monai_topo.betti_matching import BettiMatching, betti_matching
+from monai_topo._utils.kernel import check_choice
 from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
-from monai_topo.metrics._masks import binary_pair, likelihood_pair
-from monai_topo.persistence import Border, Connectivity, label_components
+from monai_topo.metrics._inputs import binary_pair, likelihood_pair
+from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
+from monai_topo.persistence.pairs import Border, Connectivity, label_components
 
 Part = Literal["error", "matched", "spurious", "missing", "precision", "recall", "f1"]
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._door import check_choice
-from monai_topo._optional import needed
-from monai_topo._skeletons import Mask, skeleton
+from monai_topo._utils.kernel import check_choice
+from monai_topo._utils.optional import needed
+from monai_topo.masks.skeletons import Mask, skeleton
 from monai_topo.metrics._base import TopologyMetric
-from monai_topo.metrics._masks import binary_pair, harmonic_mean, per_mask, ratio
+from monai_topo.metrics._inputs import binary_pair, harmonic_mean, per_mask, ratio
 
 SkeletonWeight = Literal["uniform", "radius", "inverse_radius"]
 

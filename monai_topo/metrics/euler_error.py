@@ -6,8 +6,8 @@ import torch
 from monai.utils.enums import MetricReduction
 
 from monai_topo.metrics._base import TopologyMetric
-from monai_topo.metrics._masks import binary_pair
-from monai_topo.persistence import Border, Connectivity, betti_numbers
+from monai_topo.metrics._inputs import binary_pair
+from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
 
 
 def compute_euler_error(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._skeletons import Mask, tubed_skeleton
+from monai_topo.masks.skeletons import Mask, tubed_skeleton
 from monai_topo.metrics._base import TopologyMetric
-from monai_topo.metrics._masks import binary_pair, per_mask, ratio
+from monai_topo.metrics._inputs import binary_pair, per_mask, ratio
 
 
 def compute_skeleton_recall(

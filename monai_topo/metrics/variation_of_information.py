@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._door import check_choice
+from monai_topo._utils.kernel import check_choice
 from monai_topo.metrics._base import TopologyMetric
+from monai_topo.metrics._inputs import per_mask
 from monai_topo.metrics._instances import Ids, Instances, instance_pair, overlaps
-from monai_topo.metrics._masks import per_mask
-from monai_topo.persistence import Connectivity
+from monai_topo.persistence.pairs import Connectivity
 
 Unit = Literal["bits", "nats"]
 

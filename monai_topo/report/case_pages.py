@@ -13,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.errors import SettingsError
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.report.cases import CaseSettings, drawn_case, error_column, files_of, measured_case
 from monai_topo.report.files import Case, Found, find_files, paired
 from monai_topo.report.jobs import Failure, FinishedCases, worked
@@ -21,7 +22,6 @@ from monai_topo.report.metric_guide import Column, Group, columns_of, key_column
 from monai_topo.report.pages import write_page
 from monai_topo.report.strips import strip_of
 from monai_topo.report.tables import summary_of, write_csv, write_json
-from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLOURS, OUTSIDE_COLOUR
 
 __all__ = ["report_predictions"]

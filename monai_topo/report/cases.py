@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_topo._shared_results import shared_results
-from monai_topo.case_report import topology_report
-from monai_topo.persistence import Border, Connectivity
+from monai_topo._utils.caching import shared_results
+from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, classified_errors, listed_errors
+from monai_topo.metrics.all_metrics import topology_report
+from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.report.drawings import diagrams_picture, error_views, error_windows
 from monai_topo.report.files import Case
 from monai_topo.report.reading import read_case
-from monai_topo.structure_errors import STRUCTURE_ERRORS, classified_errors, listed_errors
 
 __all__ = ["CaseSettings", "drawn_case", "error_column", "measured_case"]
 

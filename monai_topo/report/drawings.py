@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_topo.persistence import Border, Connectivity
-from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, StructureError
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, StructureError
+from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.visualize import (
     ERROR_COLOURS,
     draw_diagram,

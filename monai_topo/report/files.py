@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.errors import SettingsError
 from monai_topo.data.datasets import _section
 
 __all__ = ["Case", "Found", "find_files", "paired"]

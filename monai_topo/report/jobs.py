@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from monai_topo.bundle.errors import SettingsError
+from monai_topo._utils.errors import SettingsError
 
 __all__ = ["Failure", "FinishedCases", "worked"]
 

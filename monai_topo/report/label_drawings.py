@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo._components import components
-from monai_topo.persistence import Border, Connectivity
+from monai_topo.masks.components import components
+from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.report.drawings import as_png
 from monai_topo.report.reading import mask_of, read_label
-from monai_topo.transforms.hygiene import RepairLabel
+from monai_topo.transforms.label_repair import RepairLabel
 from monai_topo.visualize import marked_mask
 
 __all__ = ["LABEL_MARKS", "drawn_label"]

@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from monai_topo.bundle.errors import SettingsError
-from monai_topo.label_check import check_label
-from monai_topo.persistence import Border, Connectivity
+from monai_topo._utils.errors import SettingsError
+from monai_topo.masks.label_check import check_label
+from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.report.conventions import Convention, convention_of, values_of
 from monai_topo.report.files import find_files
 from monai_topo.report.jobs import Failure, worked

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.report.cases import error_column
-from monai_topo.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.visualize import feature_names
 
 __all__ = ["Column", "Group", "columns_of", "key_columns"]

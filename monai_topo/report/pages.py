@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from monai_topo._files import whole_file
+from monai_topo._utils.io import whole_file
 from monai_topo.report.tables import shown
 
 __all__ = ["write_page"]

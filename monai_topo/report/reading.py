@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_topo._utils.errors import SettingsError
 from monai_topo.bundle.case_checks import check_grids, read_image
-from monai_topo.bundle.errors import SettingsError
 from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
 from monai_topo.visualize import stretched

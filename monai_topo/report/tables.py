@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monai_topo._files import whole_file
+from monai_topo._utils.io import whole_file
 
 __all__ = ["Summary", "shown", "summary_of", "write_csv", "write_json"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from monai.config import KeysCollection
 
-from monai_topo.persistence import Border, Connectivity, Filtration
-from monai_topo.transforms._arrays import Array, ArrayTransformd, check_at_least
+from monai_topo.persistence.pairs import Border, Connectivity, Filtration
+from monai_topo.transforms._base import Array, ArrayTransformd, check_at_least
 from monai_topo.transforms.diagrams import DiagramTransform, Points, check_count, check_range
 
 # GUDHI has both (`gudhi.representations`), but only beside scikit-learn, which is no dependency of this package; they

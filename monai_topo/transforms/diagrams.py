@@ -10,9 +10,9 @@ import torch
 from monai.config import KeysCollection
 from numpy.typing import NDArray
 
-from monai_topo._door import check_choice
-from monai_topo.persistence import Border, Connectivity, Filtration, persistence_pairs
-from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, floats
+from monai_topo._utils.kernel import check_choice
+from monai_topo.persistence.pairs import Border, Connectivity, Filtration, persistence_pairs
+from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd, floats
 
 __all__ = [
     "BettiCurve",

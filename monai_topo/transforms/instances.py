@@ -9,9 +9,9 @@ from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._door import check_choice
-from monai_topo.persistence import Connectivity
-from monai_topo.transforms._arrays import (
+from monai_topo._utils.kernel import check_choice
+from monai_topo.persistence.pairs import Connectivity
+from monai_topo.transforms._base import (
     Array,
     ArrayTransform,
     ArrayTransformd,

@@ -6,8 +6,8 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.utils import optional_import
 
-from monai_topo._skeletons import skeleton
-from monai_topo.transforms._arrays import (
+from monai_topo.masks.skeletons import skeleton
+from monai_topo.transforms._base import (
     Array,
     ArrayTransform,
     ArrayTransformd,
@@ -35,7 +35,7 @@ class Skeletonize(ArrayTransform):
     """Thin a label to lines one voxel wide that keep its components, loops and cavities.
 
     Each channel by itself; what is not 0 is foreground, and the lines keep the values of the label, dtype too. See
-    `monai_topo._skeletons.skeleton` for the method, its guarantee, and what it needs and costs. Deterministic. Without
+    `monai_topo.masks.skeletons.skeleton` for the method, its guarantee, and what it needs and costs. Deterministic. Without
     `spacing`, thinning a result once more changes nothing.
 
     Args:

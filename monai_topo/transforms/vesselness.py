@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo.transforms._arrays import Array, ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd, Spacing, check_spacing
 
 itk, _ = optional_import("itk")  # a dependency, loaded piece by piece as it is used
 

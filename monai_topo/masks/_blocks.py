@@ -1,0 +1,240 @@
+"""Betti numbers of a mask from the counts of its blocks: each block by itself, then the seams between them.
+
+The blocks tile the mask, framed by one voxel of what lies outside, so that a block needs no voxel of its neighbours. Of
+a counted block only the labels on its faces are kept, and these only until its seams are done: their sign says what a
+voxel is, their number which component of the block it belongs to. A cell of the Euler characteristic lies in one block
+or on one seam: of a pair of blocks, of the four around an edge, of the eight around a corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_topo._utils.kernel import Border, Connectivity, kernel
+
+Index = tuple[int, ...]
+Labels = NDArray[np.int32]
+Counts = NDArray[np.int64]
+
+_HALF = 32  # bits of a label in a pair of labels
+
+
+@dataclass(frozen=True)
+class BlockCount:
+    """What is kept of one block.
+
+    Attributes:
+        inside: Components of foreground and background that do not reach a face of the block.
+        at_faces: Components that do. On the faces those of the foreground are 1, 2, ..., of the background -1, -2, ...
+        euler: Euler characteristic of the side that is face-connected, of the cells inside the block.
+        faces: `(axis, side)` to the labels there; side 0 is the lower one.
+        sizes: Voxels of the foreground's components, those at the faces first; empty unless asked for.
+    """
+
+    inside: Counts
+    at_faces: Counts
+    euler: int
+    faces: dict[tuple[int, int], Labels]
+    sizes: Counts
+
+
+@dataclass(frozen=True)
+class JoinedBlock:
+    """What is kept of one block when its seams with the blocks above it are done.
+
+    Attributes:
+        inside: As in `BlockCount`.
+        at_faces: As in `BlockCount`.
+        euler: Of the cells in the block and on its upper seams.
+        joins: `(offset, offset, pairs)`: which blocks, from this one on, and `(P, 2)` labels of one component.
+        sizes: As in `BlockCount`.
+    """
+
+    inside: Counts
+    at_faces: Counts
+    euler: int
+    joins: list[tuple[Index, Index, Labels]]
+    sizes: Counts
+
+
+def count_block(
+    block: NDArray[np.generic],
+    *,
+    index: Index,
+    grid: Index,
+    connectivity: Connectivity,
+    border: Border,
+    with_sizes: bool = False,
+) -> BlockCount:
+    """Count one block of a mask.
+
+    Args:
+        block: Its voxels, 0 and 1 of any dtype; no axis is empty.
+        index: Where it lies in the grid of blocks.
+        grid: Number of blocks along each axis.
+        connectivity: Of the foreground.
+        border: What lies outside the mask.
+        with_sizes: Count the voxels of the components too.
+
+    Raises:
+        ValueError: When a value is neither 0 nor 1.
+    """
+    lower = [int(at == 0) for at in index]
+    upper = [int(at == last - 1) for at, last in zip(index, grid, strict=True)]
+    shape = tuple(map(sum, zip(block.shape, lower, upper, strict=True)))
+    framed = np.full(shape, border == "foreground", dtype=bool)
+    own = tuple(slice(low, low + extent) for low, extent in zip(lower, block.shape, strict=True))
+    framed[own] = block != 0
+    if not np.array_equal(framed[own].astype(block.dtype, copy=False), block):
+        raise ValueError(
+            f"Expected the mask to hold only 0 and 1, but got other values in block {index}: threshold first, "
+            "for example `x > 0.5`."
+        )
+    counts, labels, sizes = kernel.block_components(framed.view(np.uint8), connectivity == "full", with_sizes)
+    return BlockCount(counts[:2], counts[2:4], int(counts[4]), _split_faces(labels, shape), sizes)
+
+
+def _split_faces(labels: Labels, shape: Index) -> dict[tuple[int, int], Labels]:
+    faces, start = {}, 0
+    for axis, side in product(range(len(shape)), (0, 1)):
+        face_shape = shape[:axis] + shape[axis + 1 :]
+        end = start + int(np.prod(face_shape))
+        faces[axis, side] = labels[start:end].reshape(face_shape)
+        start = end
+    return faces
+
+
+def upper_neighbours(index: Index, grid: Index) -> list[Index]:
+    """Offsets of the block itself and of those above it that exist, 2^d of them inside the grid."""
+    reach = [(0, 1) if at + 1 < last else (0,) for at, last in zip(index, grid, strict=True)]
+    return list(product(*reach))
+
+
+def join_block(offsets: Sequence[Index], *counts: BlockCount, connectivity: Connectivity) -> JoinedBlock:
+    """Join a block with those above it.
+
+    Args:
+        offsets: Where the blocks lie, from the first one on, which is the block itself (see `upper_neighbours`).
+        *counts: The blocks.
+        connectivity: Of the foreground.
+    """
+    ndim = len(offsets[0])
+    blocks = dict(zip(offsets, counts, strict=True))
+    foreground = connectivity == "face"  # the side that is face-connected
+    euler, joins = counts[0].euler, []
+    for size in range(1, ndim + 1):
+        for axes in combinations(range(ndim), size):
+            if tuple(int(axis in axes) for axis in range(ndim)) not in blocks:
+                continue
+            around = {offset: _rim(blocks[offset], axes, offset) for offset in _spanned(axes, ndim)}
+            solid = np.logical_and.reduce([(labels > 0) == foreground for labels in around.values()])
+            euler += (-1) ** size * _euler_characteristic(solid)
+            for offset, labels in around.items():
+                opposite = tuple(int(axis in axes) - at for axis, at in enumerate(offset))
+                if offset[axes[0]] == 0:
+                    pairs = _touching(labels, around[opposite], size, foreground_full=not foreground)
+                    joins.append((offset, opposite, pairs))
+    return JoinedBlock(counts[0].inside, counts[0].at_faces, euler, joins, counts[0].sizes)
+
+
+def _spanned(axes: Sequence[int], ndim: int) -> Iterator[Index]:
+    """Offsets of the blocks around a seam across `axes`."""
+    return product(*[(0, 1) if axis in axes else (0,) for axis in range(ndim)])
+
+
+def _rim(block: BlockCount, axes: Sequence[int], offset: Index) -> Labels:
+    """Labels of the voxels of one block next to the seam across `axes`; the lower block shows its upper side."""
+    first = axes[0]
+    index = [(-1, 0)[offset[a]] if a in axes else slice(None) for a in range(len(offset)) if a != first]
+    return np.asarray(block.faces[first, 1 - offset[first]][tuple(index)])
+
+
+def _euler_characteristic(solid: NDArray[np.bool_]) -> int:
+    """Of the complex of the cells whose voxels are all set, 2D and below."""
+    total = 0
+    for cell in product((False, True), repeat=solid.ndim):
+        whole = solid
+        for axis in np.flatnonzero(cell):
+            whole = np.take(whole, range(1, whole.shape[axis]), axis) & np.take(
+                whole, range(whole.shape[axis] - 1), axis
+            )
+        total += (-1) ** sum(cell) * int(np.count_nonzero(whole))
+    return total
+
+
+def _touching(labels: Labels, others: Labels, seam_axes: int, *, foreground_full: bool) -> Labels:
+    """Distinct pairs of labels of one component, `(P, 2)`, of two rims that face each other across a seam."""
+    keys = []
+    for shift in product((-1, 0, 1), repeat=labels.ndim):
+        diagonal = seam_axes > 1 or any(shift)
+        here = labels[tuple(slice(max(0, -by), max(0, extent - max(0, by))) for by, extent in _with(shift, labels))]
+        there = others[tuple(slice(max(0, by), max(0, extent - max(0, -by))) for by, extent in _with(shift, labels))]
+        same = (here > 0) == (there > 0)
+        if diagonal:  # of the one side only that has full connectivity
+            same &= (here > 0) == foreground_full
+        key = (here[same].astype(np.int64) << _HALF) | there[same].astype(np.uint32).astype(np.int64)
+        keys.append(key[np.flatnonzero(np.diff(key, prepend=~key[:1]))])
+    unique = np.unique(np.concatenate(keys))
+    return np.stack([unique >> _HALF, unique & 0xFFFFFFFF], axis=1).astype(np.uint32).view(np.int32)
+
+
+def _with(shift: Index, labels: Labels) -> Iterator[tuple[int, int]]:
+    return zip(shift, labels.shape, strict=True)
+
+
+def betti_of_blocks(
+    blocks: dict[Index, JoinedBlock], *, connectivity: Connectivity, border: Border
+) -> NDArray[np.int64]:
+    """Betti numbers of the whole mask, `(d,)`."""
+    ndim = len(next(iter(blocks)))
+    inside = np.sum([block.inside for block in blocks.values()], axis=0)
+    is_foreground, classes = _merged(blocks)
+    at_faces = [len(np.unique(classes[is_foreground == side])) for side in (True, False)]
+    features, background = (inside + at_faces).tolist()
+    euler = sum(block.euler for block in blocks.values())
+    framed = (connectivity == "full") != (border == "foreground")  # the side counted in cells is that of the frame
+    betti = np.zeros(ndim, dtype=np.int64)
+    betti[0] = features - (border == "foreground")
+    if ndim == 3:
+        betti[1] = features + background - euler - (not framed)
+    betti[-1] = max(background - 1, 0)
+    return betti
+
+
+def sizes_of_blocks(blocks: dict[Index, JoinedBlock]) -> NDArray[np.int64]:
+    """Voxels of the foreground's components, the largest first."""
+    is_foreground, classes = _merged(blocks)
+    at_faces = [block.sizes[: block.at_faces[0]] for block in blocks.values()]
+    inside = [block.sizes[block.at_faces[0] :] for block in blocks.values()]
+    _, component = np.unique(classes[is_foreground], return_inverse=True)
+    merged = np.zeros(component.max(initial=-1) + 1, dtype=np.int64)
+    np.add.at(merged, component, np.concatenate(at_faces))
+    return np.sort(np.concatenate([merged, *inside]))[::-1].copy()
+
+
+def _merged(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Unite the components at the faces, block by block: is each one foreground, and which class does it end up in."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, sides, total = {}, [], 0
+    for index, block in blocks.items():
+        first[index] = total
+        total += int(block.at_faces.sum())
+        sides.append(np.repeat([True, False], block.at_faces))
+    ends: list[list[NDArray[np.int64]]] = [[], []]
+    for index, block in blocks.items():
+        for *offsets, pairs in block.joins:
+            for end, offset, labels in zip(ends, offsets, pairs.T, strict=True):
+                at = tuple(map(sum, zip(index, offset, strict=True)))
+                num_foreground = blocks[at].at_faces[0]
+                number = np.where(labels > 0, labels - 1, num_foreground - labels.astype(np.int64) - 1)
+                end.append(first[at] + number)
+    row, column = (np.concatenate(end) if end else np.zeros(0, np.int64) for end in ends)
+    graph = coo_array((np.ones(len(row), dtype=bool), (row, column)), shape=(total, total))
+    return np.concatenate(sides), connected_components(graph, directed=False)[1]

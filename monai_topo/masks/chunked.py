@@ -1,0 +1,281 @@
+"""Topology of masks larger than memory: chunked arrays (zarr, HDF5, Dask) counted block by block on Dask, exactly.
+
+Each block is counted by itself, as it is read or computed, and then dropped but for the labels on its faces; the seams
+between blocks join them. The answer equals that of the whole mask in memory, whatever the chunks. Scheduling is Dask's:
+threads by default, `dask.config.set(scheduler="processes")`, or the workers of a `distributed.Client`.
+
+Needs Dask and SciPy: `pip install "monai_topo[volumes]"`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_topo.masks._blocks import (
+    BlockCount,
+    Index,
+    JoinedBlock,
+    betti_of_blocks,
+    count_block,
+    join_block,
+    sizes_of_blocks,
+    upper_neighbours,
+)
+from monai_topo.persistence.pairs import Border, Connectivity
+
+__all__ = [
+    "chunked_betti_error",
+    "chunked_betti_numbers",
+    "chunked_component_sizes",
+    "chunked_euler_characteristic",
+]
+
+_MOST_VOXELS = 2**31 - 1  # of a block: labels are 32 bits
+
+
+def chunked_betti_numbers(
+    mask: Any,
+    *,
+    connectivity: Connectivity = "full",
+    border: Border = "open",
+    chunks: Any = "auto",
+    progress: bool = False,
+) -> Tensor:
+    """Count components, loops and cavities of a mask that need not fit into memory.
+
+    Equal to `betti_numbers(mask[None], ...)[0]` of the same mask in memory.
+
+    Args:
+        mask: one image, `(H, W)` or `(D, H, W)`, bool or any dtype with the values 0 and 1 only. A Dask array, or what
+            `dask.array.from_array` takes: a zarr array, an h5py dataset, a NumPy array or memory map. A likelihood map
+            is thresholded on the way: `dask.array.from_zarr(path) > 0.5`.
+        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
+        border: `"open"`, or `"foreground"`: outside everything is foreground. See `betti_numbers`.
+        chunks: blocks of a `mask` that is no Dask array, as in `dask.array.from_array`: `"auto"` takes whole chunks of
+            the file, up to 128 MiB together. A Dask array keeps its own; chunks of any shape are right, and those of
+            64^3 voxels and more are quick.
+        progress: show a progress bar.
+
+    Returns:
+        `(d,)` int64 on the CPU: Betti numbers of dimension 0 to d-1. Deterministic.
+
+    Raises:
+        ImportError: if Dask or SciPy is not installed.
+        TypeError: if `mask` is no array.
+        ValueError: if it has not 2 or 3 axes, no voxels, unknown or too large chunks, other values than 0 and 1, or a
+            setting is not one of the above.
+
+    Cost: every block is read once, in time linear in its voxels. Memory of a worker: the block, a byte for each of its
+    voxels, and a label for each run of voxels in it; beside these 4 bytes for each voxel on the faces of the blocks
+    whose neighbours are still to come, about one plane of blocks. The last step holds the components that reach a face
+    of their block. Blocks that are slabs of a few planes are nearly all face: choose cubes.
+
+    Method: components of blocks by union-find on runs, joined through the labels on faces, edges and corners; the Euler
+    characteristic adds up over cells, each of which lies in one block or on one seam.
+
+    Example:
+        >>> import dask.array as da, numpy as np
+        >>> ring = np.zeros((50, 70), dtype=bool)
+        >>> ring[10:40, 10:60] = True
+        >>> ring[20:30, 20:50] = False
+        >>> chunked_betti_numbers(da.from_array(ring, chunks=16))
+        tensor([1, 1])
+    """
+    [betti] = _betti([_blocks_of(mask, "mask", chunks)], connectivity, border, progress)
+    return betti
+
+
+def chunked_euler_characteristic(
+    mask: Any,
+    *,
+    connectivity: Connectivity = "full",
+    border: Border = "open",
+    chunks: Any = "auto",
+    progress: bool = False,
+) -> int:
+    """Euler characteristic of a mask that need not fit into memory: components - loops (+ cavities).
+
+    Args, errors and cost are those of :py:func:`chunked_betti_numbers`, of whose numbers it is the alternating sum; an
+    empty mask has 0, a full one 1 (0 with `border="foreground"`).
+
+    Example:
+        >>> import dask.array as da
+        >>> chunked_euler_characteristic(da.eye(40, chunks=16, dtype=bool), connectivity="face")
+        40
+    """
+    betti = chunked_betti_numbers(mask, connectivity=connectivity, border=border, chunks=chunks, progress=progress)
+    return int(betti[0::2].sum() - betti[1::2].sum())
+
+
+def chunked_betti_error(
+    pred: Any,
+    true: Any,
+    *,
+    connectivity: Connectivity = "full",
+    border: Border = "open",
+    chunks: Any = "auto",
+    progress: bool = False,
+) -> Tensor:
+    """Betti number error of a whole prediction that need not fit into memory.
+
+    `abs(beta_k(pred) - beta_k(true))` in every dimension k.
+
+    Args, errors and cost are those of :py:func:`chunked_betti_numbers`, which counts both masks in one go; they have
+    one shape, and chunks of their own. The definition and its limits are those of
+    :py:func:`monai_topo.metrics.compute_betti_error` with `patch_size=None`.
+
+    Returns:
+        `(d,)` int64 on the CPU, one error a dimension.
+
+    Example:
+        >>> import dask.array as da
+        >>> true = da.ones((30, 40), chunks=16, dtype=bool)
+        >>> pred = da.where(da.arange(40, chunks=16) == 20, False, true)
+        >>> chunked_betti_error(pred, true)
+        tensor([1, 0])
+    """
+    blocks = [_blocks_of(pred, "pred", chunks), _blocks_of(true, "true", chunks)]
+    if blocks[0].shape != blocks[1].shape:
+        raise ValueError(
+            f"Expected `true` to have the shape of `pred`, {blocks[0].shape}, but got {blocks[1].shape}; "
+            "crop or resample one of them."
+        )
+    of_pred, of_true = _betti(blocks, connectivity, border, progress)
+    return (of_pred - of_true).abs()
+
+
+def chunked_component_sizes(
+    mask: Any, *, connectivity: Connectivity = "full", chunks: Any = "auto", progress: bool = False
+) -> Tensor:
+    """Voxels of each component of a mask that need not fit into memory, the largest first.
+
+    Args, errors and cost are those of :py:func:`chunked_betti_numbers`; beside its memory 8 bytes a component.
+
+    Returns:
+        `(b0,)` int64 on the CPU; of length 0 for an empty mask.
+
+    Example:
+        >>> import dask.array as da
+        >>> specks = da.eye(40, chunks=16, dtype=bool)
+        >>> chunked_component_sizes(specks)
+        tensor([40])
+        >>> len(chunked_component_sizes(specks, connectivity="face"))
+        40
+    """
+    [joined] = _joined([_blocks_of(mask, "mask", chunks)], connectivity, "open", progress, with_sizes=True)
+    return torch.from_numpy(sizes_of_blocks(joined))
+
+
+def _betti(masks: list[Any], connectivity: Connectivity, border: Border, progress: bool) -> list[Tensor]:
+    joined = _joined(masks, connectivity, border, progress)
+    return [torch.from_numpy(betti_of_blocks(of, connectivity=connectivity, border=border)) for of in joined]
+
+
+def _blocks_of(mask: Any, name: str, chunks: Any) -> Any:
+    """Bring an array to Dask, checked, without empty chunks."""
+    array = _dask_array()
+    if not isinstance(mask, array.Array):
+        if isinstance(mask, Tensor) or not hasattr(mask, "shape") or not hasattr(mask, "dtype"):
+            raise TypeError(
+                f"Expected `{name}` to be a Dask, zarr, h5py or NumPy array, but got {type(mask).__name__}; "
+                "a tensor in memory is for `betti_numbers`."
+            )
+        mask = array.from_array(mask, chunks=chunks, name=False)
+    if mask.ndim not in (2, 3) or 0 in mask.shape:
+        raise ValueError(
+            f"Expected `{name}` to have shape (H, W) or (D, H, W) and at least one voxel, but got {mask.shape}; "
+            "count one image and channel at a time."
+        )
+    if any(math.isnan(extent) for extent in mask.shape):
+        raise ValueError(
+            f"Expected `{name}` to have known chunks, but got shape {mask.shape}; call `compute_chunk_sizes()` first."
+        )
+    mask = mask.rechunk(tuple(tuple(extent for extent in axis if extent) for axis in mask.chunks))
+    if math.prod(extent + 2 for extent in mask.chunksize) > _MOST_VOXELS:
+        raise ValueError(
+            f"Expected `{name}` to have chunks of at most {_MOST_VOXELS} voxels, but got {mask.chunksize}; "
+            "rechunk it, for example to 512 along each axis."
+        )
+    return mask
+
+
+def _dask_array() -> Any:
+    try:
+        import dask.array
+        import scipy  # noqa: F401 - the last step's union of components
+    except ImportError as error:
+        raise ImportError(
+            f"Chunked volumes need Dask and SciPy: `pip install 'monai_topo[volumes]'` ({error})."
+        ) from error
+    return dask.array
+
+
+def _joined(
+    masks: list[Any], connectivity: Connectivity, border: Border, progress: bool, with_sizes: bool = False
+) -> list[dict[Index, JoinedBlock]]:
+    """Count all blocks of all masks in one run of the scheduler."""
+    for name, value, choices in (("connectivity", connectivity, Connectivity), ("border", border, Border)):
+        if value not in get_args(choices):
+            raise ValueError(f"Expected `{name}` to be one of {get_args(choices)}, but got {value!r}.")
+    tasks = [_tasks(mask, connectivity=connectivity, border=border, with_sizes=with_sizes) for mask in masks]
+    results = iter(_computed([task for of_mask in tasks for task in of_mask.values()], progress))
+    return [{index: next(results) for index in of_mask} for of_mask in tasks]
+
+
+def _tasks(mask: Any, *, connectivity: Connectivity, border: Border, with_sizes: bool) -> dict[Index, Any]:
+    from dask import delayed
+
+    grid: Index = mask.numblocks
+    # By map_blocks, so that reading, computing and counting a block are one task and its voxels never leave it.
+    counts = mask.map_blocks(
+        _count_one,
+        dtype=object,
+        meta=np.empty((0,) * mask.ndim, dtype=object),
+        chunks=tuple((1,) * blocks for blocks in grid),
+        grid=grid,
+        connectivity=connectivity,
+        border=border,
+        with_sizes=with_sizes,
+    ).to_delayed()
+    join = delayed(_join_one, pure=False, traverse=False)
+    tasks = {}
+    for index in np.ndindex(*grid):
+        offsets = upper_neighbours(index, grid)
+        around = [counts[tuple(map(sum, zip(index, offset, strict=True)))] for offset in offsets]
+        tasks[index] = join(offsets, *around, connectivity=connectivity)
+    return tasks
+
+
+def _count_one(block: Any, block_id: Index, **settings: Any) -> NDArray[np.object_]:
+    counted = np.empty((1,) * block.ndim, dtype=object)
+    counted.flat[0] = count_block(np.asarray(block), index=block_id, **settings)
+    return counted
+
+
+def _join_one(offsets: list[Index], *counted: NDArray[np.object_], connectivity: Connectivity) -> JoinedBlock:
+    counts: list[BlockCount] = [of_block.item() for of_block in counted]
+    return join_block(offsets, *counts, connectivity=connectivity)
+
+
+def _computed(tasks: list[Any], progress: bool) -> list[JoinedBlock]:
+    import dask
+
+    if not progress:
+        return list(dask.compute(*tasks))
+    client = getattr(dask.base.get_scheduler(), "__self__", None)
+    if client is not None and hasattr(client, "futures"):
+        from distributed import progress as progress_bar
+
+        futures = client.compute(tasks)
+        progress_bar(futures, notebook=False)
+        return list(client.gather(futures))
+    from dask.diagnostics import ProgressBar
+
+    with ProgressBar():
+        return list(dask.compute(*tasks))

@@ -1,0 +1,181 @@
+"""A label looked at before it is trained on: how far its topology hangs on the connectivity, on specks and pinholes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from monai_topo.data.labels import foreground_mask
+from monai_topo.masks.components import DUAL, components
+from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
+
+__all__ = ["check_label"]
+
+Mask = NDArray[np.bool_]
+Ids = NDArray[np.int32]
+
+_VALUES_SHOWN = 6
+
+
+def check_label(
+    label: Any,
+    foreground: int | str = "nonzero",
+    *,
+    min_component: float = 10,
+    min_hole: float = 10,
+    spacing_mm: Sequence[float] | None = None,
+    connectivity: Connectivity = "full",
+    border: Border = "open",
+) -> dict[str, float | int | str]:
+    """Measure how much of a label's topology is an accident of its annotation.
+
+    Berger, Lux et al., "Pitfalls of topology-aware image segmentation" (arXiv 2412.14619), show that the choice of
+    connectivity and small annotation artefacts can outweigh everything that a topology metric is meant to measure.
+    Here are both as numbers for one label. The paper has no such formula; the definitions below are ours.
+
+    Args:
+        label: `(H, W)` or `(D, H, W)`, array or CPU tensor of any convention that
+            :py:func:`monai_topo.data.foreground_mask` knows.
+        foreground: what is foreground, as there: `"nonzero"`, a value, a threshold such as `">127"`, `"boundary"`.
+        min_component: components of the foreground smaller than this are specks. In voxels, or in mm^2 (2D) or mm^3 if
+            `spacing_mm` is given. 0: none.
+        min_hole: pinholes are smaller than this: in 2D holes, in 3D cavities (narrow tunnels through the foreground are
+            not looked for). They are sought after the specks are gone, so their size includes specks inside. 0: none.
+        spacing_mm: voxel spacing in millimetres, one number an axis.
+        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); holes have the other one.
+        border: `"open"`: what the border cuts is no hole. `"foreground"`: outside everything is foreground; then what
+            touches the border is no speck, and what it cuts is a hole.
+
+    Returns:
+        One flat dictionary, a row of a table (`pandas.DataFrame([check_label(...) for ...])`). `k` stands for the
+        dimensions, 0 to d-1:
+
+        - `values`: the first six of the label's; `foreground`, `connectivity`, `border`: the settings;
+          `foreground_fraction`: of the voxels.
+        - `bk_full`, `bk_face`: Betti numbers with either connectivity; `bk_susceptibility`: how much they differ.
+        - `specks`, `largest_speck`, `specks_size`: number, and largest and total size; `pinholes` and so on likewise;
+          `size_unit`: `"voxel"`, `"mm^2"` or `"mm^3"`.
+        - `border_voxels`: foreground voxels on the border; `border_components`: components that touch it.
+        - `bk_cleaned`: Betti numbers, with `connectivity`, once specks are removed and pinholes filled;
+          `voxels_changed`: how many voxels that takes.
+
+        An empty label has 0 everywhere; a full one is one component that touches the border.
+
+    Raises:
+        ImportError: if scipy is not installed (`pip install 'monai_topo[metrics]'`).
+        TypeError: as `foreground_mask`.
+        ValueError: as `foreground_mask` and `betti_numbers`, or if a size is negative or `spacing_mm` does not fit.
+
+    Cost: linear but for sorting the label's values, with 4 bytes a voxel for the numbering of components; 0.1 s for
+    a label of 584 x 565. Deterministic.
+
+    Example:
+        >>> import numpy as np
+        >>> label = np.zeros((7, 12), dtype=np.uint8)
+        >>> label[1:6, 1:7] = 255
+        >>> label[3, 3] = 0  # a pinhole
+        >>> label[0, 7] = 255  # touches by a corner
+        >>> label[5, 10] = 255  # a speck
+        >>> found = check_label(label, min_component=5, min_hole=5)
+        >>> [found[key] for key in ("values", "specks", "pinholes", "border_voxels")]
+        ['0, 255', 1, 1, 1]
+        >>> [found[key] for key in ("b0_full", "b0_face", "b0_susceptibility", "b0_cleaned", "b1_cleaned")]
+        [2, 3, 1, 1, 0]
+    """
+    label = np.asarray(label)
+    mask = foreground_mask(label, foreground)
+    mask = mask[0] if mask.ndim == 4 else mask
+    voxel_size = _voxel_size(spacing_mm, mask.ndim)
+    if connectivity not in DUAL:
+        raise ValueError(f"Expected `connectivity` to be 'full' or 'face', but got {connectivity!r}.")
+    least_speck, least_hole = _limit("min_component", min_component), _limit("min_hole", min_hole)
+
+    ids, _ = components(mask, connectivity)
+    specks = _small(ids, least_speck / voxel_size, with_border=border == "open")
+    cleaned = mask & ~np.isin(ids, specks)
+    hole_ids, _ = components(~cleaned, DUAL[connectivity])
+    pinholes = _small(hole_ids, least_hole / voxel_size, with_border=border == "foreground")
+    if cleaned.any():  # an image of background alone is no hole in anything
+        cleaned |= np.isin(hole_ids, pinholes)
+    else:
+        pinholes = pinholes[:0]
+
+    at_border = np.concatenate([face.ravel() for face in _faces(ids)])
+    return {
+        "values": _first_values(label),
+        "foreground": str(foreground),
+        "foreground_fraction": float(mask.mean()),
+        "connectivity": connectivity,
+        "border": border,
+        **_betti_by_connectivity(mask, border),
+        "size_unit": "voxel" if spacing_mm is None else f"mm^{mask.ndim}",
+        **_sizes("speck", ids, specks, voxel_size),
+        **_sizes("pinhole", hole_ids, pinholes, voxel_size),
+        "border_voxels": int(np.count_nonzero(mask) - np.count_nonzero(mask[(slice(1, -1),) * mask.ndim])),
+        "border_components": len(np.unique(at_border[at_border > 0])),
+        **{f"b{k}_cleaned": count for k, count in enumerate(_betti(cleaned, connectivity, border))},
+        "voxels_changed": int(np.count_nonzero(cleaned != mask)),
+    }
+
+
+def _betti(mask: Mask, connectivity: Connectivity, border: Border) -> list[int]:
+    [numbers] = betti_numbers(torch.from_numpy(mask)[None], connectivity=connectivity, border=border).tolist()
+    return [int(number) for number in numbers]
+
+
+def _betti_by_connectivity(mask: Mask, border: Border) -> dict[str, int]:
+    full, face = _betti(mask, "full", border), _betti(mask, "face", border)
+    return {
+        **{f"b{k}_full": count for k, count in enumerate(full)},
+        **{f"b{k}_face": count for k, count in enumerate(face)},
+        **{f"b{k}_susceptibility": abs(one - other) for k, (one, other) in enumerate(zip(full, face, strict=True))},
+    }
+
+
+def _small(ids: Ids, below_vox: float, *, with_border: bool) -> NDArray[np.int64]:
+    """Ids of the components of fewer voxels, with or without those that touch the border."""
+    small = np.bincount(ids.ravel()) < below_vox * (1 - 1e-9)  # a size at the limit stays, whatever the rounding of mm
+    small[0] = False
+    if not with_border:
+        for face in _faces(ids):
+            small[face] = False
+    return np.flatnonzero(small)
+
+
+def _sizes(name: str, ids: Ids, chosen: NDArray[np.int64], voxel_size: float) -> dict[str, float | int]:
+    sizes = np.bincount(ids.ravel())[chosen] * voxel_size
+    return {
+        f"{name}s": len(chosen),
+        f"largest_{name}": float(sizes.max(initial=0)),
+        f"{name}s_size": float(sizes.sum()),
+    }
+
+
+def _faces(ids: Ids) -> list[Ids]:
+    return [np.take(ids, side, axis) for axis in range(ids.ndim) for side in (0, -1)]
+
+
+def _first_values(label: NDArray[np.generic]) -> str:
+    values = np.unique(label).tolist()
+    shown = ", ".join(f"{value:g}" for value in values[:_VALUES_SHOWN])
+    return shown + (f", ... ({len(values)} values)" if len(values) > _VALUES_SHOWN else "")
+
+
+def _limit(name: str, size: float) -> float:
+    if not 0 <= size < float("inf"):
+        raise ValueError(f"Expected `{name}` to be finite and at least 0, but got {size!r}.")
+    return float(size)
+
+
+def _voxel_size(spacing_mm: Sequence[float] | None, ndim: int) -> float:
+    if spacing_mm is None:
+        return 1.0
+    if len(spacing_mm) != ndim or not all(0 < step < float("inf") for step in spacing_mm):
+        raise ValueError(
+            f"Expected `spacing_mm` to be {ndim} positive numbers, one an axis of the label, but got {spacing_mm!r}."
+        )
+    return float(np.prod(spacing_mm))

@@ -1,0 +1,97 @@
+"""Skeletons of masks: centrelines one voxel wide, thinned by scikit-image, and tubes around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms.utils import generate_spatial_bounding_box
+
+from monai_topo._utils.caching import computed_once
+from monai_topo._utils.optional import needed
+from monai_topo.persistence.pairs import betti_numbers
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@computed_once
+def skeleton(mask: Mask, spacing_mm: tuple[float, ...] | None = None) -> Mask:
+    """Thin a mask to lines one voxel wide that have its topology.
+
+    Args:
+        mask: `(H, W)` or `(D, H, W)` bool, not changed.
+        spacing_mm: size of a voxel along each axis; only the ratios matter. None is a cube.
+
+    Returns:
+        A new bool array inside the mask, with its Betti numbers under full connectivity (8 in 2D, 26 in 3D, the only
+        one that lines one voxel wide have). A cavity keeps a closed surface around it. Empty masks stay empty.
+
+    Method: scikit-image's thinning (Zhang and Suen 1984 in 2D; Lee, Kashyap, Chu 1994 in 3D). The latter loses whole
+    components in 3D, a block of 2 x 2 x 2 voxels for one; these get their innermost voxel back. Voxels that are no
+    cubes: layers of a coarse axis are repeated until they nearly are, which changes no topology, the result is thinned,
+    brought back to the layers, and thinned once more. Where two lines meet in one thick layer that way, which shows in
+    the Betti numbers, the mask is thinned voxel by voxel instead. Needs scikit-image and scipy; linear in the voxels.
+    """
+    thin = np.zeros(mask.shape, dtype=bool)
+    if mask.any():
+        start, end = generate_spatial_bounding_box(mask[None])
+        box = tuple(map(slice, start, end))
+        thin[box] = _thinned_in_mm(mask[box], _repeats(spacing_mm or (1.0,) * mask.ndim))
+    return thin
+
+
+def _thinned_in_mm(mask: Mask, repeats: tuple[int, ...]) -> Mask:
+    if max(repeats) > 1:
+        blocks = [extent for size, times in zip(mask.shape, repeats, strict=True) for extent in (size, times)]
+        fine = _thinned(np.kron(mask, np.ones(repeats, dtype=bool)))
+        line = _thinned(np.asarray(fine.reshape(blocks).any(axis=tuple(range(1, 2 * mask.ndim, 2)))))
+        if _betti(line) == _betti(mask):
+            return line
+    return _thinned(mask)
+
+
+def _thinned(mask: Mask) -> Mask:
+    thin: Mask = np.asarray(needed("skimage.morphology", "scikit-image").skeletonize(mask), dtype=bool)
+    ndimage = needed("scipy.ndimage", "scipy")
+    ids, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    kept = np.bincount(ids[thin], minlength=count + 1) > 0
+    lost = ~kept[ids] & mask
+    if lost.any():
+        ids = np.where(lost, ids, 0)
+        inside = ndimage.distance_transform_edt(np.pad(lost, 1))[(slice(1, -1),) * mask.ndim]
+        depth = np.where(lost, inside, -1.0)
+        deepest_first = np.argsort(-depth, axis=None, kind="stable")[: np.count_nonzero(lost)]
+        _, first = np.unique(ids.flat[deepest_first], return_index=True)
+        thin.flat[deepest_first[first]] = True
+    return thin
+
+
+def _repeats(spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
+    finest = min(spacing_mm)
+    return tuple(round(length / finest) for length in spacing_mm)
+
+
+def _betti(mask: Mask) -> list[int]:
+    numbers: list[int] = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
+    return numbers
+
+
+def tubed_skeleton(mask: Mask, *, tube_vox: int) -> Mask:
+    """Thicken the skeleton of a mask again, by `tube_vox` steps to face neighbours, never beyond the mask.
+
+    Args:
+        mask: `(H, W)` or `(D, H, W)` bool.
+        tube_vox: Steps; 0 leaves the plain skeleton.
+
+    Returns:
+        The tube, bool of the same shape.
+
+    Raises:
+        ImportError: When scikit-image or scipy is not installed.
+    """
+    centreline = skeleton(mask)
+    if tube_vox == 0 or not centreline.any():
+        return centreline
+    tube: Mask = needed("scipy.ndimage", "scipy").binary_dilation(centreline, iterations=tube_vox) & mask
+    return tube

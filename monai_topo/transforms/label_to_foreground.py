@@ -1,0 +1,77 @@
+"""Labels of any common convention into foreground masks, as MONAI transforms."""
+
+from __future__ import annotations
+
+import numpy as np
+from monai.config import DtypeLike, KeysCollection
+from monai.utils import get_equivalent_dtype
+
+from monai_topo.data.labels import foreground_mask
+from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd
+
+__all__ = ["LabelToForeground", "LabelToForegroundD", "LabelToForegroundDict", "LabelToForegroundd"]
+
+
+class LabelToForeground(ArrayTransform):
+    """Make a 0/1 mask of the foreground from a label.
+
+    What counts as foreground is decided by :py:func:`monai_topo.data.foreground_mask`, whose conventions, empty cases
+    and errors hold here too. Deterministic; the input is never changed. (MONAI's own `ForegroundMask` is something
+    else: it thresholds pictures of tissue.)
+
+    Args:
+        foreground: `"nonzero"`, the foreground's value (`0` for inverted labels), a threshold such as `">127"`, or
+            `"boundary"` for instance ids.
+        dtype: dtype of the mask, float32 by default, as losses and metrics want it.
+
+    Raises:
+        TypeError: at the call, as `foreground_mask` does.
+        ValueError: at once for an impossible `foreground`; at the call for a label that has more than one channel or
+            does not follow the convention. The file is named if the metadata knows it.
+
+    Example:
+        >>> import numpy as np
+        >>> from monai_topo.transforms import LabelToForeground
+        >>> LabelToForeground(foreground=0)(np.array([[[0, 255, 255], [0, 0, 255]]], dtype=np.uint8)).tolist()
+        [[[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]]
+    """
+
+    one_channel = True
+
+    def __init__(self, foreground: int | str = "nonzero", dtype: DtypeLike = np.float32) -> None:
+        # One voxel through the door: an impossible convention stops here, not at the first case.
+        foreground_mask(np.zeros((1, 1), dtype=bool), foreground)
+        self.foreground = foreground
+        self.dtype = dtype
+
+    def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
+        """Return the mask of a `(1, H, W)` or `(1, D, H, W)` label, of the same shape."""
+        # A thin volume keeps its channel axis, so that it is not taken for a picture in colours.
+        flat = array.ndim == 3
+        mask = foreground_mask(array[0], self.foreground)[None] if flat else foreground_mask(array, self.foreground)
+        return mask.astype(get_equivalent_dtype(self.dtype, np.ndarray))
+
+
+class LabelToForegroundd(ArrayTransformd):
+    """Dictionary twin of :py:class:`LabelToForeground`.
+
+    Args:
+        keys: keys of the labels.
+        foreground: see :py:class:`LabelToForeground`.
+        dtype: dtype of the masks.
+        allow_missing_keys: whether a key that a case lacks is passed over.
+        new_key_prefix: put before a key for the key of its result; None replaces the label.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        foreground: int | str = "nonzero",
+        dtype: DtypeLike = np.float32,
+        allow_missing_keys: bool = False,
+        new_key_prefix: str | None = None,
+    ) -> None:
+        super().__init__(keys, LabelToForeground(foreground, dtype), new_key_prefix, allow_missing_keys)
+
+
+LabelToForegroundD = LabelToForegroundDict = LabelToForegroundd

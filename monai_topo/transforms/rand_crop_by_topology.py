@@ -1,0 +1,209 @@
+"""Patches drawn where topology is decided, rather than anywhere in the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.transforms import RandWeightedCrop
+from monai.transforms.traits import MultiSampleTrait
+from monai.transforms.transform import LazyTransform, MapTransform, Randomizable
+from monai.utils import convert_to_tensor, fall_back_tuple, optional_import
+from numpy.typing import NDArray
+
+from monai_topo._utils.kernel import check_choice
+from monai_topo.masks.skeletons import skeleton
+from monai_topo.masks.structure_errors import structure_errors
+from monai_topo.transforms._base import Mask, channel_first
+
+ndimage, _ = optional_import("scipy.ndimage")
+
+__all__ = ["RandCropByTopology", "RandCropByTopologyD", "RandCropByTopologyDict", "RandCropByTopologyd"]
+
+Around = Literal["skeleton", "branch_points", "thin_places", "errors"]
+
+
+class RandCropByTopology(RandWeightedCrop):
+    """Draw patches around the skeleton, its branch points, thin places or wrong structures of a label.
+
+    MONAI's `RandCropByPosNegLabel` centres patches on any voxel of the foreground, so thick vessels get most of them;
+    a skeleton counts every vessel by its length. This is MONAI's `RandWeightedCrop` with the weights found here:
+
+    - `"skeleton"`: every voxel of the skeleton alike.
+    - `"branch_points"`: voxels of the skeleton with more than two neighbours in it.
+    - `"thin_places"`: the skeleton, weighted by one over the squared distance to the background (in 2D, 3D alike).
+    - `"errors"`: what a prediction misses and what is spurious in it
+      (:py:func:`monai_topo.masks.structure_errors.structure_errors`).
+
+    Patches lie inside the image: what is too near the border for a centre counts at the nearest possible one (MONAI
+    drops such weights). Where nothing is found (an empty label, no branch, no error) all places are alike.
+
+    Args:
+        spatial_size: of a patch in voxels; an axis of which it is not positive, or longer than the image, keeps the
+            image's size.
+        num_samples: patches of an image.
+        around: one of the above.
+        uniform: share of the patches, 0 to 1, that are drawn anywhere, so that background is seen too.
+        lazy: whether to crop lazily, as MONAI's.
+
+    Raises:
+        ValueError: if a setting is none of these; at the call if the label has more than one channel, or none (nor,
+            around errors, a prediction) is given.
+
+    All draws come from `self.R` in `randomize`. Needs scikit-image and scipy; the cost is that of the skeleton.
+    """
+
+    def __init__(
+        self,
+        spatial_size: Sequence[int] | int,
+        num_samples: int = 1,
+        *,
+        around: Around = "skeleton",
+        uniform: float = 0.1,
+        lazy: bool = False,
+    ) -> None:
+        super().__init__(spatial_size, num_samples, None, lazy)
+        # MONAI makes a tuple of one of a number, and then refuses it.
+        self.spatial_size = spatial_size  # type: ignore[assignment]
+        check_choice("around", around, get_args(Around))
+        if not 0 <= uniform <= 1:
+            raise ValueError(f"Expected `uniform` to be a share from 0 to 1, but got {uniform!r}.")
+        self.around: Around = around
+        self.uniform = uniform
+
+    def weights(self, label: NdarrayOrTensor, prediction: NdarrayOrTensor | None = None) -> torch.Tensor:
+        """Return the `(1, *spatial)` float64 weights of patch centres for a `(1, *spatial)` label."""
+        mask = channel_first(convert_to_tensor(label, track_meta=False))[0] > 0
+        if self.around == "errors":
+            if prediction is None:
+                raise ValueError("Expected a prediction for `around='errors'`, but got none.")
+            predicted = channel_first(convert_to_tensor(prediction, track_meta=False), name="prediction")[0] > 0.5
+            missing, spurious = structure_errors(predicted, mask)
+            found = (missing | spurious).astype(float)
+        else:
+            found = _interest(mask, self.around)
+        return torch.from_numpy(self._at_centres(found)[None])
+
+    def _at_centres(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move weights to the possible centres, and mix in the uniform share."""
+        size = fall_back_tuple(self.spatial_size, found.shape)
+        sizes = [min(patch, extent) for patch, extent in zip(size, found.shape, strict=True)]
+        # As `weighted_patch_samples` of MONAI cuts the map: centres from size // 2 on, one less than there are places.
+        first = [patch // 2 for patch in sizes]
+        last = [
+            start + max(extent - patch, 1) - 1 for start, extent, patch in zip(first, found.shape, sizes, strict=True)
+        ]
+        places = np.argwhere(found > 0)
+        weights = np.zeros(found.shape)
+        np.add.at(weights, tuple(np.clip(places, first, last).T), found[found > 0])
+        allowed = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
+        even = np.zeros(found.shape)
+        even[allowed] = 1 / even[allowed].size
+        return even if not len(places) else (1 - self.uniform) * weights / weights.sum() + self.uniform * even
+
+    def __call__(  # type: ignore[override]
+        self,
+        img: torch.Tensor,
+        label: NdarrayOrTensor | None = None,
+        prediction: NdarrayOrTensor | None = None,
+        randomize: bool = True,
+        lazy: bool | None = None,
+    ) -> list[torch.Tensor]:
+        """Return the patches of a `(C, *spatial)` image; the places depend on its `(1, *spatial)` label."""
+        if not randomize:
+            return list(super().__call__(img, None, False, lazy))
+        if label is None:
+            raise ValueError("Expected a label to draw the patches by, but got none.")
+        return list(super().__call__(img, self.weights(label, prediction), True, lazy))
+
+
+def _interest(mask: Mask, around: Around) -> NDArray[np.float64]:
+    lines = skeleton(mask)
+    if around == "branch_points":
+        neighbours = ndimage.convolve(
+            lines.astype(np.int32), np.ones((3,) * mask.ndim, dtype=np.int32), mode="constant"
+        )
+        return np.asarray(lines & (neighbours > 3), dtype=float)
+    if around == "thin_places":
+        depth = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[(slice(1, -1),) * mask.ndim]
+        return np.asarray(lines / np.maximum(depth, 1) ** 2)
+    return lines.astype(float)
+
+
+class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSampleTrait):
+    """Dictionary twin of :py:class:`RandCropByTopology`: the same patches, drawn once, of all keys.
+
+    Args:
+        keys: keys of what is cropped.
+        label_key: key of the label.
+        spatial_size: see :py:class:`RandCropByTopology`.
+        num_samples: see :py:class:`RandCropByTopology`.
+        around: see :py:class:`RandCropByTopology`.
+        prediction_key: key of the prediction, for `around="errors"`.
+        uniform: see :py:class:`RandCropByTopology`.
+        lazy: see :py:class:`RandCropByTopology`.
+        allow_missing_keys: whether a key that a case lacks is passed over.
+
+    Returns a list of `num_samples` cases; what is not in `keys` is copied into each.
+    """
+
+    backend = RandCropByTopology.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_key: str,
+        spatial_size: Sequence[int] | int,
+        num_samples: int = 1,
+        *,
+        around: Around = "skeleton",
+        prediction_key: str | None = None,
+        uniform: float = 0.1,
+        lazy: bool = False,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        LazyTransform.__init__(self, lazy)
+        if around == "errors" and prediction_key is None:
+            raise ValueError("Expected `prediction_key` to name the prediction for `around='errors'`, but got None.")
+        self.cropper = RandCropByTopology(spatial_size, num_samples, around=around, uniform=uniform, lazy=lazy)
+        self.label_key = label_key
+        self.prediction_key = prediction_key
+
+    @LazyTransform.lazy.setter  # type: ignore[attr-defined, untyped-decorator]
+    def lazy(self, value: bool) -> None:
+        """Crop lazily or at once."""
+        self._lazy = value
+        self.cropper.lazy = value
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandCropByTopologyd:
+        """Seed the draws."""
+        super().set_random_state(seed, state)
+        self.cropper.set_random_state(seed, state)
+        return self
+
+    def randomize(self, weights: NdarrayOrTensor) -> None:
+        """Draw the centres by their weights."""
+        self.cropper.randomize(weights)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> list[dict[Hashable, Any]]:
+        """Return the cases; the given dictionary stays as it is."""
+        prediction = None if self.prediction_key is None else data[self.prediction_key]
+        self.randomize(self.cropper.weights(data[self.label_key], prediction))
+        keys = list(self.key_iterator(dict(data)))
+        rest = {key: value for key, value in data.items() if key not in keys}
+        cases: list[dict[Hashable, Any]] = [deepcopy(rest) for _ in range(self.cropper.num_samples)]
+        lazy = self.lazy if lazy is None else lazy
+        for key in keys:
+            for case, patch in zip(cases, self.cropper(data[key], randomize=False, lazy=lazy), strict=True):
+                case[key] = patch
+        return cases
+
+
+RandCropByTopologyD = RandCropByTopologyDict = RandCropByTopologyd

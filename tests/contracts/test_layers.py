@@ -1,0 +1,104 @@
+"""The structure of the package: who may import whom, and names that are ours alone."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from monai.bundle import ComponentLocator
+
+import monai_topo
+
+PACKAGE = Path(monai_topo.__file__).parent
+# Each layer may import from the ones before it, and from itself.
+LAYERS = [
+    {"_core"},
+    {"_door"},
+    {"_optional", "_shared_results", "persistence", "_inputs", "_patches", "_files", "_ranks", "data"},
+    {"_components", "_skeletons"},
+    {"matching", "places", "betti_matching", "merge_tree", "simple_points", "structure_errors", "_blocks"},
+    {"structures", "volumes", "label_check", "visualize"},
+    {"losses"},
+    {"metrics"},
+    {"transforms"},
+    {"handlers", "case_report"},
+    {"bundle"},
+    {"report"},
+    {"__main__"},
+]
+SIBLINGS = [{"losses", "metrics", "transforms"}]
+
+
+def modules():
+    return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+def imported_layers(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "monai_topo")
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "monai_topo":
+            if node.module == "monai_topo":
+                yield from (f"monai_topo.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def layer_of(name):
+    return next((i for i, layer in enumerate(LAYERS) if name in layer), len(LAYERS))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    for name in imported_layers(path):
+        parts = name.split(".")
+        assert len(parts) > 1, f"{path.name} imports the package's own __init__"
+        other = parts[1]
+        if other == own:
+            continue
+        assert layer_of(other) <= layer_of(own), f"{own} imports {other}"
+        assert not any({own, other} <= group for group in SIBLINGS), f"siblings: {own} imports {other}"
+        assert other != "_core" or own == "_door"
+
+
+def test_no_public_class_has_a_name_of_monai():
+    # MONAI's bundles find classes by bare name in every package whose name begins with "monai".
+    table = ComponentLocator(excludes=["monai_topo"]).get_component_module_name
+    taken = {}
+    for info in pkgutil.walk_packages([str(PACKAGE)], "monai_topo."):
+        if info.name.startswith("monai_topo._core"):
+            continue
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            if getattr(value, "__module__", None) == info.name and not name.startswith("_"):
+                where = [table(name)] if isinstance(table(name), str) else (table(name) or [])
+                taken[name] = [found for found in where if not found.startswith("monai_topo")]
+    assert len(taken) > 5
+    assert {name: where for name, where in taken.items() if where} == {}
+
+
+def test_import_without_the_compiled_kernel_names_the_cure():
+    script = "import sys; sys.modules['monai_topo._core'] = None; import monai_topo"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "pip install -e ." in run.stderr
+
+
+def test_import_needs_none_of_the_optional_packages():
+    blocked = ["ignite", "scipy", "skimage", "matplotlib", "tensorboard", "tqdm", "PIL", "fire", "dask"]
+    script = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError("blocked: " + name, name=name)
+sys.meta_path.insert(0, Block())
+import monai_topo, monai_topo.losses, monai_topo.metrics, monai_topo.data, monai_topo.handlers, monai_topo.transforms
+import monai_topo.metrics.all_metrics, monai_topo.masks.label_check, monai_topo.masks.chunked
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

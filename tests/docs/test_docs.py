@@ -1,0 +1,90 @@
+"""Every example that a reader may copy runs: docstrings, the README's Python, the script of the pictures."""
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import monai_topo
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def modules():
+    found = [info.name for info in pkgutil.walk_packages(monai_topo.__path__, "monai_topo.")]
+    return [name for name in found if name != "monai_topo._core"]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstring_examples_run(name):
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert failed == 0
+
+
+def test_there_are_docstring_examples():
+    finder = doctest.DocTestFinder()
+    examples = [test for name in modules() for test in finder.find(importlib.import_module(name)) if test.examples]
+    assert len(examples) >= 5
+
+
+PAGES = [
+    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in page.read_text()
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    script = "\n".join(blocks)  # one after another: a later block may go on with what an earlier one made
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    printed = re.sub(r"'\w+': |[{}]", "", run.stdout)  # a dictionary is said by its values
+    for said in re.findall(r"^print\(.*\)  # (.*)$", script, flags=re.MULTILINE):
+        assert said in printed
+
+
+def test_set_up_commands_of_the_readme_are_two_and_name_what_is_there():
+    commands = re.findall(r"^python3 -m venv .*$", README, flags=re.MULTILINE)
+    assert len(commands) == 2
+    assert commands[1].endswith("-m pytest")
+    words = [
+        word for command in re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL) for word in shlex.split(command)
+    ]
+    for path in [word for word in words if word.startswith("bundles/")]:
+        assert (ROOT / path).exists(), path
+
+
+WRITTEN_BY_RUNS = {".venv", "_build", "build", "eval", "runs"}
+
+
+@pytest.mark.parametrize(
+    "page", [path.relative_to(ROOT) for path in ROOT.rglob("*.md") if not WRITTEN_BY_RUNS & {*path.parts}]
+)
+def test_links_inside_the_repository_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8")):
+        if not target.startswith(("http", "mailto")):
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_pictures_are_made_by_the_project(tmp_path):
+    script = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); import pictures; from pathlib import Path; "
+    script += f"pictures.repair(Path({str(tmp_path)!r}) / 'repair.png')"
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "MPLBACKEND": "agg"})
+    assert (tmp_path / "repair.png").read_bytes().startswith(b"\x89PNG")
+    assert (ROOT / "docs" / "images" / "repair.png").exists()
+
+
+def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams():
+    command = [sys.executable, "-m", "monai_topo.benchmark", "--quick"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
+    assert [row[-1] for row in rows] == ["yes", "yes"]  # GUDHI is there always

@@ -1,0 +1,300 @@
+"""The handlers of a training: when it is validated, what is kept and drawn, and how errors are told."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator
+from monai.handlers import MeanDice, from_engine
+from monai.inferers import SimpleInferer
+from PIL import Image
+
+from monai_topo._utils.io import whole_file
+from monai_topo.bundle import new_run_dir
+from monai_topo.handlers import (
+    LossComponents,
+    PredictionPictures,
+    TrainingProgress,
+    ValidationHistory,
+    ValidationSchedule,
+    WholeCheckpointSaver,
+)
+from monai_topo.handlers.panels import error_panel
+from monai_topo.masks.structure_errors import structure_errors
+
+
+def loss_of(weight: float, **components: float) -> Any:
+    """What the handlers see of a TopologyAwareLoss."""
+    return SimpleNamespace(
+        weight=weight, last_components={name: torch.tensor(value) for name, value in components.items()}
+    )
+
+
+def bar() -> np.ndarray:
+    """A horizontal bar three voxels thick, in an image that is not square."""
+    mask = np.zeros((15, 24), dtype=bool)
+    mask[6:9, 3:21] = True
+    return mask
+
+
+def evaluator(handlers: list[Any], predictions: list[np.ndarray], label: np.ndarray) -> SupervisedEvaluator:
+    cases = [
+        {"image": torch.from_numpy(pred)[None, None].float(), "label": torch.from_numpy(label)[None, None].float()}
+        for pred in predictions
+    ]
+    return SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=cases,
+        network=torch.nn.Identity(),
+        inferer=SimpleInferer(),
+        key_val_metric={"val_dice": MeanDice(output_transform=from_engine(["pred", "label"]))},
+        val_handlers=handlers,
+    )
+
+
+# --- schedule, history, progress ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("epochs", "interval", "also_after", "expected"),
+    [(7, 3, (), [3, 6, 7]), (7, 3, (2,), [2, 3, 6, 7]), (2, 10, (0,), [2]), (4, 2, (2,), [2, 4])],
+)
+def test_validation_is_never_missed(
+    epochs: int, interval: int, also_after: tuple[int, ...], expected: list[int]
+) -> None:
+    schedule = ValidationSchedule(interval, also_after=also_after)
+    validated: list[int] = []
+    schedule.validator = SimpleNamespace(run=validated.append)
+    trainer = Engine(lambda engine, batch: None)
+    schedule.attach(trainer)
+    trainer.run([0], max_epochs=epochs)
+    assert validated == expected
+
+
+def test_history_is_a_table_with_the_weight_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loss = loss_of(0.0)
+    history = ValidationHistory(tmp_path / "run" / "validation.csv", loss)
+    engine = evaluator([history], [bar()], bar())
+    engine.run(3)
+    loss.weight = 0.25
+    engine.run(6)
+    with (tmp_path / "run" / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [
+        {"epoch": "3", "topology_weight": "0.0", "val_dice": "1.0"},
+        {"epoch": "6", "topology_weight": "0.25", "val_dice": "1.0"},
+    ]
+    assert "epoch 3: dice 1\n" in capsys.readouterr().out
+
+
+def test_components_leave_out_what_is_not_computed() -> None:
+    assert LossComponents(loss_of(0.0, base=2.0, total=2.0))(None) == {
+        "loss/base": 2.0,
+        "loss/total": 2.0,
+        "loss/weight": 0.0,
+    }
+    assert LossComponents(loss_of(0.5, base=2.0, topology=4.0, total=4.0))(None)["loss/topology"] == 4.0
+
+
+def test_progress_is_one_bar_for_all_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = Engine(lambda engine, batch: None)
+    TrainingProgress(loss_of(0.5, base=2.0, topology=4.0, total=4.0)).attach(trainer)
+    trainer.run([0, 1, 2], max_epochs=2)
+    drawn = capsys.readouterr().err
+    assert "6/6" in drawn
+    assert "topology=4" in drawn
+    assert drawn.count("\n") == 1
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_a_break_is_missing_and_a_bridge_is_spurious() -> None:
+    label = bar()
+    broken = label.copy()
+    broken[:, 12] = False
+    missing, spurious = structure_errors(broken, label)
+    assert np.argwhere(missing).tolist() == [[7, 12]]
+    assert not spurious.any()
+    bridged = label.copy()
+    bridged[0:6, 5] = True
+    missing, spurious = structure_errors(bridged, label)
+    assert not missing.any()
+    assert set(np.argwhere(spurious)[:, 1]) == {5}
+
+
+def test_a_thicker_or_thinner_rim_is_no_error_of_structure() -> None:
+    label = np.zeros((15, 24), dtype=bool)
+    label[5:10, :] = True  # from border to border: no ends, where skeletons fork
+    thicker, thinner = np.zeros_like(label), np.zeros_like(label)
+    thicker[4:11, :] = True
+    thinner[7, :] = True
+    for prediction in (thicker, thinner):
+        missing, spurious = structure_errors(prediction, label)
+        assert not missing.any()
+        assert not spurious.any()
+
+
+MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE = "#d55e00", "#f0b400", "#2d8fd5", "#56d4f4", "#cc79a7", "#00b386"
+KINDS = MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE
+ENDS = "#9a8a5c", "#6f8b99"
+
+
+def coloured(prediction: np.ndarray, label: np.ndarray) -> dict[str, tuple[float, ...]]:
+    """Colours of errors in a panel, with the middle (y, x) of where each is seen."""
+    panel = error_panel(prediction, label)
+    seen = {colour: (panel == tuple(bytes.fromhex(colour[1:]))).all(-1) for colour in (*KINDS, *ENDS)}
+    return {colour: tuple(np.argwhere(where).mean(0)) for colour, where in seen.items() if where.any()}
+
+
+def ring(shape: tuple[int, ...]) -> np.ndarray:
+    """A ring three voxels thick in the plane of the first two axes; in a volume with room above and below."""
+    plane = np.zeros(shape[:2], dtype=bool)
+    plane[4:21, 5:30] = True
+    plane[7:18, 8:27] = False
+    if len(shape) == 2:
+        return plane
+    volume = np.zeros(shape, dtype=bool)
+    volume[:, :, 4:7] = plane[..., None]
+    return volume
+
+
+@pytest.mark.parametrize("shape", [(25, 36), (25, 36, 11)])
+def test_loops_and_components_are_coloured(shape: tuple[int, ...]) -> None:
+    label = ring(shape)
+    opened, halved, bare = label.copy(), label.copy(), label.copy()
+    opened[11:14, 5:8] = False
+    assert coloured(opened, label) == {BREAK: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
+    assert coloured(label, opened) == {BRIDGE: (6, 12)}  # a loop is spurious: a bridge
+    halved[:, 16:19] |= label.any(axis=1, keepdims=True)  # a rung: two loops for one
+    assert list(coloured(halved, label)) == [BRIDGE]
+    bare[:] = False
+    dot = bare.copy()
+    dot[11:14, 16:19] = label.any(axis=(0, 1))
+    assert coloured(bare, dot) == {MISSING: (17, 12)}
+    assert coloured(dot, bare) == {SPURIOUS: (17, 12)}
+    assert coloured(label, label) == {}
+
+
+def test_cavities_and_pinholes_are_coloured() -> None:
+    solid = np.zeros((25, 36, 11), dtype=bool)
+    solid[5:20, 6:30, 2:9] = True
+    hollow = solid.copy()
+    hollow[12, 20, 5] = False
+    assert coloured(solid, hollow)[FILLED] == (20, 12)
+    assert coloured(hollow, solid)[HOLE] == (20, 12)
+
+
+@pytest.mark.parametrize("shape", [(15, 24), (6, 15, 24)])
+def test_empty_full_and_volumes_can_be_drawn(shape: tuple[int, ...]) -> None:
+    empty, full = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+    for prediction, label in ((empty, empty), (full, empty), (empty, full), (full, full)):
+        assert error_panel(prediction, label).shape == (24, 15, 3)  # x first in memory, y first in a picture
+
+
+def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
+    loss, label = loss_of(0.0), bar()
+    pictures = PredictionPictures(tmp_path / "all.png", loss=loss, max_cases=2, titles={"Dice": "val_dice"})
+    engine = evaluator([pictures], [label, ~label, label], label)
+    engine.run(1)
+    assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
+        "topology term off": 1,
+        "best": 1,
+        "latest": 1,
+    }
+    with Image.open(tmp_path / "all.png") as picture:
+        narrow = picture.size
+    loss.weight = 0.5
+    engine.run(2)
+    assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
+        "topology term off": 1,
+        "best": 1,
+        "latest": 2,
+    }
+    assert [title for title, _ in pictures.moments["latest"][1]] == ["Dice 1", "Dice 0"]
+    with Image.open(tmp_path / "all.png") as picture:
+        assert picture.size[0] > narrow[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["all.png"]
+
+
+# --- files that are whole -------------------------------------------------------------------------------------------
+
+
+def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
+    file = tmp_path / "new folder" / "file.txt"
+    with whole_file(file) as unfinished:
+        unfinished.write_text("first")
+        assert not file.exists()
+    with pytest.raises(UnicodeEncodeError), whole_file(file) as unfinished:
+        unfinished.write_text("second \ud800", encoding="utf-8")
+    assert file.read_text() == "first"
+    assert [entry.name for entry in file.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_failed_save_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(2, 3)
+    saver = WholeCheckpointSaver(
+        save_dir=str(tmp_path), save_dict={"model": network}, save_key_metric=True, key_metric_filename="model.pt"
+    )
+    engine = evaluator([saver], [~bar(), bar()], bar())
+    engine.run(1)
+    saved = (tmp_path / "model.pt").read_bytes()
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].equal(network.weight)
+
+    def half(checkpoint: object, file: Any, **settings: object) -> None:
+        file.write(b"half of a checkpoint")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    engine.data_loader = engine.data_loader[1:]  # a better validation, so that it is saved
+    with pytest.raises(OSError, match="No space left"):
+        engine.run(2)
+    assert (tmp_path / "model.pt").read_bytes() == saved
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_run_folders_never_meet(tmp_path: Path) -> None:
+    folders = [new_run_dir(tmp_path) for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(Path(folder).is_dir() for folder in folders)
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "last_line", "has_traceback"),
+    [
+        ("SettingsError('Expected `epochs` to be 1.')", "Error: Expected `epochs` to be 1.", False),
+        ("ZeroDivisionError('by zero')", "Cause: ZeroDivisionError: by zero", True),
+    ],
+)
+def test_an_error_ends_with_its_cause(first: str, last_line: str, has_traceback: bool, tmp_path: Path) -> None:
+    script = f"""
+from monai_topo.bundle import SettingsError, show_cause_last
+show_cause_last()
+try:
+    raise {first}
+except Exception as error:
+    raise RuntimeError("Failed to evaluate some item") from error
+"""
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.strip().splitlines()[-1] == last_line
+    assert ("Traceback" in run.stderr) == has_traceback
+
+
+def test_events_of_the_bar_end_with_the_run() -> None:
+    trainer = Engine(lambda engine, batch: None)
+    progress = TrainingProgress(loss_of(0.0, base=1.0, total=1.0))
+    progress.attach(trainer)
+    assert trainer.has_event_handler(progress.completed, Events.COMPLETED)
