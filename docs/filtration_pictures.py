@@ -32,8 +32,8 @@ WALLS = (
     "........##....",
     ".........#....",
 )
-# Up to eight colours that colour-blind readers tell apart, after Okabe and Ito; 0 is the ground.
-COLOURS = ("#f2f2f2", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#f0e442", "#000000")
+# Up to eight colors that color-blind readers tell apart, after Okabe and Ito; 0 is the ground.
+COLORS = ("#f2f2f2", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#f0e442", "#000000")
 
 
 def mask_of(drawing: tuple[str, ...]) -> torch.Tensor:
@@ -43,7 +43,7 @@ def mask_of(drawing: tuple[str, ...]) -> torch.Tensor:
 
 def _draw(panel: Axes, ids: torch.Tensor, title: str, frame: str | None = None) -> None:
     cells = ids[0].numpy()
-    panel.imshow(cells, cmap=ListedColormap(COLOURS), vmin=0, vmax=len(COLOURS) - 1, interpolation="nearest")
+    panel.imshow(cells, cmap=ListedColormap(COLORS), vmin=0, vmax=len(COLORS) - 1, interpolation="nearest")
     height, width = cells.shape
     panel.set_xticks(np.arange(-0.5, width), minor=True)
     panel.set_yticks(np.arange(-0.5, height), minor=True)
@@ -56,27 +56,27 @@ def _draw(panel: Axes, ids: torch.Tensor, title: str, frame: str | None = None) 
 
 
 def connectivity(path: Path) -> None:
-    """Components of one mask with either connectivity, each in a colour of its own."""
+    """Components of one mask with either connectivity, each in a color of its own."""
     mask = mask_of(STEPS)
     figure = Figure(figsize=(8.4, 2.5), layout="constrained", dpi=100)
     settings: tuple[Connectivity, ...] = ("full", "face")
     for panel, setting in zip(figure.subplots(1, 2), settings, strict=True):
         ids = label_components(mask, connectivity=setting)
-        colours = torch.where(ids > 0, (ids - 1) % (len(COLOURS) - 1) + 1, 0)
-        _draw(panel, colours, f'connectivity="{setting}": {_words(betti_numbers(mask, connectivity=setting))}')
+        colors = torch.where(ids > 0, (ids - 1) % (len(COLORS) - 1) + 1, 0)
+        _draw(panel, colors, f'connectivity="{setting}": {_words(betti_numbers(mask, connectivity=setting))}')
     figure.savefig(path)
 
 
 def border(path: Path) -> None:
-    """A patch of cell walls, alone and within its frame; every region that counts as a hole in a colour."""
+    """A patch of cell walls, alone and within its frame; every region that counts as a hole in a color."""
     mask = mask_of(WALLS)
     holes = label_components(~mask, connectivity="face")
     figure = Figure(figsize=(8.4, 2.5), layout="constrained", dpi=100)
-    wall = len(COLOURS) - 1
+    wall = len(COLORS) - 1
     settings: tuple[Border, ...] = ("open", "foreground")
     for panel, setting in zip(figure.subplots(1, 2), settings, strict=True):
         ids = torch.where(mask, wall, 0) if setting == "open" else torch.where(mask, wall, holes)
-        frame = None if setting == "open" else COLOURS[wall]
+        frame = None if setting == "open" else COLORS[wall]
         _draw(panel, ids, f'border="{setting}": {_words(betti_numbers(mask, border=setting))}', frame)
     figure.savefig(path)
 

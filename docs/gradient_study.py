@@ -1,6 +1,6 @@
 """How many steps mend an error, and what else they change: gradients at critical voxels and along structures.
 
-`python docs/gradient_study.py` optimises small likelihood maps by one topology loss alone and prints a table. A minute
+`python docs/gradient_study.py` optimizes small likelihood maps by one topology loss alone and prints a table. A minute
 on one core.
 """
 

@@ -43,7 +43,7 @@ DRAWINGS = {
     "one for two": ("............", ".###++###...", ".###++###...", ".###++###...", "............", "............"),
     "half hit": ("............", ".--###......", ".--###......", "............", "............", "............"),
 }
-COLOURS = {".": "#ffffff", "#": "#999999", "-": "#56b4e9", "+": "#d55e00"}
+COLORS = {".": "#ffffff", "#": "#999999", "-": "#56b4e9", "+": "#d55e00"}
 
 
 def masks(name: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,7 +122,7 @@ def sheet(path: Path, names: list[str], text: Callable[..., str]) -> None:
     """One row of drawings with the values of a metric below each."""
     figure = Figure(figsize=(2.6 * len(names), 2.3), layout="constrained", dpi=80)
     for panel, name in zip(figure.subplots(1, len(names)), names, strict=True):
-        rgb = [[[int(COLOURS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in DRAWINGS[name]]
+        rgb = [[[int(COLORS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in DRAWINGS[name]]
         panel.imshow(np.array(rgb, dtype=np.uint8))
         panel.set_title(name, fontsize=10)
         panel.set_xticks([])

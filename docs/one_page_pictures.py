@@ -25,7 +25,7 @@ TENTHS = (
     (1, 1, 1, 1, 1, 8),
 )
 RING = ("......", "####..", "#..#..", "#..#..", "####..", "......")
-BORN, DIES, GREY = "#d55e00", "#0072b2", "#bbbbbb"  # told apart by colour-blind readers too
+BORN, DIES, GRAY = "#d55e00", "#0072b2", "#bbbbbb"  # told apart by color-blind readers too
 SWEEP = (
     (0.9, (4, 1), "born", "first component\nborn at (4, 1)"),
     (0.8, (5, 5), "born", "second component\nborn at (5, 5)"),
@@ -70,9 +70,9 @@ def _numbers(panel: Axes, values: Values, title: str) -> None:
     _grid(panel, title)
 
 
-def _frame(panel: Axes, place: tuple[int, int], colour: str) -> None:
+def _frame(panel: Axes, place: tuple[int, int], color: str) -> None:
     row, column = place
-    panel.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=2.5))
+    panel.add_patch(Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, edgecolor=color, linewidth=2.5))
 
 
 def map_and_label(path: Path) -> None:
@@ -114,16 +114,16 @@ def diagram(path: Path) -> None:
     bars, points = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for height, (name, (birth, death)) in zip((2, 1, 0), features, strict=True):
         matched = name != "second component"
-        bars.plot([birth, death], [height] * 2, color="black" if matched else GREY, linewidth=5, solid_capstyle="butt")
+        bars.plot([birth, death], [height] * 2, color="black" if matched else GRAY, linewidth=5, solid_capstyle="butt")
         words = "matched with the label's" if matched else "no partner"
         bars.text(1.0, height + 0.17, f"{name}: {birth:g} to {death:g}, {words}", fontsize=9)
         goal = (1.0, 0.0) if matched else ((birth + death) / 2,) * 2
         points.annotate("", goal, (birth, death), arrowprops={"arrowstyle": "->", "color": DIES, "linewidth": 1.5})
-        points.plot(birth, death, "o" if name != "loop" else "s", color="black" if matched else GREY, markersize=8)
+        points.plot(birth, death, "o" if name != "loop" else "s", color="black" if matched else GRAY, markersize=8)
         offset = (0, 8) if name == "loop" else (0, -15)
         points.annotate(name, (birth, death), offset, textcoords="offset points", fontsize=8, ha="center")
     bars.set(xlim=(1.02, -0.02), ylim=(-0.3, 2.6), yticks=[], xlabel="threshold, falling")
-    points.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    points.plot([0, 1], [0, 1], color=GRAY, linewidth=1)
     points.plot(1, 0, "*", color=BORN, markersize=14, zorder=0)
     points.set(xlim=(-0.02, 1.12), ylim=(-0.12, 1.02), xlabel="birth", ylabel="death", aspect="equal")
     figure.savefig(path)
@@ -139,7 +139,7 @@ def gradient(path: Path) -> None:
     panels = figure.subplots(1, 2)
     _numbers(panels[0], np.zeros((6, 6)), "gradient (▲ pulls up, ▼ down)")
     for text in panels[0].texts:
-        text.set_color(GREY)
+        text.set_color(GRAY)
     for row, column in zip(*np.nonzero(slope), strict=True):
         value, rises = slope[row, column], slope[row, column] < 0
         panels[0].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BORN if rises else DIES, alpha=0.35))

@@ -14,7 +14,7 @@ from monai_topo import PersistenceLoss, betti_numbers
 from monai_topo.data import synthetic_vessels
 
 IMAGES = Path(__file__).parent / "images"
-RISE, FALL = "#d55e00", "#56b4e9"  # told apart by colour-blind readers too
+RISE, FALL = "#d55e00", "#56b4e9"  # told apart by color-blind readers too
 
 
 def repair(path: Path) -> None:
@@ -45,9 +45,9 @@ def repair(path: Path) -> None:
     panels[0].imshow(image, cmap="gray")
     panels[0].set_title("image", fontsize=13)
     panels[1].imshow(before[0, 0], cmap="gray", vmin=0, vmax=1)
-    for sign, colour, marker in ((1, RISE, "^"), (-1, FALL, "v")):
+    for sign, color, marker in ((1, RISE, "^"), (-1, FALL, "v")):
         rows, columns = np.nonzero(sign * pull > 0.1 * np.abs(pull).max())
-        panels[1].scatter(columns, rows, s=9, c=colour, marker=marker, linewidths=0)
+        panels[1].scatter(columns, rows, s=9, c=color, marker=marker, linewidths=0)
     panels[1].set_title("likelihood\npulled ▲ up, ▼ down", fontsize=13)
     panels[2].imshow(before[0, 0] > 0.5, cmap="gray")
     panels[2].set_title(f"before\n{_words(before)}", fontsize=13)

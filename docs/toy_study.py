@@ -159,8 +159,8 @@ def draw(runs: dict[int, dict[str, Run]], cases: dict[int, Toy], path: Path) -> 
         for (mask, label), panel, title in zip(frames, row, columns, strict=True):
             seen, true = ((x.any(0) if x.ndim == 3 else x).numpy() for x in (mask, label))
             # White: right; vermilion: missing; sky blue: surplus.
-            colours = np.array([[[0, 0, 0], [86, 180, 233]], [[213, 94, 0], [255, 255, 255]]], dtype=np.uint8)
-            panel.imshow(colours[true.astype(int), seen.astype(int)])
+            colors = np.array([[[0, 0, 0], [86, 180, 233]], [[213, 94, 0], [255, 255, 255]]], dtype=np.uint8)
+            panel.imshow(colors[true.astype(int), seen.astype(int)])
             panel.set(xticks=[], yticks=[])
             if name == names[0]:
                 panel.set_title(title, fontsize=9)

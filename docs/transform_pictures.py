@@ -17,8 +17,8 @@ from monai_topo.data import synthetic_membranes, synthetic_vessels
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 
 IMAGES = Path(__file__).parent / "images" / "transforms"
-# Okabe and Ito's colours, told apart by colour-blind readers too; 0 is the background.
-COLOURS = ["#1f1f1f", "#d55e00", "#e69f00", "#f0e442", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#ffffff"]
+# Okabe and Ito's colors, told apart by color-blind readers too; 0 is the background.
+COLORS = ["#1f1f1f", "#d55e00", "#e69f00", "#f0e442", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#ffffff"]
 
 Draw = Callable[[Axes], Any]
 
@@ -33,8 +33,8 @@ def save(name: str, panels: Sequence[tuple[str, Draw]]) -> None:
     figure.savefig(IMAGES / f"{name}.png")
 
 
-def grey(image: Any, **limits: float) -> Draw:
-    """Draw an image in grey, without axes."""
+def gray(image: Any, **limits: float) -> Draw:
+    """Draw an image in gray, without axes."""
 
     def draw(place: Axes) -> None:
         place.imshow(np.asarray(image)[-1], cmap="gray", interpolation="nearest", **limits)
@@ -44,12 +44,12 @@ def grey(image: Any, **limits: float) -> Draw:
 
 
 def ids(labels: Any) -> Draw:
-    """Draw labels in colours that differ between neighbours."""
+    """Draw labels in colors that differ between neighbors."""
 
     def draw(place: Axes) -> None:
         values = np.asarray(labels)[0].astype(int)
-        shown = np.where(values > 0, 1 + values % (len(COLOURS) - 2), 0)
-        place.imshow(shown, cmap=ListedColormap(COLOURS), vmin=0, vmax=len(COLOURS) - 1, interpolation="nearest")
+        shown = np.where(values > 0, 1 + values % (len(COLORS) - 2), 0)
+        place.imshow(shown, cmap=ListedColormap(COLORS), vmin=0, vmax=len(COLORS) - 1, interpolation="nearest")
         place.set_axis_off()
 
     return draw
@@ -73,50 +73,50 @@ def make_all() -> None:
 
 
 def _of_labels(label: np.ndarray, membrane: np.ndarray) -> None:
-    save("Skeletonize", [("label", grey(label)), ("Skeletonize", grey(transforms.Skeletonize()(label)))])
-    save("TubedSkeleton", [("label", grey(label)), ("radius 1.5", grey(transforms.TubedSkeleton(radius=1.5)(label)))])
+    save("Skeletonize", [("label", gray(label)), ("Skeletonize", gray(transforms.Skeletonize()(label)))])
+    save("TubedSkeleton", [("label", gray(label)), ("radius 1.5", gray(transforms.TubedSkeleton(radius=1.5)(label)))])
     noise = np.random.default_rng(0).random(label.shape)
     dirty = np.where(noise < 0.006, 1 - label, label)
     clean = transforms.RepairLabel(min_component=9, min_hole=9)(dirty)
-    save("RepairLabel", [("label with specks and pinholes", grey(dirty)), ("RepairLabel", grey(clean))])
+    save("RepairLabel", [("label with specks and pinholes", gray(dirty)), ("RepairLabel", gray(clean))])
     inverted = 255 * (1 - membrane)
     mask = transforms.LabelToForeground(foreground=0)(inverted)
-    save("LabelToForeground", [("0 is membrane, 255 is cell", grey(inverted)), ("LabelToForeground", grey(mask))])
+    save("LabelToForeground", [("0 is membrane, 255 is cell", gray(inverted)), ("LabelToForeground", gray(mask))])
     cells = transforms.MembraneToInstances()(membrane)
-    save("MembraneToInstances", [("membrane", grey(membrane)), ("MembraneToInstances", ids(cells))])
+    save("MembraneToInstances", [("membrane", gray(membrane)), ("MembraneToInstances", ids(cells))])
     walls = transforms.InstancesToMembrane(radius=1.5)(cells)
-    save("InstancesToMembrane", [("instances", ids(cells)), ("InstancesToMembrane", grey(walls))])
+    save("InstancesToMembrane", [("instances", ids(cells)), ("InstancesToMembrane", gray(walls))])
     patch = membrane[:, 30:70, 40:95]
     padded = transforms.RelativePad(width=3)(patch)
-    save("RelativePad", [("patch of a membrane", grey(patch)), ("RelativePad", grey(padded))])
+    save("RelativePad", [("patch of a membrane", gray(patch)), ("RelativePad", gray(padded))])
     corrupt = transforms.RandTopologyError(prob=1, num_errors=9, radius=(1.5, 3.0), reach=25).set_random_state(2)
-    save("RandTopologyError", [("label", grey(label)), ("mode 'label'", grey(corrupt(label)))])
+    save("RandTopologyError", [("label", gray(label)), ("mode 'label'", gray(corrupt(label)))])
 
 
 def _of_likelihoods(probability: np.ndarray) -> None:
     simple = transforms.PersistenceSimplify(min_persistence=0.4)(probability)
-    save("PersistenceSimplify", [("likelihood", grey(probability)), ("min_persistence 0.4", grey(simple))])
+    save("PersistenceSimplify", [("likelihood", gray(probability)), ("min_persistence 0.4", gray(simple))])
     heat = transforms.CriticalVoxelMap(sigma=1.5, min_persistence=0.05)(probability).numpy()
     save(
         "CriticalVoxelMap",
-        [("likelihood", grey(probability)), ("births of components", grey(heat[:1])), ("of loops", grey(heat[2:3]))],
+        [("likelihood", gray(probability)), ("births of components", gray(heat[:1])), ("of loops", gray(heat[2:3]))],
     )
     diagram = transforms.PersistenceDiagram(num_pairs=200)(probability).numpy()[0]
     curves = transforms.BettiCurve()(probability).numpy()[0]
     pictures = transforms.PersistenceImage(num_rows=40, num_columns=40)(probability).numpy()[0]
     landscapes = transforms.PersistenceLandscape()(probability).numpy()[0]
-    start = ("likelihood", grey(probability))
+    start = ("likelihood", gray(probability))
 
     def points(place: Axes) -> None:
-        for dim, (colour, marker) in enumerate((("#0072b2", "o"), ("#d55e00", "^"))):
-            place.scatter(*diagram[dim].T, s=14, c=colour, marker=marker, label=f"dimension {dim}")
+        for dim, (color, marker) in enumerate((("#0072b2", "o"), ("#d55e00", "^"))):
+            place.scatter(*diagram[dim].T, s=14, c=color, marker=marker, label=f"dimension {dim}")
         place.plot([0, 1], [0, 1], c="0.6", lw=0.8)
         place.set(xlabel="birth", ylabel="death")
         place.legend(fontsize=8)
 
     def curve(place: Axes) -> None:
-        for dim, colour in enumerate(("#0072b2", "#d55e00")):
-            place.plot(np.linspace(0, 1, 100), curves[dim], c=colour, label=f"Betti number {dim}")
+        for dim, color in enumerate(("#0072b2", "#d55e00")):
+            place.plot(np.linspace(0, 1, 100), curves[dim], c=color, label=f"Betti number {dim}")
         place.set(xlabel="threshold")
         place.legend(fontsize=8)
 
@@ -143,29 +143,29 @@ def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> 
         for number, name in STRUCTURE_ERRORS.items():
             rows, columns = np.nonzero(wrong == number)
             if len(rows):
-                place.scatter(columns, rows, s=4, c=COLOURS[number], label=name, linewidths=0)
+                place.scatter(columns, rows, s=4, c=COLORS[number], label=name, linewidths=0)
         place.legend(fontsize=6, loc="lower left", markerscale=2)
         place.set_axis_off()
 
-    save("TopologyErrorMap", [("prediction", grey(prediction)), ("wrong structures over the label", errors)])
+    save("TopologyErrorMap", [("prediction", gray(prediction)), ("wrong structures over the label", errors)])
     vessels = transforms.Vesselness(sigmas=[1.5, 3.0])(image)
-    save("Vesselness", [("image", grey(image)), ("Vesselness", grey(vessels))])
+    save("Vesselness", [("image", gray(image)), ("Vesselness", gray(vessels))])
     fade = transforms.RandTopologyError(prob=1, num_errors=8, radius=(2.0, 4.0), reach=25, mode="image", contrast=1)
     fade.set_random_state(0)
     faded = fade(image, label)
-    save("RandTopologyError_image", [("image", grey(image)), ("mode 'image': the label stays", grey(faded))])
+    save("RandTopologyError_image", [("image", gray(image)), ("mode 'image': the label stays", gray(faded))])
     boxes = []
     for around in ("skeleton", "thin_places"):
         crop = transforms.RandCropByTopology((24, 24), 12, around=around, uniform=0).set_random_state(1)
         crop.randomize(crop.weights(label))
         boxes.append((f"around {around.replace('_', ' ')}", _patches(label, np.array(crop.centers))))
-    save("RandCropByTopology", [("label", grey(label)), *boxes])
+    save("RandCropByTopology", [("label", gray(label)), *boxes])
 
 
-def _patches(label: np.ndarray, centres: np.ndarray) -> Draw:
+def _patches(label: np.ndarray, centers: np.ndarray) -> Draw:
     def draw(place: Axes) -> None:
         place.imshow(label[0], cmap="gray")
-        for row, column in centres:
+        for row, column in centers:
             sides = np.array([[-12, -12], [-12, 12], [12, 12], [12, -12], [-12, -12]])
             place.plot(column + sides[:, 1], row + sides[:, 0], c="#e69f00", lw=1.2)
         place.set_axis_off()

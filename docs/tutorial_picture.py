@@ -14,7 +14,7 @@ from PIL import Image
 from monai_topo import betti_numbers
 
 IMAGES = Path(__file__).parent / "images"
-MISSING, SPURIOUS = (213, 94, 0), (86, 180, 233)  # told apart by colour-blind readers too
+MISSING, SPURIOUS = (213, 94, 0), (86, 180, 233)  # told apart by color-blind readers too
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -38,9 +38,9 @@ def picture(bundle: Path, case: str, path: Path) -> None:
     panels[1].set_title(_title("label", label), fontsize=13)
     for panel, run in zip(panels[2:], ("without", "with"), strict=True):
         mask = _read(bundle / "predictions" / run / "images" / f"{case}_mask.png") > 0
-        colours = np.repeat(np.where(mask & label, 255, 0)[..., None], 3, axis=2).astype(np.uint8)
-        colours[label & ~mask], colours[mask & ~label] = MISSING, SPURIOUS
-        panel.imshow(colours)
+        colors = np.repeat(np.where(mask & label, 255, 0)[..., None], 3, axis=2).astype(np.uint8)
+        colors[label & ~mask], colors[mask & ~label] = MISSING, SPURIOUS
+        panel.imshow(colors)
         panel.set_title(_title(run, mask), fontsize=13)
     for panel in panels:
         panel.set_axis_off()

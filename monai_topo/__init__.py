@@ -7,7 +7,8 @@ from importlib.metadata import version
 
 # The map of the package, layer by layer.
 # isort: off
-from monai_topo.persistence.pairs import PersistencePairs, betti_numbers, label_components, persistence_pairs
+from monai_topo.persistence.pairs import PersistencePairs, persistence_pairs
+from monai_topo.masks.components import betti_numbers, label_components
 from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
 from monai_topo.losses import (
     BettiMatchingLoss,

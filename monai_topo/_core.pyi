@@ -1,4 +1,4 @@
-"""The compiled kernel: arrays in, index arrays out. Called through `monai_topo._utils.kernel`, where arguments are checked."""
+"""The compiled kernel: arrays in, index arrays out. `monai_topo._utils.kernel` prepares its arguments."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,8 @@ def betti_matching(
     NDArray[np.int64],
     NDArray[np.int64],
 ]: ...
-def betti_numbers(
-    masks: NDArray[np.uint8], full: bool, foreground_border: bool, num_threads: int
-) -> NDArray[np.int64]: ...
-def component_labels(masks: NDArray[np.uint8], full: bool, frame: bool, num_threads: int) -> NDArray[np.int32]: ...
+def betti_numbers(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.int64]: ...
+def component_labels(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.int32]: ...
 def block_components(
     mask: NDArray[np.uint8], full: bool, sizes: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
@@ -40,7 +38,7 @@ def merge_tree(
     negate: bool,
     last_to_first: bool,
     full: bool,
-    outside: bool,
+    framed: bool,
     num_threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
 def lift_paths(
@@ -51,15 +49,15 @@ def lift_paths(
     negate: bool,
     last_to_first: bool,
     full: bool,
-    outside: bool,
+    framed: bool,
     num_threads: int,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
-def simple_points(masks: NDArray[np.uint8], full: bool, outside: bool, num_threads: int) -> NDArray[np.uint8]: ...
-def critical_by_warping(
+def simple_points(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.uint8]: ...
+def homotopy_warping_errors(
     predictions: NDArray[np.uint8],
     labels: NDArray[np.uint8],
     errors: NDArray[np.float32],
     full: bool,
-    outside: bool,
+    framed: bool,
     num_threads: int,
 ) -> NDArray[np.uint8]: ...

@@ -11,8 +11,8 @@ from sets import SETS, load_cases
 from tables import summary
 from training import Run
 
-from monai_topo._utils.io import whole_file
-from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, classified_errors
+from monai_topo._utils.io import atomic_write
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, classify_errors
 from monai_topo.visualize import error_overlay
 
 SHOWN = (BASE, "soft clDice", "persistence, spatial", "soft clDice + persistence, spatial")
@@ -20,9 +20,9 @@ SIDE = 256  # pixels of the window that is shown
 
 
 def write_examples(first: Run, cases: pd.DataFrame) -> None:
-    """Write `examples.npz`, a picture `(rows, columns, 3)` a method: errors of structure in colours.
+    """Write `examples.npz`, a picture `(rows, columns, 3)` a method: errors of structure in colors.
 
-    Case and window are the worst ones of the pixel loss alone with the first seed, so that the choice favours no other.
+    Case and window are the worst ones of the pixel loss alone with the first seed, so that the choice favors no other.
     """
     study_set = SETS[first.set_name]
     base = cases[(cases.method == BASE) & (cases.seed == first.seed) & (cases.split == "test")]
@@ -34,12 +34,12 @@ def write_examples(first: Run, cases: pd.DataFrame) -> None:
     for method in (name for name in SHOWN if name in weights):
         with np.load(mask_file(first.out, method, float(weights[method]), first.seed)) as masks:
             mask = masks[f"arr_{number}"]
-        errors = classified_errors(mask, label, connectivity=study_set.connectivity)
+        errors = classify_errors(mask, label, connectivity=study_set.connectivity)
         if method == BASE:
             window = _worst_window(np.isin(errors, CHANGES_OF_TOPOLOGY))
         overlay = error_overlay(mask, label, errors, view_axis=label.ndim - 1)[window]
         pictures[method] = overlay.swapaxes(0, 1)  # the reader's first axis is x
-    with whole_file(first.out / "examples.npz") as file:
+    with atomic_write(first.out / "examples.npz") as file:
         np.savez_compressed(file, **pictures)
 
 

@@ -14,13 +14,13 @@ from methods import BASE, COMPARED
 from sets import SETS
 from tables import MEASURES, PLACES, chosen_here, cost, markdown, overview, summary
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
-from monai_topo.visualize import ERROR_COLOURS
+from monai_topo.visualize import ERROR_COLORS
 
 IN_SHORT = ("soft clDice", "persistence, wasserstein", "persistence, spatial", "soft clDice + persistence, spatial")
 RESULTS = Path(__file__).parent / "results"
-COLOURS = dict(
+COLORS = dict(
     zip(
         COMPARED,
         ("#000000", "#e69f00", "#56b4e9", "#009e73", "#999999", "#0072b2", "#d55e00", "#cc79a7"),
@@ -33,11 +33,11 @@ def make_all(images: Path) -> None:
     """Write `results/SET.md` and `images/study_SET.png` for every set that has results, and `results/overview.md`."""
     folders = [RESULTS / name for name in SETS if (RESULTS / name).is_dir()]
     sets = {folder.name: pd.read_csv(folder / "cases.csv") for folder in folders}
-    with whole_file(RESULTS / "overview.md") as file:
+    with atomic_write(RESULTS / "overview.md") as file:
         file.write_text(overview(sets, IN_SHORT) + "\n", encoding="utf-8")
     for folder in folders:
         cases, runs = sets[folder.name], pd.read_csv(folder / "runs.csv")
-        with whole_file(RESULTS / f"{folder.name}.md") as file:
+        with atomic_write(RESULTS / f"{folder.name}.md") as file:
             tables = [markdown(cases), markdown(cases, PLACES), cost(runs)]
             if not chosen_here(cases):
                 tables += ["The tuning cases, on which nothing was chosen here:", markdown(cases, split="tune")]
@@ -77,16 +77,16 @@ def draw_examples(pictures: Path, path: Path) -> None:
         panel.imshow(picture, interpolation="nearest")
         panel.set_title(method.replace(" + persistence", " +\npersistence"), fontsize=10)
         panel.set_axis_off()
-    kinds = [Patch(color=colour, label=STRUCTURE_ERRORS[kind]) for kind, colour in ERROR_COLOURS.items()]
+    kinds = [Patch(color=color, label=STRUCTURE_ERRORS[kind]) for kind, color in ERROR_COLORS.items()]
     figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds), fontsize=8, frameon=False)
     figure.savefig(path)
 
 
 def _dots(panel: Axes, values: Mapping[str, Sequence[float]]) -> None:
     for row, (method, of_method) in enumerate(values.items()):
-        colour = COLOURS[method]
-        panel.plot(of_method, [row] * len(of_method), "o", color=colour, markersize=5, alpha=0.6, markeredgewidth=0)
-        panel.plot([sum(of_method) / len(of_method)], [row], "|", color=colour, markersize=16, markeredgewidth=2)
+        color = COLORS[method]
+        panel.plot(of_method, [row] * len(of_method), "o", color=color, markersize=5, alpha=0.6, markeredgewidth=0)
+        panel.plot([sum(of_method) / len(of_method)], [row], "|", color=color, markersize=16, markeredgewidth=2)
     panel.invert_yaxis()
     panel.spines[["top", "right"]].set_visible(False)
 
@@ -95,11 +95,11 @@ def _search(panel: Axes, cases: pd.DataFrame, errors: Sequence[str]) -> None:
     tuned = cases[(cases.split == "tune") & (cases.seed == 0)]
     means = tuned.assign(error=tuned[list(errors)].sum(axis=1)).groupby(["method", "weight"]).error.mean()
     for method in (name for name in COMPARED if name in means):
-        curve, colour = means[method], COLOURS[method]
+        curve, color = means[method], COLORS[method]
         if method == BASE:
-            panel.axhline(float(curve.iloc[0]), color=colour, linewidth=1)
+            panel.axhline(float(curve.iloc[0]), color=color, linewidth=1)
         else:
-            panel.plot(curve.index, curve, "o-", color=colour, markersize=3, linewidth=1)
+            panel.plot(curve.index, curve, "o-", color=color, markersize=3, linewidth=1)
     panel.set_xscale("log")
     panel.set_xlabel("weight", fontsize=8)
     panel.set_title("patch Betti errors, tuning split, seed 0", fontsize=10)

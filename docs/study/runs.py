@@ -18,7 +18,7 @@ from sets import SETS
 from tqdm import tqdm
 from training import Run, second_half, warm_up
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.benchmark.machine import processor
 
 DICE_LOST = 0.005  # more than that a weight may not cost on the tuning split
@@ -96,7 +96,7 @@ class Results:
                 )
             return
         packages = {name: version(name) for name in ("monai_topo", "monai", "torch")}
-        with whole_file(file) as unfinished:
+        with atomic_write(file) as unfinished:
             unfinished.write_text(
                 json.dumps({**settings, "commit": _commit(), "cpu": processor(), **packages}, indent=2) + "\n"
             )
@@ -124,7 +124,7 @@ class Results:
             table = pd.concat([pd.read_csv(file), table]).drop_duplicates(
                 [*KEYS, *{"split", "case"} & set(table)], keep="last"
             )
-        with whole_file(file) as unfinished:
+        with atomic_write(file) as unfinished:
             table.to_csv(unfinished, index=False, float_format="%.6g")
 
 

@@ -11,7 +11,7 @@ from monai.networks.nets import UNet
 from sets import Split, StudySet, load_cases
 from torch import Tensor
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.metrics import compute_betti_error
 from monai_topo.metrics.all_metrics import topology_report
 
@@ -35,7 +35,7 @@ def score(
         )
         kept.append(mask[0].bool().numpy())
     if masks:
-        with whole_file(masks) as file:
+        with atomic_write(masks) as file:
             np.savez_compressed(file, *kept)
     return rows
 

@@ -25,7 +25,7 @@ from monai.utils import set_determinism
 from sets import SETS, Case, StudySet, load_cases
 from torch import Tensor
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 
 BATCH = {2: 4, 3: 2}
 CHANNELS = {2: (16, 32, 64, 128), 3: (8, 16, 32, 64)}
@@ -55,7 +55,7 @@ def warm_up(run: Run) -> None:
     """Train with the pixel loss alone and keep network and optimizer."""
     study_set, network, optimizer = _start(run)
     _first_half(run, study_set, network, optimizer, total_loss(METHODS[BASE], 0.0, study_set))
-    with whole_file(run.first_half) as file:
+    with atomic_write(run.first_half) as file:
         torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, file)
 
 

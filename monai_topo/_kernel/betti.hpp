@@ -79,7 +79,7 @@ class Components {
     }
   }
 
-  // Joins the runs of two neighbouring rows that share a column, or with full connectivity the next one.
+  // Joins the runs of two neighboring rows that share a column, or with full connectivity the next one.
   void touch(const Row& runs, const Row& others, bool diagonal) {
     const std::int64_t reach = diagonal ? 1 : 0;
     std::size_t j = 0;

@@ -74,7 +74,7 @@ class InducedMatching {
 
  private:
   using Pairs = std::vector<CellPair>;
-  using Matched = std::vector<std::pair<Cell, Cell>>;  // a cell of a pair of the prediction, one of the label
+  using MatchResult = std::vector<std::pair<Cell, Cell>>;  // a cell of a pair of the prediction, one of the label
   static constexpr Order images[] = {of_prediction, of_label};
 
   Cell shared_cell(const CellPair& pair) const { return dual_ ? pair.birth : pair.death; }
@@ -106,7 +106,7 @@ class InducedMatching {
       });
     }
     if (!(dims_ >> dim & 1)) return;
-    Matched matched;
+    MatchResult matched;
     if (top == dual_) {
       forest.join_both([&](Cell in_prediction, Cell in_label, Level level) {
         const auto real = [&](Cell node, Order o) { return top ? level < level_at(node, o) : level_at(node, o) < level; };
@@ -137,9 +137,9 @@ class InducedMatching {
 
   // Matches what the two images' maps to (or from) the comparison have in common.
   template <class Image>
-  Matched meet(Image of_image) {
+  MatchResult meet(Image of_image) {
     std::unordered_map<Cell, Cell> in_prediction;  // by the comparison's cell
-    Matched matched;
+    MatchResult matched;
     of_image(of_prediction, [&](const CellPair& pair) {
       if (lasts(pair, births(of_prediction), deaths(of_prediction))) in_prediction[shared_cell(pair)] = own_cell(pair);
     });

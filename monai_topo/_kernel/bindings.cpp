@@ -161,10 +161,10 @@ NB_MODULE(_core, m) {
           "min_persistence"_a, "num_threads"_a);
     m.def("betti_matching", &match_batch<T>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
           "num_threads"_a);
-    m.def("merge_tree", &merge_trees_of_batch<T>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "outside"_a,
+    m.def("merge_tree", &merge_trees_of_batch<T>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "framed"_a,
           "num_threads"_a);
     m.def("lift_paths", &lift_paths_of_batch<T>, "images"_a, "image"_a, "saddle"_a, "level"_a, "negate"_a,
-          "last_to_first"_a, "full"_a, "outside"_a, "num_threads"_a);
+          "last_to_first"_a, "full"_a, "framed"_a, "num_threads"_a);
   };
   for_both(float{});
   for_both(double{});

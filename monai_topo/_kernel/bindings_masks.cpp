@@ -98,9 +98,9 @@ auto find_critical_by_warping(const Images<std::uint8_t>& predictions, const Ima
         const float* error = errors.data() + i * size;
         std::uint8_t* to = critical.data() + i * size;
         if (labels.ndim() == 3)
-          critical_by_warping<2>(prediction, label, error, {extent(1), extent(2)}, full, outside, to, stop);
+          homotopy_warping_errors<2>(prediction, label, error, {extent(1), extent(2)}, full, outside, to, stop);
         else
-          critical_by_warping<3>(prediction, label, error, {extent(1), extent(2), extent(3)}, full, outside, to,
+          homotopy_warping_errors<3>(prediction, label, error, {extent(1), extent(2), extent(3)}, full, outside, to,
                                        stop);
       });
     });
@@ -111,11 +111,11 @@ auto find_critical_by_warping(const Images<std::uint8_t>& predictions, const Ima
 }  // namespace
 
 void bind_masks(nb::module_& m) {
-  m.def("betti_numbers", &count_betti_numbers, "masks"_a, "full"_a, "foreground_border"_a, "num_threads"_a);
-  m.def("component_labels", &component_labels, "masks"_a, "full"_a, "frame"_a, "num_threads"_a);
+  m.def("betti_numbers", &count_betti_numbers, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
+  m.def("component_labels", &component_labels, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("block_components", &block_components, "mask"_a, "full"_a, "sizes"_a);
-  m.def("simple_points", &simple_points, "masks"_a, "full"_a, "outside"_a, "num_threads"_a);
-  m.def("critical_by_warping", &find_critical_by_warping, "predictions"_a, "labels"_a, "errors"_a, "full"_a, "outside"_a,
+  m.def("simple_points", &simple_points, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
+  m.def("homotopy_warping_errors", &find_critical_by_warping, "predictions"_a, "labels"_a, "errors"_a, "full"_a, "framed"_a,
         "num_threads"_a);
 }
 

@@ -25,9 +25,9 @@ struct Descent {
 
   Step next(Voxel v) const {
     if (Matching<D>::is_minimum(star[v])) return {grid.level[v] == present ? Step::outside : Step::extremum, v};
-    return {Step::onward, neighbour(v, lowest_bit(Matching<D>::instance().roots(star[v])))};
+    return {Step::onward, neighbor(v, lowest_bit(Matching<D>::instance().roots(star[v])))};
   }
-  Voxel neighbour(Voxel v, int edge) const { return edge % 2 ? v + grid.stride[edge / 2] : v - grid.stride[edge / 2]; }
+  Voxel neighbor(Voxel v, int edge) const { return edge % 2 ? v + grid.stride[edge / 2] : v - grid.stride[edge / 2]; }
   bool older(Voxel u, Voxel v) const { return grid.before(u, v); }
 };
 

@@ -77,13 +77,13 @@ class JointGradient {
   }
 
  private:
-  // Voxels of the prediction by (value, value in the label, neighbours above, index); of the others by (value, rank in
+  // Voxels of the prediction by (value, value in the label, neighbors above, index); of the others by (value, rank in
   // the prediction).
   void rank_all(const std::array<Grid<D>, num_orders>& grids, bool framed) {
     std::vector<Voxel> voxels;
     for (Voxel first : grids[0].rows())
       for (Voxel v = first; v < first + grids[0].extent[D - 1]; ++v) voxels.push_back(v);
-    voxels = by_neighbours_above(grids[of_prediction], voxels);
+    voxels = by_neighbors_above(grids[of_prediction], voxels);
     sort_by_level(grids[of_label], voxels);
     for (Order o : {of_prediction, of_label, of_comparison}) {
       std::vector<Voxel> sorted = voxels;
@@ -95,10 +95,10 @@ class JointGradient {
     }
   }
 
-  // Voxels by how many of their neighbours are higher rather than lower, then as they come. Ties by index alone sweep a
+  // Voxels by how many of their neighbors are higher rather than lower, then as they come. Ties by index alone sweep a
   // noisy mask from end to end, and its cycles with it: 58 s for the mask of an untrained network, 192 x 192 x 16, now 2.
   // The inside of a plateau stays in index order, which leaves the fewest critical cells there.
-  static std::vector<Voxel> by_neighbours_above(const Grid<D>& grid, const std::vector<Voxel>& voxels) {
+  static std::vector<Voxel> by_neighbors_above(const Grid<D>& grid, const std::vector<Voxel>& voxels) {
     constexpr int all = D == 3 ? 27 : 9;
     std::vector<std::int8_t> above(grid.size());
     for (Voxel first : grid.rows())

@@ -61,7 +61,7 @@ class JointSaddles {
     return !(G::type(edge) >> G::axis(c) & 1);
   }
 
-  // Edges of one voxel as bits: 2 * axis + (1 where the edge goes to the upper neighbour).
+  // Edges of one voxel as bits: 2 * axis + (1 where the edge goes to the upper neighbor).
   Cell edge_at(Voxel v, int direction) const {
     const int axis = direction / 2;
     return G::cell(direction % 2 ? v : v - gradient_.stride[axis], 1 << axis);
@@ -122,7 +122,7 @@ class JointSaddles {
     }
   }
 
-  // What is left of a column below its pivot, sorted and with equal edges cancelled.
+  // What is left of a column below its pivot, sorted and with equal edges canceled.
   void store() {
     std::sort(heap_.begin(), heap_.end());
     for (std::size_t i = 0; i < heap_.size();) {

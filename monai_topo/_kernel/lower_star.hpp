@@ -175,7 +175,7 @@ class Matching {
 };
 
 // Lower stars of all voxels of the image (zero in the frame), and the voxels with a critical cell of dimension 1 to
-// D - 1, in index order. Comparisons with neighbours on whole rows, which the compiler turns into vector code.
+// D - 1, in index order. Comparisons with neighbors on whole rows, which the compiler turns into vector code.
 template <int D>
 class Stars {
   using L = Link<D>;
@@ -226,16 +226,16 @@ class Stars {
     const auto offset = [&](int edge) { return edge % 2 ? step[edge / 2] : -step[edge / 2]; };
 
     for (std::ptrdiff_t start = 0; start < static_cast<std::ptrdiff_t>(length); start += block) {
-      const Level* centre = grid.level.data() + first + start;
+      const Level* center = grid.level.data() + first + start;
       Star found[block] = {};
       const std::ptrdiff_t count = std::min(block, static_cast<std::ptrdiff_t>(length) - start);
       for (int e = 0; e < L::edges; ++e)
-        fill(centre, offset(e), e % 2 == 0, count, there[e], found, e, [](std::ptrdiff_t) { return 1u; });
+        fill(center, offset(e), e % 2 == 0, count, there[e], found, e, [](std::ptrdiff_t) { return 1u; });
       for (int s = 0; s < L::squares; ++s) {
         const int a = L::first_edge(s), b = L::second_edge(s);
         const Star *side_a = there[a], *side_b = there[b];
         Star* square = there[L::edges + s];
-        fill(centre, offset(a) + offset(b), a % 2 == 0, count, square, found, L::edges + s,
+        fill(center, offset(a) + offset(b), a % 2 == 0, count, square, found, L::edges + s,
              [=](std::ptrdiff_t x) { return side_a[x] & side_b[x]; });
       }
       for (int c = 0; c < L::cubes; ++c) {
@@ -243,7 +243,7 @@ class Stars {
         const Star *face = there[L::edges], *face_01 = face + (2 * s0 + s1) * block,
                    *face_02 = face + (4 + 2 * s0 + s2) * block, *face_12 = face + (8 + 2 * s1 + s2) * block;
         Star cube[block];
-        fill(centre, offset(s0) + offset(2 + s1) + offset(4 + s2), s0 == 0, count, cube, found, L::edges + L::squares + c,
+        fill(center, offset(s0) + offset(2 + s1) + offset(4 + s2), s0 == 0, count, cube, found, L::edges + L::squares + c,
              [=](std::ptrdiff_t x) { return face_01[x] & face_02[x] & face_12[x]; });
       }
       auto* out = star.data() + first + start;
@@ -254,17 +254,17 @@ class Stars {
   // Whether a cell enters with its voxel: its facets do, and its far corner is earlier, which for equal levels the lower
   // index decides. As words of their own, for larger cells to look at, and as a bit of what was found so far.
   template <class Facets>
-  TOPO_INTO_CALLER static void fill(const Level* centre, std::ptrdiff_t offset, bool lower_index, std::ptrdiff_t count,
+  TOPO_INTO_CALLER static void fill(const Level* center, std::ptrdiff_t offset, bool lower_index, std::ptrdiff_t count,
                    Star* __restrict__ out, Star* __restrict__ found, int bit, Facets facets) {
-    const Level* far = centre + offset;
+    const Level* far = center + offset;
     if (lower_index)
       for (std::ptrdiff_t x = 0; x < count; ++x) {
-        out[x] = facets(x) & static_cast<Star>(far[x] <= centre[x]);
+        out[x] = facets(x) & static_cast<Star>(far[x] <= center[x]);
         found[x] |= out[x] << bit;
       }
     else
       for (std::ptrdiff_t x = 0; x < count; ++x) {
-        out[x] = facets(x) & static_cast<Star>(far[x] < centre[x]);
+        out[x] = facets(x) & static_cast<Star>(far[x] < center[x]);
         found[x] |= out[x] << bit;
       }
   }

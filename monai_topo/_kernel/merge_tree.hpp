@@ -2,7 +2,7 @@
 //
 // Voxels are taken one by one, first to last for the components of the features (dimension 0), last to first for those
 // of what the features leave (dimension D - 1), and joined by union-find on components, not on voxels: components are
-// few, and most neighbours of a voxel share one. (Voxels that follow the discrete gradient of lower_star.hpp instead
+// few, and most neighbors of a voxel share one. (Voxels that follow the discrete gradient of lower_star.hpp instead
 // would need no sort, but a second pass to find which component of their basin's line was alive when they entered.)
 #pragma once
 
@@ -57,7 +57,7 @@ class MergeTree {
     sort_by_level(grid_, voxels);
     if (order_.last_to_first) std::reverse(voxels.begin(), voxels.end());
     if (order_.outside) add(none);
-    const std::vector<Voxel> offsets = neighbours();
+    const std::vector<Voxel> offsets = neighbors();
     for (std::size_t i = 0; i < voxels.size(); ++i) {
       if (i % 65536 == 0) stop.check();
       enter(voxels[i], offsets);
@@ -138,7 +138,7 @@ class MergeTree {
     return result;
   }
 
-  std::vector<Voxel> neighbours() const {
+  std::vector<Voxel> neighbors() const {
     std::vector<Voxel> offsets;
     for (int code = 0, codes = D == 3 ? 27 : 9; code < codes; ++code) {
       Voxel offset = 0;

@@ -19,13 +19,13 @@ class Paths : MergeTree<D> {
  public:
   Paths(const Grid<D>& grid, const MergeOrder& order, const StopFlag& stop) : Base(grid, order) {
     this->join_all(stop);
-    for (int p = 0; p < Neighbourhood<D>::size; ++p) {
+    for (int p = 0; p < Neighborhood<D>::size; ++p) {
       Voxel offset = 0;
       for (int a = D - 1, digits = p; a >= 0; --a, digits /= 3)
         offset += static_cast<Voxel>(digits % 3 - 1) * grid_.stride[a];  // wraps around where it is negative
       offset_[p] = offset;
     }
-    neighbours_ = this->neighbours();
+    neighbors_ = this->neighbors();
     span();
   }
 
@@ -62,11 +62,11 @@ class Paths : MergeTree<D> {
   bool framed(Voxel v) const { return grid_.level[v] == absent || grid_.level[v] == present; }
   bool there_before(Voxel u, Voxel v) const { return framed(u) ? order_.outside : entered_before(u, v); }
 
-  // The neighbour that entered first, if it did so before the voxel; else the voxel itself.
+  // The neighbor that entered first, if it did so before the voxel; else the voxel itself.
   template <class Wanted>
-  Voxel first_neighbour(Voxel v, Wanted wanted) const {
+  Voxel first_neighbor(Voxel v, Wanted wanted) const {
     Voxel first = v;
-    for (Voxel offset : neighbours_) {
+    for (Voxel offset : neighbors_) {
       const Voxel u = v + offset;
       if (!there_before(u, v) || !wanted(u)) continue;
       if (framed(u)) return u;
@@ -80,7 +80,7 @@ class Paths : MergeTree<D> {
     for (;;) {
       if (framed(v)) return 0;
       if (path) path->push_back(v);
-      const Voxel next = first_neighbour(v, [](Voxel) { return true; });
+      const Voxel next = first_neighbor(v, [](Voxel) { return true; });
       if (next == v) return component_[v];
       v = next;
     }
@@ -95,20 +95,20 @@ class Paths : MergeTree<D> {
 
   // The first voxel of every side of a saddle: of the components of what is there before, around it.
   std::vector<Voxel> sides_of(Voxel saddle) const {
-    const auto& around = Neighbourhood<D>::instance();
+    const auto& around = Neighborhood<D>::instance();
     std::uint32_t there = 0;
-    for (int p = 0; p < Neighbourhood<D>::size; ++p)
-      if (p != Neighbourhood<D>::centre && there_before(saddle + offset_[p], saddle)) there |= 1u << p;
+    for (int p = 0; p < Neighborhood<D>::size; ++p)
+      if (p != Neighborhood<D>::center && there_before(saddle + offset_[p], saddle)) there |= 1u << p;
     std::vector<Voxel> first;
     while (there != 0) {
       const std::uint32_t side = order_.full ? around.take_full(there) : around.take_face(there);
       if (side == 0) break;
       const auto in_side = [&](Voxel u) {
-        for (int p = 0; p < Neighbourhood<D>::size; ++p)
+        for (int p = 0; p < Neighborhood<D>::size; ++p)
           if (side >> p & 1 && saddle + offset_[p] == u) return true;
         return false;
       };
-      first.push_back(first_neighbour(saddle, in_side));
+      first.push_back(first_neighbor(saddle, in_side));
     }
     return first;
   }
@@ -138,11 +138,11 @@ class Paths : MergeTree<D> {
       }
   }
 
-  // Neighbours of the saddle of a component, in it and in the one that it joined.
+  // Neighbors of the saddle of a component, in it and in the one that it joined.
   std::pair<Voxel, Voxel> ends(std::uint32_t c) const {
     const Voxel saddle = tree_[c].saddle;
     const auto of = [&](std::uint32_t component) {
-      return first_neighbour(saddle, [&](Voxel u) { return alive(component_[u], saddle) == component; });
+      return first_neighbor(saddle, [&](Voxel u) { return alive(component_[u], saddle) == component; });
     };
     return {of(c), of(tree_[c].older)};
   }
@@ -172,8 +172,8 @@ class Paths : MergeTree<D> {
     }
   }
 
-  std::array<Voxel, Neighbourhood<D>::size> offset_;
-  std::vector<Voxel> neighbours_;
+  std::array<Voxel, Neighborhood<D>::size> offset_;
+  std::vector<Voxel> neighbors_;
   std::vector<std::uint32_t> next_, edge_, depth_;  // of a peak: towards the root
 };
 

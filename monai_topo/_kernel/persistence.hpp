@@ -57,7 +57,7 @@ VoxelPairs pair_components(const Grid<D>& grid, const StarArray<D>& star, const 
     const Voxel v = critical[r];
     for (Star edges = Matching<D>::instance().critical_edges(star[v]); edges != 0; edges &= edges - 1) {
       const int edge = lowest_bit(edges);
-      const Voxel younger = minima.join(v, flow.neighbour(v, edge));
+      const Voxel younger = minima.join(v, flow.neighbor(v, edge));
       if (younger == minima.none) continue;
       dead(r, edge);
       pairs.emplace_back(younger, v);

@@ -157,7 +157,7 @@ class SaddleReduction {
   // Critical edges with which a class begins.
   Star births(Star star) const { return matching_.critical_edges(star) & ~(star >> dead_shift); }
 
-  Voxel neighbour(Voxel v, int direction) const {
+  Voxel neighbor(Voxel v, int direction) const {
     return direction % 2 ? v + grid_.stride[direction / 2] : v - grid_.stride[direction / 2];
   }
 
@@ -181,7 +181,7 @@ class SaddleReduction {
   // that holds them takes 1.5 times as long on white noise.
   void push_far_edges(Voxel v, int square) {
     const int a = L::first_edge(square), b = L::second_edge(square);
-    const Voxel at_a = neighbour(v, a), at_b = neighbour(v, b), corner = neighbour(at_a, b);
+    const Voxel at_a = neighbor(v, a), at_b = neighbor(v, b), corner = neighbor(at_a, b);
     push_far_edge(at_a, corner, b);
     push_far_edge(at_b, corner, a);
   }

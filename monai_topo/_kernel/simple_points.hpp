@@ -3,7 +3,7 @@
 // A voxel is simple if its flip changes no component, loop or cavity. It shows in the 3 x 3 (x 3) voxels around it: the
 // foreground there must be one component, and so must the part of the background that touches the voxel's faces
 // (Malandain, Bertrand, "Fast characterization of 3D simple points", 1992); full and face connectivity may be exchanged.
-// A neighbourhood is one word of bits, and a component is found by spreading a bit: no table of 2^26 entries.
+// A neighborhood is one word of bits, and a component is found by spreading a bit: no table of 2^26 entries.
 #pragma once
 
 #include <queue>
@@ -15,22 +15,22 @@ namespace topo {
 
 // Sets of voxels around a voxel as bits; bit p is the p-th of the 3^D voxels in C order.
 template <int D>
-class Neighbourhood {
+class Neighborhood {
  public:
   using Set = std::uint32_t;
   static constexpr int size = D == 3 ? 27 : 9;
-  static constexpr int centre = size / 2;
+  static constexpr int center = size / 2;
 
-  Neighbourhood() {
+  Neighborhood() {
     for (int p = 0; p < size; ++p)
       for (int q = 0; q < size; ++q) {
-        if (p == q || p == centre || q == centre) continue;
+        if (p == q || p == center || q == center) continue;
         const auto [largest, total] = distance(p, q);
         if (largest == 1) full_[p] |= Set{1} << q;
         if (total == 1) face_[p] |= Set{1} << q;
       }
     for (int p = 0; p < size; ++p) {
-      const int total = distance(p, centre).second;
+      const int total = distance(p, center).second;
       if (total == 1) faces_ |= Set{1} << p;
       if (total == 1 || total == 2) near_ |= Set{1} << p;
     }
@@ -39,15 +39,15 @@ class Neighbourhood {
   // A component of full connectivity in a set, taken out of it.
   Set take_full(Set& set) const { return take(set, set & (~set + 1), full_); }
 
-  // A component of face connectivity that touches a face of the centre, taken out of a set; 0 if there is none. In 3D
-  // corners join nothing: they touch what is 6-connected to the centre by edges only.
+  // A component of face connectivity that touches a face of the center, taken out of a set; 0 if there is none. In 3D
+  // corners join nothing: they touch what is 6-connected to the center by edges only.
   Set take_face(Set& set) const {
     set &= near_;
     const Set touching = set & faces_;
     return touching == 0 ? 0 : take(set, touching & (~touching + 1), face_);
   }
 
-  // `set`: the neighbours of the value with full connectivity. The centre may have either value.
+  // `set`: the neighbors of the value with full connectivity. The center may have either value.
   bool is_simple(Set set) const {
     Set others = ~set & all_others;
     if (set == 0 || take_face(others) == 0 || (others & faces_) != 0) return false;
@@ -55,10 +55,10 @@ class Neighbourhood {
     return set == 0;
   }
 
-  static constexpr Set all_others = ((Set{1} << size) - 1) & ~(Set{1} << centre);
+  static constexpr Set all_others = ((Set{1} << size) - 1) & ~(Set{1} << center);
 
-  static const Neighbourhood& instance() {
-    static const Neighbourhood tables;
+  static const Neighborhood& instance() {
+    static const Neighborhood tables;
     return tables;
   }
 
@@ -97,7 +97,7 @@ template <int D>
 class Warp {
  public:
   Warp(const std::array<Voxel, D>& extent, bool full, bool outside) : frame_(extent, outside), full_(full) {
-    for (int p = 0; p < Neighbourhood<D>::size; ++p) {
+    for (int p = 0; p < Neighborhood<D>::size; ++p) {
       Voxel offset = 0;
       for (int a = D - 1, digits = p; a >= 0; --a, digits /= 3)
         offset += static_cast<Voxel>(digits % 3 - 1) * frame_.stride[a];  // wraps around where it is negative
@@ -164,7 +164,7 @@ class Warp {
     return layer;
   }
 
-  // Always the first simple voxel in order; a voxel that was none is looked at again when a neighbour has flipped.
+  // Always the first simple voxel in order; a voxel that was none is looked at again when a neighbor has flipped.
   void flip(const std::vector<std::pair<Voxel, std::size_t>>& ordered, const StopFlag& stop) {
     std::vector<std::uint32_t> rank(frame_.size(), none);  // of a voxel that waits
     std::vector<std::uint8_t> queued(ordered.size(), 1);
@@ -193,20 +193,20 @@ class Warp {
 
   bool is_simple(Voxel v) const {
     std::uint32_t ones = 0;
-    for (int p = 0; p < Neighbourhood<D>::size; ++p) ones |= std::uint32_t{value_[v + offset_[p]]} << p;
+    for (int p = 0; p < Neighborhood<D>::size; ++p) ones |= std::uint32_t{value_[v + offset_[p]]} << p;
     if (!full_) ones = ~ones;
-    return Neighbourhood<D>::instance().is_simple(ones & Neighbourhood<D>::all_others);
+    return Neighborhood<D>::instance().is_simple(ones & Neighborhood<D>::all_others);
   }
 
   const Grid<D> frame_;  // its level is the value outside
   const bool full_;
-  std::array<Voxel, Neighbourhood<D>::size> offset_;
+  std::array<Voxel, Neighborhood<D>::size> offset_;
   std::vector<std::uint8_t> value_;
 };
 
 // 1 at the voxels where one of the masks still differs from the other after being warped towards it, both ways.
 template <int D>
-void critical_by_warping(const std::uint8_t* prediction, const std::uint8_t* label, const float* error,
+void homotopy_warping_errors(const std::uint8_t* prediction, const std::uint8_t* label, const float* error,
                          const std::array<Voxel, D>& extent, bool full, bool outside, std::uint8_t* critical,
                          const StopFlag& stop) {
   std::size_t size = 1;

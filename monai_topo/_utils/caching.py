@@ -19,8 +19,8 @@ _results: ContextVar[Store | None] = ContextVar("results", default=None)
 
 
 @contextmanager
-def shared_results(store: Store | None = None) -> Iterator[None]:
-    """Within the block, functions marked by `computed_once` keep their result for their arrays; nobody may change them.
+def result_cache(store: Store | None = None) -> Iterator[None]:
+    """Within the block, functions marked by `cached` keep their result for their arrays; nobody may change them.
 
     Args:
         store: an empty dictionary, or one of a former block to go on with; None makes a new one.
@@ -32,10 +32,10 @@ def shared_results(store: Store | None = None) -> Iterator[None]:
         _results.reset(token)
 
 
-def computed_once(function: Callable[..., Result]) -> Callable[..., Result]:
+def cached(function: Callable[..., Result]) -> Callable[..., Result]:
     """Mark a function of arrays or tensors and of settings, whose result may be shared.
 
-    Outside of `shared_results` it is computed each time.
+    Outside of `result_cache` it is computed each time.
     """
 
     @wraps(function)

@@ -19,7 +19,7 @@ def world_size() -> int:
     return dist.get_world_size() if _is_distributed() else 1
 
 
-def from_first(value: T) -> T:
+def broadcast_from_rank0(value: T) -> T:
     """The first process's value, in all of them; every process has to call it, the value must be picklable."""
     if not _is_distributed():
         return value

@@ -8,18 +8,18 @@ from types import TracebackType
 
 from monai_topo._utils.distributed import rank
 
-__all__ = ["SettingsError", "show_cause_last"]
+__all__ = ["UserError", "install_error_hook"]
 
 
-class SettingsError(ValueError):
+class UserError(ValueError):
     """A setting or a data set that a bundle cannot work with; the message is a sentence for its user."""
 
 
-def show_cause_last() -> None:
+def install_error_hook() -> None:
     """Make uncaught errors of this process end with their cause in one line.
 
     MONAI's bundle runner wraps an error once for every item of the configuration that it passes, so that the cause
-    stands first, hundreds of lines up. From now on a :py:class:`SettingsError` is printed as its sentence alone, and
+    stands first, hundreds of lines up. From now on a :py:class:`UserError` is printed as its sentence alone, and
     any other error as the usual traceback, followed by its cause; Ctrl-C is answered in one line. Calls within Python
     meet the exceptions as ever.
     """
@@ -32,7 +32,7 @@ def _print_with_cause_last(kind: type[BaseException], error: BaseException, trac
         print("\nInterrupted. What was finished is kept; --resume with the run's folder goes on.", file=sys.stderr)
         return
     for link in chain:
-        if isinstance(link, SettingsError):
+        if isinstance(link, UserError):
             print(f"Error{f' (process {rank()})' if rank() else ''}: {link}", file=sys.stderr)
             return
     sys.__excepthook__(kind, error, trace)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path beside `path` to write to, which takes its place when the block ends well.
 
     Whoever reads `path` meanwhile, or after a kill or a power cut, sees the former file or none, never half of one. Its

@@ -1,14 +1,16 @@
-"""The door of the compiled kernel: its import, the settings that all calls share, and images and masks checked."""
+"""The compiled kernel: its import, images and masks as the arrays that it reads, and settings in its own terms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from monai_topo._utils.typing import Border, Connectivity, Filtration
 
 try:
     from monai_topo import _core as kernel
@@ -18,38 +20,66 @@ except ImportError as error:  # a checkout on the path, but never built
         f"checkout, or `pip install monai_topo` outside of it ({error})."
     ) from error
 
-__all__ = [
-    "Border",
-    "Connectivity",
-    "Filtration",
-    "check_choice",
-    "check_connectivity",
-    "check_images",
-    "check_num_threads",
-    "check_shape",
-    "checked_bits",
-    "dims_mask",
-    "essential_voxels",
-    "finite_array",
-    "kernel",
-    "mask_bits",
-]
-
-Filtration = Literal["superlevel", "sublevel"]
-Connectivity = Literal["full", "face"]
-Border = Literal["open", "foreground"]
+__all__ = ["complex_settings", "dims_mask", "finite_array", "kernel", "mask_bits", "mask_settings", "region_settings"]
 
 
-def checked_bits(masks: Tensor, connectivity: object, border: object) -> NDArray[np.uint8]:
-    """The masks as bytes 0 and 1, after a look at them and at the settings."""
-    check_shape("masks", masks)
-    check_connectivity(connectivity)
-    check_choice("border", border, get_args(Border))
-    return mask_bits(masks)
+class ComplexSettings(TypedDict):
+    """How the kernel's complex of face-connected sublevel sets stands for the filtration that was asked for."""
+
+    negate: bool
+    dual: bool
+    framed: bool
+
+
+class RegionSettings(TypedDict):
+    """How the kernel sweeps an image for the regions of a merge tree."""
+
+    negate: bool
+    last_to_first: bool
+    full: bool
+    framed: bool
+
+
+class MaskSettings(TypedDict):
+    """Connectivity and border of a binary mask."""
+
+    full: bool
+    framed: bool
+
+
+def complex_settings(filtration: Filtration, connectivity: Connectivity, border: Border) -> ComplexSettings:
+    """Translate the settings of a filtration for persistence pairs and Betti matching.
+
+    The kernel knows face-connected sublevel sets only. Full connectivity is their dual: the complement, with the
+    filtration, the dimensions and the role of the border reversed.
+    """
+    dual = connectivity == "full"
+    return {"negate": (filtration == "superlevel") != dual, "dual": dual, "framed": (border == "foreground") != dual}
+
+
+def region_settings(
+    filtration: Filtration, connectivity: Connectivity, border: Border, *, of_holes: bool
+) -> RegionSettings:
+    """Translate the settings of a filtration for its components or, as components of the complement, its holes."""
+    return {
+        "negate": filtration == "superlevel",
+        "last_to_first": of_holes,
+        "full": (connectivity == "full") != of_holes,
+        "framed": (border == "foreground") != of_holes,
+    }
+
+
+def mask_settings(connectivity: Connectivity, border: Border) -> MaskSettings:
+    """Translate the settings of a binary mask."""
+    return {"full": connectivity == "full", "framed": border == "foreground"}
 
 
 def mask_bits(masks: Tensor) -> NDArray[np.uint8]:
-    """Binary masks on the CPU, contiguous, one byte a voxel."""
+    """Return binary masks on the CPU, contiguous, one byte per voxel.
+
+    Raises:
+        ValueError: If a value is neither 0 nor 1.
+    """
     values = masks.detach().cpu()
     if values.dtype != torch.bool:
         found = values != 0
@@ -63,13 +93,17 @@ def mask_bits(masks: Tensor) -> NDArray[np.uint8]:
 
 
 def finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:
-    """The images on the CPU, contiguous, in float64 or else float32."""
+    """Return images on the CPU, contiguous, in float64 if they are float64 and in float32 otherwise.
+
+    Raises:
+        ValueError: If a value is not finite.
+    """
     values = images.detach().cpu()
     array: NDArray[np.float32] | NDArray[np.float64]
     values = (values if values.dtype == torch.float64 else values.float()).contiguous()
     array = values.numpy()
-    # A sum is finite only if all terms are, and takes half of the time; it may overflow where they are. Not torch's: to
-    # wake its second thread took 3 ms more than the sum.
+    # A sum is finite only if all terms are, and it takes half the time of a test of every voxel. It may overflow where
+    # they are finite. torch's sum would wake its second thread, which takes 3 ms more than the sum itself.
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()
     if not np.isfinite(total) and not np.isfinite(array).all():
@@ -80,71 +114,12 @@ def finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:
     return array
 
 
-def essential_voxels(
-    array: NDArray[np.float32] | NDArray[np.float64], filtration: Filtration, border: Border
-) -> Tensor:
-    """The voxel with which the component appears that never ends, `(N,)`; see `PersistencePairs.essential`."""
-    num_voxels = int(np.prod(array.shape[1:]))
-    if border == "foreground":
-        return torch.full((len(array),), num_voxels)
-    flat = array.reshape(len(array), num_voxels)
-    return torch.from_numpy(flat.argmax(1) if filtration == "superlevel" else flat.argmin(1))
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse what is no batch of floating-point images."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"Expected `images` to be a floating-point torch.Tensor, but got {kind}: convert it first.")
-    check_shape("images", images)
-
-
-def check_shape(name: str, images: Tensor) -> None:
-    """Refuse what is no batch of 2D or 3D images, or of too large ones."""
-    if not isinstance(images, Tensor):
-        raise TypeError(f"Expected `{name}` to be a torch.Tensor, but got {type(images).__name__}: convert it first.")
-    if images.ndim not in (3, 4):
-        raise ValueError(
-            f"Expected `{name}` to have shape (N, H, W) or (N, D, H, W), the batch first, "
-            f"but got shape {tuple(images.shape)}: merge batch and channel by `x.flatten(0, 1)`, or add a batch by "
-            "`x[None]`."
-        )
-    if 0 in images.shape[1:]:
-        raise ValueError(f"Expected `{name}` to have voxels, but got shape {tuple(images.shape)}.")
-    framed = int(np.prod([extent + 2 for extent in images.shape[1:]], dtype=object))
-    if framed > kernel.max_voxels:
-        raise ValueError(
-            f"Expected `{name}` of at most {kernel.max_voxels} voxels each, their border included, but got shape "
-            f"{tuple(images.shape)}: work on patches."
-        )
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a value that is none of the choices of a setting."""
-    if value not in choices:
-        raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}, but got {value!r}.")
-
-
-def check_connectivity(connectivity: object) -> None:
-    """Refuse what is no connectivity of a cubical complex."""
-    if connectivity not in get_args(Connectivity):
-        raise ValueError(
-            "Expected `connectivity` to be 'full' (8 in 2D, 26 in 3D) or 'face' (4, 6), but got "
-            f"{connectivity!r}: a cubical complex has nothing between them, 18-connectivity neither."
-        )
-
-
-def check_num_threads(num_threads: int | None) -> int:
-    """Number of threads to use: those asked for, or torch's."""
-    if num_threads is None:
-        return torch.get_num_threads()
-    if num_threads < 1:
-        raise ValueError(f"Expected `num_threads` to be at least 1, or None, but got {num_threads!r}.")
-    return num_threads
-
-
 def dims_mask(dims: Sequence[int] | None, spatial_dims: int) -> int:
-    """Dimensions as bits; None is all of them."""
+    """Return dimensions as bits; None stands for all of them.
+
+    Raises:
+        ValueError: If an image with that many spatial axes has no such dimension.
+    """
     if dims is None:
         return (1 << spatial_dims) - 1
     if any(dim not in range(spatial_dims) for dim in dims):

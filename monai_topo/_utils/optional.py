@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 
-def needed(module: str, package: str) -> Any:
+def require(module: str, package: str) -> Any:
     """Import a module of an optional package.
 
     Args:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from monai_topo.benchmark.images import Image, smoothed_noise, sparse_vessels
 from monai_topo.benchmark.timing import Timed, median_ms
-from monai_topo.persistence import betti_numbers, persistence_pairs
+from monai_topo.masks.components import betti_numbers
+from monai_topo.persistence.pairs import persistence_pairs
 
 # Not MONAI's optional_import: its stand-ins raise at any look, and tools that look at modules would trip over them.
 cripser: Any = import_module("cripser") if find_spec("cripser") else None
@@ -71,7 +72,7 @@ def persistence_row(name: str) -> list[str]:
         "full": lambda: persistence_pairs(tensor, connectivity="full", num_threads=1),
         "argsort": lambda: np.argsort(image, axis=None),
     }
-    # On one thread CPU time is what a machine with nothing else to do would take. Ratios are of neighbours in time.
+    # On one thread CPU time is what a machine with nothing else to do would take. Ratios are of neighbors in time.
     of_turns = [
         median_ms(own, repeats, time.process_time)
         | median_ms({peer: partial(ask, peer) for peer in peers}, 1, time.process_time)

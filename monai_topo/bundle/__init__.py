@@ -1,6 +1,6 @@
 """What the bundles share as code: checks before the first epoch, the run's folder, the report at the end."""
 
-from monai_topo._utils.errors import SettingsError, show_cause_last
+from monai_topo._utils.errors import UserError, install_error_hook
 from monai_topo.bundle.case_checks import check_cases
 from monai_topo.bundle.cases import find_images, fingerprint, prepare_dataset
 from monai_topo.bundle.resources import check_space, join_processes
@@ -8,7 +8,7 @@ from monai_topo.bundle.runs import new_run_dir, report_evaluation, report_infere
 from monai_topo.bundle.settings import check_checkpoint, check_known_settings, check_sizes, check_training_settings
 
 __all__ = [
-    "SettingsError",
+    "UserError",
     "check_cases",
     "check_checkpoint",
     "check_known_settings",
@@ -17,12 +17,12 @@ __all__ = [
     "check_training_settings",
     "find_images",
     "fingerprint",
+    "install_error_hook",
     "join_processes",
     "new_run_dir",
     "prepare_dataset",
     "report_evaluation",
     "report_inference",
     "report_training",
-    "show_cause_last",
     "start_run",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from monai.transforms import LoadImage
 
 from monai_topo._utils.distributed import world_size
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 from monai_topo.data.datasets import load_datalist
 from monai_topo.data.readers import FormatReader
 from monai_topo.transforms.label_to_foreground import LabelToForeground
@@ -48,7 +48,7 @@ def check_cases(
         file_keys: the files of a case: image, label, and masks that are read likewise.
 
     Raises:
-        SettingsError: in a sentence that names the file, one for each of the first ten cases that do not fit: a missing
+        UserError: in a sentence that names the file, one for each of the first ten cases that do not fit: a missing
             folder, datalist, section or file; a file that cannot be read; channels, axes, sizes that do not fit; image
             and label of different shapes or, where both formats have one, affines; a label that does not follow the
             convention. Also if a section has fewer cases than the run has processes.
@@ -69,7 +69,7 @@ def check_cases(
             if section != "training":
                 _check_extent(case["image"], images["image"].shape[1:], smallest_shape)
             mask = _mask_of(images["label"], to_foreground)
-        except SettingsError as problem:
+        except UserError as problem:
             problems.append(str(problem))
             continue
         foreground += int(mask.sum())
@@ -92,9 +92,9 @@ def _cases(
         try:
             found[section] = load_datalist(dataset_dir, section, datalist=datalist, file_keys=file_keys)
         except (OSError, ValueError) as error:
-            raise SettingsError(str(error)) from error
+            raise UserError(str(error)) from error
         if len(found[section]) < world_size():
-            raise SettingsError(
+            raise UserError(
                 f"Expected section {section!r} of {datalist} to have a case for each of the {world_size()} processes, "
                 f"but got {len(found[section])} in all; start fewer (--nproc_per_node), or move cases there."
             )
@@ -103,18 +103,18 @@ def _cases(
 
 def _raise(problems: Sequence[str]) -> None:
     if len(problems) == 1:
-        raise SettingsError(problems[0])
+        raise UserError(problems[0])
     if problems:
         more = [f"... ({len(problems)} cases)"] if len(problems) > _SHOWN else []
         shown = "\n  ".join([*problems[:_SHOWN], *more])
-        raise SettingsError(f"Expected every case to fit, but got {len(problems)} that do not:\n  {shown}")
+        raise UserError(f"Expected every case to fit, but got {len(problems)} that do not:\n  {shown}")
 
 
 def _to_foreground(label_foreground: int | str) -> LabelToForeground:
     try:
         return LabelToForeground(label_foreground)
     except (TypeError, ValueError) as error:
-        raise SettingsError(str(error).replace("`foreground`", "`label_foreground`")) from error
+        raise UserError(str(error).replace("`foreground`", "`label_foreground`")) from error
 
 
 def read_image(file: str) -> Any:
@@ -122,7 +122,7 @@ def read_image(file: str) -> Any:
     try:
         return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
     except Exception as error:  # the readers raise whatever their libraries do
-        raise SettingsError(f"Expected {file} to be an image, but got {_reason(file) or repr(error)}") from error
+        raise UserError(f"Expected {file} to be an image, but got {_reason(file) or repr(error)}") from error
 
 
 def _reason(file: str) -> str:
@@ -139,15 +139,15 @@ def _reason(file: str) -> str:
 def _check_axes(case: Mapping[str, str], images: Mapping[str, Any], in_channels: int, spatial_dims: int) -> None:
     shape = tuple(images["image"].shape)
     if len(shape) - 1 != spatial_dims:
-        raise SettingsError(f"Expected {case['image']} to have {spatial_dims} spatial axes, but got shape {shape[1:]}.")
+        raise UserError(f"Expected {case['image']} to have {spatial_dims} spatial axes, but got shape {shape[1:]}.")
     if shape[0] != in_channels:
-        raise SettingsError(
+        raise UserError(
             f"Expected {case['image']} to have `in_channels`, {in_channels}, channels, but got {shape[0]}; "
             f"set --in_channels {shape[0]}, or convert the images."
         )
     for key in case.keys() - {"image"}:
         if images[key].shape[0] != 1:
-            raise SettingsError(
+            raise UserError(
                 f"Expected {case[key]} to have one channel, but got {images[key].shape[0]}; keep the one that counts."
             )
 
@@ -159,7 +159,7 @@ def check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
         files = f"{case['image']} and {case[key]}"
         shapes = tuple(image.shape[1:]), tuple(images[key].shape[1:])
         if shapes[0] != shapes[1]:
-            raise SettingsError(
+            raise UserError(
                 f"Expected {files} to have the same shape, but got {shapes[0]} and {shapes[1]}; "
                 "check that they belong together."
             )
@@ -168,7 +168,7 @@ def check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
         # A thousandth of a voxel: headers keep their numbers in single precision or as text.
         difference = np.abs(np.asarray(image.affine) - np.asarray(images[key].affine))
         if difference.max() > 1e-3 * float(image.pixdim.min()):
-            raise SettingsError(
+            raise UserError(
                 f"Expected {files} to lie on the same grid, but got affines that differ by up to "
                 f"{difference.max():.4g} mm; resample one to the other, or copy the header if only that is wrong."
             )
@@ -179,7 +179,7 @@ def _check_extent(file: str, shape: Sequence[int], smallest_shape: int | Sequenc
         return
     least = [smallest_shape] * len(shape) if isinstance(smallest_shape, int) else list(smallest_shape)
     if any(length < limit for length, limit in zip(shape, least, strict=True)):
-        raise SettingsError(
+        raise UserError(
             f"Expected every image to validate on to be at least as large as `topology_patch_size`, {least}, but got "
             f"{file} of shape {tuple(shape)}; set a smaller --topology_patch_size."
         )
@@ -189,7 +189,7 @@ def _mask_of(label: Any, to_foreground: LabelToForeground) -> np.ndarray[Any, An
     try:
         return np.asarray(to_foreground(label))
     except (TypeError, ValueError) as error:
-        raise SettingsError(str(error).replace("`foreground`", "`label_foreground`")) from error
+        raise UserError(str(error).replace("`foreground`", "`label_foreground`")) from error
 
 
 def _warn_of_polarity(fraction: float, label_foreground: int | str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_topo._utils.distributed import rank
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 from monai_topo.data.datasets import write_synthetic_dataset
 
 __all__ = ["find_images", "fingerprint", "prepare_dataset"]
@@ -27,7 +27,7 @@ def prepare_dataset(
         synthetic_dataset: arguments of :py:func:`monai_topo.data.write_synthetic_dataset`.
 
     Raises:
-        SettingsError: if it cannot be made there.
+        UserError: if it cannot be made there.
     """
     if Path(dataset_dir).resolve() != Path(synthetic_dir).resolve():
         return
@@ -35,9 +35,7 @@ def prepare_dataset(
     try:
         write_synthetic_dataset(synthetic_dir, **synthetic_dataset)
     except (OSError, TypeError, ValueError) as error:
-        raise SettingsError(
-            f"Expected to make a synthetic data set from `synthetic_dataset`, but got: {error}"
-        ) from error
+        raise UserError(f"Expected to make a synthetic data set from `synthetic_dataset`, but got: {error}") from error
     if is_new and rank() == 0:
         print(f"No `dataset_dir` was given: synthetic data was made in {synthetic_dir}.")
 
@@ -54,15 +52,15 @@ def find_images(dataset_dir: str | os.PathLike[str], images: str) -> list[dict[s
         A dictionary with the path as `"image"` for each image, in alphabetical order.
 
     Raises:
-        SettingsError: if there is no such folder, or nothing in it fits the pattern.
+        UserError: if there is no such folder, or nothing in it fits the pattern.
     """
     folder = Path(dataset_dir)
     if not folder.is_dir():
-        raise SettingsError(f"Expected `dataset_dir` to be a folder, but got {str(folder)!r}, which does not exist.")
+        raise UserError(f"Expected `dataset_dir` to be a folder, but got {str(folder)!r}, which does not exist.")
     paths = sorted(folder.glob(images))
     found = [path for path in paths if path.is_file()] or [path for path in paths if path.is_dir() and path != folder]
     if not found:
-        raise SettingsError(
+        raise UserError(
             f"Expected `images` to be a pattern of files in {folder}, but got {images!r}, which finds none; "
             f"set --images, for example '**/*{_commonest_ending(folder)}'."
         )

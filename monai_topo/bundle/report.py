@@ -16,7 +16,7 @@ import torch
 from monai.utils import optional_import
 
 from monai_topo._utils.distributed import world_size
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.cases import fingerprint
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datasets import load_datalist
@@ -59,12 +59,12 @@ def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sectio
         parts.append("## Curves\n\n![metrics of every validation](curves.png)")
     parts += [
         f"## Cases\n\nOf the latest validation, the worst first.\n\n{_table(case_rows(folder / 'metrics'))}",
-        "## Pictures\n\nWarm colours: missing in the prediction; cold ones: spurious.\n\n![cases](validation.png)",
+        "## Pictures\n\nWarm colors: missing in the prediction; cold ones: spurious.\n\n![cases](validation.png)",
         f"## Settings\n\n{_table(_settings(config))}",
         f"## Made with\n\n{_table(_origins(config, sections))}",
     ]
     page = folder / "report.md"
-    with whole_file(page) as unfinished:
+    with atomic_write(page) as unfinished:
         unfinished.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return page
 
@@ -159,5 +159,5 @@ def _draw_curves(path: Path, history: Sequence[Row]) -> None:
         place.set_xlabel("epoch", fontsize=8)
     for place in axes[len(names) :]:
         place.set_axis_off()
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         figure.savefig(unfinished)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 
 __all__ = ["check_space", "join_processes"]
 
@@ -23,16 +23,16 @@ def join_processes(device: torch.device) -> None:
         device: of this process.
 
     Raises:
-        SettingsError: if torchrun has not started this process, or there is no such GPU.
+        UserError: if torchrun has not started this process, or there is no such GPU.
     """
     if "LOCAL_RANK" not in os.environ:
-        raise SettingsError(
+        raise UserError(
             "Expected a run with a multi_gpu file to be started by torchrun, but got a process alone; start it as "
             "torchrun --standalone --nproc_per_node=N -m monai.bundle run ..."
         )
     if device.type == "cuda":
         if (device.index or 0) >= torch.cuda.device_count():
-            raise SettingsError(
+            raise UserError(
                 f"Expected a GPU for each process, but got {torch.cuda.device_count()} GPUs and no {device}; "
                 "set a smaller --nproc_per_node."
             )
@@ -46,10 +46,10 @@ def check_space(folder: str | os.PathLike[str], network: torch.nn.Module) -> Non
 
     Args:
         folder: where runs go; it need not exist yet.
-        network: what is trained, by an optimiser with two moments a parameter (AdamW).
+        network: what is trained, by an optimizer with two moments a parameter (AdamW).
 
     Raises:
-        SettingsError: if less is free than the model, the training's state, the former ones beside them while they are
+        UserError: if less is free than the model, the training's state, the former ones beside them while they are
             replaced, and 50 MiB for everything else.
     """
     model_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
@@ -57,7 +57,7 @@ def check_space(folder: str | os.PathLike[str], network: torch.nn.Module) -> Non
     present = next(path for path in (Path(folder).absolute() / "x").parents if path.exists())
     free = shutil.disk_usage(present).free
     if free < needed:
-        raise SettingsError(
+        raise UserError(
             f"Expected {needed / 2**20:.0f} MiB to be free for checkpoints in {folder}, but got {free / 2**20:.0f}; "
             "make room, or set another --output_dir."
         )

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.distributed import from_first, rank
-from monai_topo._utils.errors import SettingsError
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.distributed import broadcast_from_rank0, rank
+from monai_topo._utils.errors import UserError
+from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.report import write_report
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datasets import load_datalist
@@ -54,16 +54,16 @@ def new_run_dir(output_dir: str | os.PathLike[str], resume: str | os.PathLike[st
         resume: a run's folder to go on in; then nothing is made.
 
     Raises:
-        SettingsError: if it cannot be made.
+        UserError: if it cannot be made.
     """
     if resume is not None:
         return str(resume)
     try:
-        made: str | SettingsError = _made_run_dir(output_dir) if rank() == 0 else ""
-    except SettingsError as error:
+        made: str | UserError = _made_run_dir(output_dir) if rank() == 0 else ""
+    except UserError as error:
         made = error
-    made = from_first(made)  # an error too, or the other processes would wait for ever
-    if isinstance(made, SettingsError):
+    made = broadcast_from_rank0(made)  # an error too, or the other processes would wait for ever
+    if isinstance(made, UserError):
         raise made
     return made
 
@@ -77,11 +77,9 @@ def _made_run_dir(output_dir: str | os.PathLike[str]) -> str:
         except FileExistsError:
             continue
         except OSError as error:
-            raise SettingsError(f"Expected `output_dir` to be a folder to write to, but got: {error}") from error
+            raise UserError(f"Expected `output_dir` to be a folder to write to, but got: {error}") from error
         return str(folder)
-    raise SettingsError(
-        f"Expected `output_dir` to have room for a run, but got {output_dir}, full of runs of this second."
-    )
+    raise UserError(f"Expected `output_dir` to have room for a run, but got {output_dir}, full of runs of this second.")
 
 
 def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> None:
@@ -92,16 +90,16 @@ def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | 
         resume: the folder again if the run goes on there, which it may with the settings that it began with only.
 
     Raises:
-        SettingsError: if another run's model lies there: no run overwrites one; if there is no run to resume, or its
+        UserError: if another run's model lies there: no run overwrites one; if there is no run to resume, or its
             settings were others.
     """
     folder, config = Path(run_dir), running_config().get()
     if resume is not None:
         if Path(resume).resolve() != folder.resolve():
-            raise SettingsError(f"Expected `resume` and `run_dir` to be one folder, but got {resume} and {folder}.")
+            raise UserError(f"Expected `resume` and `run_dir` to be one folder, but got {resume} and {folder}.")
         _check_resumed(folder, config)
     elif (folder / _MODEL).exists() or (folder / _STATE).exists():
-        raise SettingsError(
+        raise UserError(
             f"Expected `run_dir` to be a new folder, but got {str(folder)!r}, which holds a model; name another one, "
             f"or give --resume {shlex.quote(str(folder))} to go on there."
         )
@@ -109,7 +107,7 @@ def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | 
         return
     folder.mkdir(parents=True, exist_ok=True)
     if resume is None:
-        with whole_file(folder / _CONFIG) as unfinished:
+        with atomic_write(folder / _CONFIG) as unfinished:
             unfinished.write_text(json.dumps(config, indent=4, default=str) + "\n", encoding="utf-8")
     log = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
@@ -125,13 +123,11 @@ def _check_resumed(folder: Path, config: Mapping[str, Any]) -> None:
     try:
         began_with = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"Expected `resume` to be the folder of a run, but got {str(folder)!r}: {error}."
-        ) from error
+        raise UserError(f"Expected `resume` to be the folder of a run, but got {str(folder)!r}: {error}.") from error
     now = json.loads(json.dumps(dict(config), default=str))
     for name in sorted(began_with.keys() | now.keys()):
         if name not in _FREE_ON_RESUMING and began_with.get(name) != now.get(name):
-            raise SettingsError(
+            raise UserError(
                 f"Expected a resumed run to keep its settings, but got another `{name}`, {_short(now.get(name))} for "
                 f"{_short(began_with.get(name))}; start from its own: --config_file {_shown(folder / _CONFIG)}."
             )

@@ -14,9 +14,9 @@ from typing import Any, get_args
 
 from monai.bundle import ConfigParser
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
+from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.persistence.feature_matching import Matching
-from monai_topo.persistence.pairs import Border, Connectivity
 
 __all__ = ["check_checkpoint", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
 
@@ -53,12 +53,12 @@ def check_known_settings(bundle_root: str, files: Sequence[str], overrides: Sequ
             they have the value of the file, they are let through.
 
     Raises:
-        SettingsError: with the setting, and the known one that is most like it.
+        UserError: with the setting, and the known one that is most like it.
     """
     folder = Path(bundle_root) / "configs"
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
-        raise SettingsError(
+        raise UserError(
             f"Expected `bundle_root` to be the bundle's folder, but got {str(bundle_root)!r}, which has no "
             f"configs/{missing[0]}; start from the bundle's folder, or add --bundle_root with its path."
         )
@@ -74,7 +74,7 @@ def check_known_settings(bundle_root: str, files: Sequence[str], overrides: Sequ
     }
     for key, value in config.items():
         if key not in known and key not in referred and (key not in let_through or let_through[key] != value):
-            raise SettingsError(_unknown(key, known, files))
+            raise UserError(_unknown(key, known, files))
 
 
 def _unknown(key: str, known: Iterable[str], files: Sequence[str]) -> str:
@@ -101,7 +101,7 @@ def check_training_settings(
     """Stop at a number or a choice that no training can be made with.
 
     Raises:
-        SettingsError: naming the setting, what it may be, and what it is.
+        UserError: naming the setting, what it may be, and what it is.
     """
     _check_whole("epochs", epochs, 1)
     _check_whole("warmup_epochs", warmup_epochs, 0)
@@ -112,7 +112,7 @@ def check_training_settings(
     if patience is not None:
         _check_whole("patience", patience, 1)
     if warmup_epochs > epochs:
-        raise SettingsError(
+        raise UserError(
             f"Expected `warmup_epochs` to be at most `epochs`, {epochs}, but got {warmup_epochs}; "
             "the topology term would never be on (for that, set --topology_weight 0)."
         )
@@ -137,35 +137,35 @@ def check_sizes(
     """Stop at patch sizes that do not fit each other or the network.
 
     Raises:
-        SettingsError: naming the setting and one that would do.
+        UserError: naming the setting and one that would do.
     """
     example = [128] * spatial_dims
     if not _are_sizes(patch_size, spatial_dims):
-        raise SettingsError(
+        raise UserError(
             f"Expected `patch_size` to be {spatial_dims} whole numbers such as {example}, but got {patch_size!r}."
         )
     factors = _products(strides, spatial_dims)
     if any(size % factor for size, factor in zip(patch_size, factors, strict=True)):
         fitting = [max(by, round(size / by) * by) for size, by in zip(patch_size, factors, strict=True)]
         by = factors[0] if len(set(factors)) == 1 else factors
-        raise SettingsError(
+        raise UserError(
             f"Expected `patch_size` to be multiples of {by}, the product of the network's `strides`, but got "
             f"{list(patch_size)}; set --patch_size '{fitting}'."
         )
     if not 0 <= sliding_window_overlap < 1:
-        raise SettingsError(
+        raise UserError(
             f"Expected `sliding_window_overlap` to be a fraction from 0 to below 1, but got {sliding_window_overlap!r}."
         )
     if topology_patch_size is None:
         return
     per_axis = [topology_patch_size] * spatial_dims if isinstance(topology_patch_size, int) else topology_patch_size
     if not _are_sizes(per_axis, spatial_dims):
-        raise SettingsError(
+        raise UserError(
             f"Expected `topology_patch_size` to be a whole number, {spatial_dims} of them, or null, but got "
             f"{topology_patch_size!r}."
         )
     if any(small > large for small, large in zip(per_axis, patch_size, strict=True)):
-        raise SettingsError(
+        raise UserError(
             f"Expected `topology_patch_size` to be at most `patch_size`, {list(patch_size)}, but got "
             f"{topology_patch_size}; make the one smaller or the other larger."
         )
@@ -179,7 +179,7 @@ def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.Pat
         output_dir: where runs lie; the sentence names the newest model among them.
 
     Raises:
-        SettingsError: if `ckpt_path` is no file.
+        UserError: if `ckpt_path` is no file.
     """
     if Path(ckpt_path).is_file():
         return
@@ -189,7 +189,7 @@ def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.Pat
         if models
         else "train first, then add --ckpt_path RUN/model.pt"
     )
-    raise SettingsError(
+    raise UserError(
         f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {cure}."
     )
 
@@ -197,7 +197,7 @@ def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.Pat
 def _products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
     per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
     if any(len(level) != spatial_dims for level in per_level):
-        raise SettingsError(
+        raise UserError(
             f"Expected each of the `strides` to be a whole number or {spatial_dims} of them, but got {list(strides)}."
         )
     return [math.prod(level[axis] for level in per_level) for axis in range(spatial_dims)]
@@ -213,16 +213,16 @@ def _are_sizes(value: Any, count: int) -> bool:
 
 def _check_whole(name: str, value: Any, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise SettingsError(f"Expected `{name}` to be a whole number of at least {low}, but got {value!r}.")
+        raise UserError(f"Expected `{name}` to be a whole number of at least {low}, but got {value!r}.")
 
 
 def _check_real(name: str, value: Any, low: float, *, or_equal: bool) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or value < low or (value == low and not or_equal):
         limits = f"at least {low}" if or_equal else f"above {low}"
-        raise SettingsError(f"Expected `{name}` to be a number {limits}, but got {value!r}.")
+        raise UserError(f"Expected `{name}` to be a number {limits}, but got {value!r}.")
 
 
 def _check_choice(name: str, value: Any, choices: Any) -> None:
     if value not in get_args(choices):
-        raise SettingsError(f"Expected `{name}` to be one of {get_args(choices)}, but got {value!r}.")
+        raise UserError(f"Expected `{name}` to be one of {get_args(choices)}, but got {value!r}.")

@@ -35,7 +35,7 @@ def foreground_mask(label: NDArray[np.generic], foreground: int | str = "nonzero
             - an integer `v`, or its digits as a string (`"0"`, as a command line gives it): the voxels equal to `v`;
               `0` for inverted labels such as ISBI 2012, where the membrane is 0.
             - `">t"` or `"<t"`: the voxels above or below the threshold `t`, both strict.
-            - `"boundary"`: for instance ids. A voxel is foreground when one of its face neighbours (4 in 2D, 6 in 3D)
+            - `"boundary"`: for instance ids. A voxel is foreground when one of its face neighbors (4 in 2D, 6 in 3D)
               holds another id, so a wall is two voxels thick, one from each side. Id 0 is a region like any other, and
               the image border is no boundary. What is left of two regions never touches, not even at a corner.
 
@@ -61,7 +61,7 @@ def foreground_mask(label: NDArray[np.generic], foreground: int | str = "nonzero
         array([[0, 0, 1, 1, 0, 0],
                [0, 0, 1, 1, 0, 0]])
     """
-    rule = _parsed(foreground)
+    rule = parse_foreground(foreground)
     label = np.asarray(label)
     _check(label, must_be_whole=not isinstance(rule, tuple))
     if isinstance(rule, tuple):
@@ -71,7 +71,7 @@ def foreground_mask(label: NDArray[np.generic], foreground: int | str = "nonzero
     return _nonzero(label) if rule == "nonzero" else _boundary(label)
 
 
-def _parsed(foreground: int | str) -> int | str | tuple[str, float]:
+def parse_foreground(foreground: int | str) -> int | str | tuple[str, float]:
     """A value, `"nonzero"`, `"boundary"`, or a threshold as (comparison, number)."""
     if isinstance(foreground, (int, np.integer)) and not isinstance(foreground, bool):
         return int(foreground)
@@ -101,7 +101,7 @@ def _check(label: NDArray[np.generic], *, must_be_whole: bool) -> None:
         )
     if label.size == 0:
         raise ValueError(f"Expected `label` to hold voxels, but got shape {label.shape}; check the file or the crop.")
-    if label.ndim == 3 and label.dtype.kind != "b" and _looks_like_colour(label.shape):
+    if label.ndim == 3 and label.dtype.kind != "b" and _looks_like_color(label.shape):
         raise ValueError(
             f"Expected `label` to have one value a pixel, but got shape {label.shape}, which is an RGB(A) picture; "
             "keep one of its channels, or give a volume this thin as (1, D, H, W)."
@@ -110,7 +110,7 @@ def _check(label: NDArray[np.generic], *, must_be_whole: bool) -> None:
         _check_floats(label, must_be_whole=must_be_whole)
 
 
-def _looks_like_colour(shape: tuple[int, ...]) -> bool:
+def _looks_like_color(shape: tuple[int, ...]) -> bool:
     channels_last, channels_first = shape[-1] in (3, 4), shape[0] in (3, 4)
     return (channels_last and min(shape[:-1]) > 4) or (channels_first and min(shape[1:]) > 4)
 
@@ -150,7 +150,7 @@ def _equal_to(label: NDArray[np.generic], value: int) -> BoolArray:
 
 def _boundary(label: NDArray[np.generic]) -> BoolArray:
     mask = np.zeros(label.shape, dtype=bool)
-    for axis in range(label.ndim):  # a channel axis of length 1 has no neighbours and falls out by itself
+    for axis in range(label.ndim):  # a channel axis of length 1 has no neighbors and falls out by itself
         ids, on_boundary = np.moveaxis(label, axis, 0), np.moveaxis(mask, axis, 0)
         differs = ids[1:] != ids[:-1]
         on_boundary[1:] |= differs

@@ -50,7 +50,7 @@ def synthetic_membranes(
     Args:
         shape: `(H, W)` or `(D, H, W)`, each axis at least 8.
         seed: equal seeds give equal images on one machine, for every number of threads.
-        cell_size: mean distance between cell centres in voxels, at least 4.
+        cell_size: mean distance between cell centers in voxels, at least 4.
         membrane_width: width of the label's walls in voxels, at least 1; about, as walls are made of whole voxels.
         blur: standard deviation in voxels of the point spread in the image, not in the label.
         noise: standard deviation of the noise, where the image's range is 1.
@@ -126,8 +126,8 @@ def _warped_coordinates(shape: tuple[int, ...], cell_size: float, rng: np.random
 
 
 def _walls(cells: NDArray[np.int64], width: float) -> MaskArray:
-    """Voxels with a smaller id among their 3^d - 1 neighbours, thickened to `width`."""
-    # Of two neighbours with different ids the one with the larger id is wall: closed under every connectivity,
+    """Voxels with a smaller id among their 3^d - 1 neighbors, thickened to `width`."""
+    # Of two neighbors with different ids the one with the larger id is wall: closed under every connectivity,
     # and one voxel thick rather than the two that a boundary from both sides would take.
     smallest = cells
     for axis in range(cells.ndim):

@@ -1,4 +1,4 @@
-"""One reader for the formats that labelled images of thin structures come in."""
+"""One reader for the formats that labeled images of thin structures come in."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class FormatReader(ImageReader):
 
 
 def _detached(picture: Any) -> Any:
-    """The picture without its open file; the indices of a GIF's colours, which mean nothing, as grey values or RGB."""
+    """The picture without its open file; the indices of a GIF's colors, which mean nothing, as gray values or RGB."""
     with picture:
         copy = picture.copy()
     if picture.format == "GIF" and copy.mode == "P":

@@ -31,7 +31,7 @@ _MURRAY_EXPONENT = 3.0  # C. D. Murray, The physiological principle of minimum w
 
 
 class Centerlines(NamedTuple):
-    """All trees' centrelines; a node's parent has a smaller index, a root is its own parent."""
+    """All trees' centerlines; a node's parent has a smaller index, a root is its own parent."""
 
     points: FloatArray  # (nodes, axes), voxels
     parents: IndexArray  # (nodes,)
@@ -58,7 +58,7 @@ def synthetic_vessels(
     root to the tips. A loop is an extra vessel (an anastomosis) from a tip to another branch of its tree. In the gaps
     a vessel fades in the image while the label stays whole; bright specks, uneven illumination and noise distract.
 
-    Each tree is connected in the label (8 neighbours in 2D, 26 in 3D). Branches keep clear of each other, but in a
+    Each tree is connected in the label (8 neighbors in 2D, 26 in 3D). Branches keep clear of each other, but in a
     crowd two trees may touch (then there are fewer components than trees), and the whole voxels of a fork may leave a
     pinhole in 3D. So `loops` is what was drawn; the label's Betti number 1 equals it in most images, not in all: where
     it matters, count it on the label (`betti_numbers`) rather than trust the setting.
@@ -207,7 +207,7 @@ def _distances(points: FloatArray, others: FloatArray) -> FloatArray:
 
 
 def _trunk(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """A centreline from a random border point across most of the image."""
+    """A centerline from a random border point across most of the image."""
     extent = np.array(shape) - 1.0
     axis, far_side = int(rng.integers(len(shape))), bool(rng.integers(2))
     start, end = rng.uniform(0.15, 0.85, (2, len(shape))) * extent
@@ -247,13 +247,13 @@ def _radii(lines: Centerlines, radius: float) -> FloatArray:
 
 
 def _tubes(points: FloatArray, radii: FloatArray, shape: tuple[int, ...]) -> MaskArray:
-    """The union of a ball around every node, each at least its centre's voxel."""
+    """The union of a ball around every node, each at least its center's voxel."""
     mask = np.zeros(shape, dtype=bool)
-    centre = np.rint(points).astype(np.int64)
-    mask[tuple(centre.T)] = True
+    center = np.rint(points).astype(np.int64)
+    mask[tuple(center.T)] = True
     reach = int(np.ceil(radii.max()))
     for offset in product(range(-reach, reach + 1), repeat=len(shape)):
-        voxel = centre + np.array(offset)
+        voxel = center + np.array(offset)
         inside = ((voxel >= 0) & (voxel < shape)).all(axis=1)
         inside &= ((voxel - points) ** 2).sum(axis=1) <= radii**2
         mask[tuple(voxel[inside].T)] = True

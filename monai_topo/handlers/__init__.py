@@ -1,8 +1,8 @@
 """Ignite handlers for MONAI's engines; importable without ignite, as MONAI's own are."""
 
 from monai_topo.handlers.betti_error import BettiErrorHandler
-from monai_topo.handlers.checkpoint import WholeCheckpointSaver
-from monai_topo.handlers.loss_components import LossComponents
+from monai_topo.handlers.checkpoint import AtomicCheckpointSaver
+from monai_topo.handlers.loss_components import LossComponentLogger
 from monai_topo.handlers.metrics import (
     AdaptedRandHandler,
     BettiMatchingHandler,
@@ -14,33 +14,33 @@ from monai_topo.handlers.metrics import (
     SkeletonRecallHandler,
     VariationOfInformationHandler,
 )
-from monai_topo.handlers.metrics_saver import WholeMetricsSaver
+from monai_topo.handlers.metrics_saver import AtomicMetricsSaver
 from monai_topo.handlers.pictures import PredictionPictures
 from monai_topo.handlers.progress import ImageProgress, TrainingProgress
-from monai_topo.handlers.stopping import StopWithoutImprovement
-from monai_topo.handlers.training_state import EpochSeed, TrainingState
+from monai_topo.handlers.stopping import ValidationEarlyStop
+from monai_topo.handlers.training_state import EpochSeedHandler, ResumeHandler
 from monai_topo.handlers.validation import ValidationHistory, ValidationSchedule
 
 __all__ = [
     "AdaptedRandHandler",
+    "AtomicCheckpointSaver",
+    "AtomicMetricsSaver",
     "BettiErrorHandler",
     "BettiMatchingHandler",
     "ClDiceHandler",
     "ComponentDetectionHandler",
     "DIUHandler",
     "DiagramDistanceHandler",
-    "EpochSeed",
+    "EpochSeedHandler",
     "EulerErrorHandler",
     "ImageProgress",
-    "LossComponents",
+    "LossComponentLogger",
     "PredictionPictures",
+    "ResumeHandler",
     "SkeletonRecallHandler",
-    "StopWithoutImprovement",
     "TrainingProgress",
-    "TrainingState",
+    "ValidationEarlyStop",
     "ValidationHistory",
     "ValidationSchedule",
     "VariationOfInformationHandler",
-    "WholeCheckpointSaver",
-    "WholeMetricsSaver",
 ]

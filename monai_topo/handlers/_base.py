@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from monai.handlers.ignite_metric import IgniteMetricHandler
 from monai.utils import IgniteInfo, min_version, optional_import
 
-from monai_topo._utils.caching import shared_results
+from monai_topo._utils.caching import result_cache
 from monai_topo.metrics._base import TopologyMetric
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
@@ -60,11 +60,11 @@ class TopologyMetricHandler(IgniteMetricHandler):
 
     def update(self, output: Any) -> None:
         """Add the cases of a batch."""
-        with shared_results(None if self._engine is None else getattr(self._engine.state, _SHARED, None)):
+        with result_cache(None if self._engine is None else getattr(self._engine.state, _SHARED, None)):
             super().update(output)
 
 
-_SHARED = "shared_results"
+_SHARED = "result_cache"
 
 
 def _share_anew(engine: Any) -> None:

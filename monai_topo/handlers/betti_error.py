@@ -17,7 +17,7 @@ class BettiErrorHandler(TopologyMetricHandler):
 
     Args:
         include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         border: What lies outside the image or patch, `"open"` (nothing) or `"foreground"`.
         patch_size: Patch size in voxels, one number or one an axis; None takes the whole image.
         num_patches: How many random patches; None lays a grid.
@@ -25,7 +25,7 @@ class BettiErrorHandler(TopologyMetricHandler):
         dim: Homology dimension to report; None is the sum over all dimensions.
         reduction: How images and channels are reduced, one of :py:class:`monai.utils.MetricReduction`.
         output_transform: Takes `engine.state.output` to `(y_pred, y)`: batch-first tensors or lists of channel-first
-            ones, binarised, e.g. `monai.handlers.from_engine(["pred", "label"])`.
+            ones, binarized, e.g. `monai.handlers.from_engine(["pred", "label"])`.
         save_details: Whether the `(cases, channels)` errors go to `engine.state.metric_details`, from where
             `monai.handlers.MetricsSaver` writes them as CSV.
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from monai.handlers.checkpoint_saver import CheckpointSaver
 
-__all__ = ["WholeCheckpointSaver"]
+__all__ = ["AtomicCheckpointSaver"]
 
 
-class WholeCheckpointSaver(CheckpointSaver):
+class AtomicCheckpointSaver(CheckpointSaver):
     """MONAI's CheckpointSaver, whose files of a fixed name are replaced whole: at any moment one of them is there.
 
     A new checkpoint is written to a temporary file, which then takes the place of the former. MONAI's own deletes the

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["LossComponents", "WeightedLoss"]
+__all__ = ["LossComponentLogger", "WeightedLoss"]
 
 
 class WeightedLoss(Protocol):
@@ -16,7 +16,7 @@ class WeightedLoss(Protocol):
     last_components: dict[str, Tensor]
 
 
-class LossComponents:
+class LossComponentLogger:
     """The parts of the last loss as scalars: an `output_transform` for MONAI's Stats- and TensorBoardStatsHandler.
 
     Gives `loss/total`, `loss/base`, `loss/topology` (unweighted; absent while it is not computed) and `loss/weight`,

@@ -45,7 +45,7 @@ class BettiMatchingHandler(TopologyMetricHandler):
 
 
 class ClDiceHandler(TopologyMetricHandler):
-    """Report the centreline Dice of an evaluator, or one of its halves; higher is better.
+    """Report the centerline Dice of an evaluator, or one of its halves; higher is better.
 
     Holds a :py:class:`monai_topo.metrics.ClDiceMetric`, whose settings it takes.
 
@@ -73,7 +73,7 @@ class ComponentDetectionHandler(TopologyMetricHandler):
 class DiagramDistanceHandler(TopologyMetricHandler):
     """Report the distance between persistence diagrams of an evaluator; lower is better.
 
-    `output_transform` has to hand over likelihoods, not binarised predictions.
+    `output_transform` has to hand over likelihoods, not binarized predictions.
 
     Holds a :py:class:`monai_topo.metrics.DiagramDistanceMetric`, whose settings it takes.
 

@@ -11,10 +11,10 @@ from monai.handlers.metrics_saver import MetricsSaver
 
 from monai_topo._utils.distributed import rank
 
-__all__ = ["WholeMetricsSaver"]
+__all__ = ["AtomicMetricsSaver"]
 
 
-class WholeMetricsSaver(MetricsSaver):
+class AtomicMetricsSaver(MetricsSaver):
     """MONAI's MetricsSaver, whose files are replaced whole: a reader never meets half a table, nor a kill leaves one.
 
     The files are written to a temporary folder in `save_dir`, from where they take the places of the former ones.

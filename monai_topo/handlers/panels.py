@@ -1,4 +1,4 @@
-"""The panels of a validation's pictures: image, label, and a prediction in which errors of structure are coloured."""
+"""The panels of a validation's pictures: image, label, and a prediction in which errors of structure are colored."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.io import whole_file
-from monai_topo.masks.structure_errors import classified_errors
-from monai_topo.persistence.pairs import Border, Connectivity
-from monai_topo.visualize import ERROR_COLOURS, error_overlay, marked_mask, stretched
+from monai_topo._utils.io import atomic_write
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.structure_errors import classify_errors
+from monai_topo.visualize import ERROR_COLORS, draw_mask, error_overlay, rescale_intensity
 
 Figure, _ = optional_import("matplotlib.figure", name="Figure")
 FigureCanvasAgg, _ = optional_import("matplotlib.backends.backend_agg", name="FigureCanvasAgg")
@@ -31,7 +31,7 @@ _TITLE_WIDTH = 45  # letters that fit over a panel
 def error_panel(
     prediction: Mask, label: Mask, *, connectivity: Connectivity = "full", border: Border = "open"
 ) -> Panel:
-    """Draw a prediction in grey and, in the colours of the legend, where its structures differ from the label's.
+    """Draw a prediction in gray and, in the colors of the legend, where its structures differ from the label's.
 
     Args:
         prediction: `(W, H)` or, of a volume, three axes in the order of MONAI's readers, x first.
@@ -43,26 +43,26 @@ def error_panel(
         `(H, W, 3)`. Volumes are projected along their shortest axis. Marks of lines are widened by two voxels, to be
         seen at all.
     """
-    errors = classified_errors(prediction, label, connectivity=connectivity, border=border)
+    errors = classify_errors(prediction, label, connectivity=connectivity, border=border)
     axis = _shortest(prediction)
     return _as_file(error_overlay(prediction, label, errors, view_axis=axis, widen_vox=_WIDEN_VOX))
 
 
 def mask_panel(mask: Mask) -> Panel:
-    """Draw a mask in grey, `(H, W, 3)`."""
-    return _as_file(marked_mask(mask, [], view_axis=_shortest(mask)))
+    """Draw a mask in gray, `(H, W, 3)`."""
+    return _as_file(draw_mask(mask, [], view_axis=_shortest(mask)))
 
 
 def image_panel(image: NDArray[Any]) -> Panel:
     """Draw a channel-first image, its 1st to 99th percentile stretched; three channels are RGB."""
     channels = image if len(image) == 3 else image[:1]
-    shown = stretched(channels)
+    shown = rescale_intensity(channels)
     planes = [channel if channel.ndim == 2 else channel.max(axis=_shortest(channel)) for channel in shown]
     return _as_file(np.stack(planes if len(planes) == 3 else planes * 3, axis=2))
 
 
 def legend_panel(spatial_dims: int) -> Panel:
-    """Draw the legend of the colours, for where panels stand one by one."""
+    """Draw the legend of the colors, for where panels stand one by one."""
     figure = Figure(figsize=(7.5, 1.6), dpi=110)
     canvas = FigureCanvasAgg(figure)
     _draw_legend(figure, spatial_dims, loc="center")
@@ -84,7 +84,7 @@ def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: i
             place.set_title("\n".join(fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=9)
             place.set_axis_off()
     _draw_legend(figure, spatial_dims, loc="outside lower center")
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         figure.savefig(unfinished)
 
 
@@ -100,7 +100,7 @@ def _draw_legend(figure: Any, spatial_dims: int, loc: str) -> None:
         6: "spurious end: no change of topology",
         8: f"spurious {hole}",
     }
-    handles = [Patch(facecolor=ERROR_COLOURS[number], label=name) for number, name in names.items()]
+    handles = [Patch(facecolor=ERROR_COLORS[number], label=name) for number, name in names.items()]
     figure.legend(handles=handles, fontsize=8, frameon=False, loc=loc, ncols=2)
 
 

@@ -13,9 +13,9 @@ from monai.utils import IgniteInfo, min_version, optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.distributed import rank
+from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.handlers.loss_components import WeightedLoss
 from monai_topo.handlers.panels import Panel, error_panel, image_panel, legend_panel, mask_panel, save_panels
-from monai_topo.persistence.pairs import Border, Connectivity
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 
@@ -29,8 +29,8 @@ class PredictionPictures:
     channel of label and prediction. After every validation a PNG file is written anew, whole, with a row a case:
     input, label, and the latest prediction that was made while the topology term was off (the end of the warm-up), at
     the best validation and at the latest. Without a loss there is one prediction. In predictions, components that are
-    missing or spurious, breaks, bridges, and missing or spurious holes are coloured, see
-    :py:func:`monai_topo.masks.structure_errors.classified_errors`; a legend says which is which. TensorBoard gets the same
+    missing or spurious, breaks, bridges, and missing or spurious holes are colored, see
+    :py:func:`monai_topo.masks.structure_errors.classify_errors`; a legend says which is which. TensorBoard gets the same
     panels one by one.
 
     MONAI's readers put x first, so pictures are transposed here to lie as their files do.
@@ -44,8 +44,8 @@ class PredictionPictures:
         case_score: makes a score a case, higher is better, of the per-case values of all metrics (name -> `(N, C)`).
             With it the worst cases are drawn rather than the first, without a loss only. Costs the memory of the
             pictures of all cases, 9 bytes a pixel.
-        connectivity: of the foreground, for the colours.
-        border: what lies outside the image, for the colours.
+        connectivity: of the foreground, for the colors.
+        border: what lies outside the image, for the colors.
         step_of_epoch: the step that TensorBoard gets for an epoch; the epoch itself by default.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from monai.utils import IgniteInfo, min_version, optional_import
 
-from monai_topo.handlers.loss_components import LossComponents, WeightedLoss
+from monai_topo.handlers.loss_components import LossComponentLogger, WeightedLoss
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 tqdm, _ = optional_import("tqdm", name="tqdm")
@@ -25,7 +25,7 @@ class TrainingProgress:
     """
 
     def __init__(self, loss: WeightedLoss) -> None:
-        self.components = LossComponents(loss)
+        self.components = LossComponentLogger(loss)
         self.bar: Any = None
 
     def attach(self, engine: Any) -> None:

@@ -9,10 +9,10 @@ from monai.utils import IgniteInfo, min_version, optional_import
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 
-__all__ = ["StopWithoutImprovement"]
+__all__ = ["ValidationEarlyStop"]
 
 
-class StopWithoutImprovement:
+class ValidationEarlyStop:
     """End a training when the best validation lies `patience` epochs back.
 
     MONAI's EarlyStopHandler hangs on the validator and needs the trainer, which a bundle's configuration cannot give it

@@ -15,18 +15,18 @@ from monai.engines.evaluator import Evaluator
 from monai.utils import IgniteInfo, min_version, optional_import
 
 from monai_topo._utils.distributed import rank
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 
-__all__ = ["EpochSeed", "TrainingState"]
+__all__ = ["EpochSeedHandler", "ResumeHandler"]
 
 
-class TrainingState:
+class ResumeHandler:
     """Save everything that a training is made of after its epochs, and begin with it where there is one.
 
     The file appears whole or not at all, so that a process killed at any moment leaves the last complete state, and a
-    training that starts on it goes on from there. With :py:class:`EpochSeed` it comes to the same as if it had never
+    training that starts on it goes on from there. With :py:class:`EpochSeedHandler` it comes to the same as if it had never
     stopped. Of several processes the first one saves and all restore.
 
     Attach it to a trainer as its first handler: it restores before the others start, and saves after they all have
@@ -34,7 +34,7 @@ class TrainingState:
 
     Args:
         path: of the file.
-        objects: name -> network, optimiser, scheduler, handlers: all that has `state_dict` and `load_state_dict`.
+        objects: name -> network, optimizer, scheduler, handlers: all that has `state_dict` and `load_state_dict`.
             None is passed over.
         validator: the evaluator whose best metric is kept too.
         interval: number of epochs between two files; after the last epoch there always is one.
@@ -94,7 +94,7 @@ class TrainingState:
         if self.validator is not None:
             best = self.validator.state
             state["best"] = {"metric": float(best.best_metric), "epoch": int(best.best_metric_epoch)}
-        with whole_file(self.path) as unfinished:
+        with atomic_write(self.path) as unfinished:
             torch.save(state, unfinished)
 
     def _restore(self, engine: Any) -> None:
@@ -115,7 +115,7 @@ class TrainingState:
         engine.state.iteration = state["epoch"] * state["epoch_length"]
 
 
-class EpochSeed:
+class EpochSeedHandler:
     """Draw each epoch's random numbers from the seed, the epoch and the process alone.
 
     So an epoch that is done again after a kill comes out the same, whatever was drawn before. Seeds Python, numpy,

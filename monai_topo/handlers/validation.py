@@ -13,7 +13,7 @@ from monai.handlers.validation_handler import ValidationHandler
 from monai.utils import IgniteInfo, min_version, optional_import
 
 from monai_topo._utils.distributed import rank
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.handlers.loss_components import WeightedLoss
 
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
@@ -73,7 +73,7 @@ class ValidationHistory:
         """Add a row."""
         weight = "" if self.loss is None else self.loss.weight
         self.rows.append({"epoch": engine.state.epoch, "topology_weight": weight, **engine.state.metrics})
-        with whole_file(self.path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(self.path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[-1]))
             writer.writeheader()
             writer.writerows(self.rows)

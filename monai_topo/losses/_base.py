@@ -97,7 +97,7 @@ class LikelihoodLoss(_Loss):
         """
         check_tensors(input=input, target=target)
         self._warn_of_ignored_options(input)
-        # Autocast off before the activation: a bfloat16 sigmoid is quantised, and its ties are everywhere.
+        # Autocast off before the activation: a bfloat16 sigmoid is quantized, and its ties are everywhere.
         with torch.autocast(device_type=input.device.type, enabled=False):
             likelihood, target = self._prepare(_plain(input), _plain(target))
             return self._reduce(self._of_weighted_classes(likelihood, target), likelihood.ndim)

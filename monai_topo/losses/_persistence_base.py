@@ -9,15 +9,15 @@ from monai.utils import LossReduction
 from torch import Tensor
 
 from monai_topo._utils.patches import check_patch_settings, crop, patch_slices
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_topology_settings
 from monai_topo.losses._base import LikelihoodLoss
-from monai_topo.persistence.pairs import Border, Connectivity
 
 
-class PatchwiseLoss(LikelihoodLoss):
+class PersistenceBasedLoss(LikelihoodLoss):
     """Base of losses on persistence pairs: their common settings, and patches.
 
-    A subclass implements `per_image(images, labels)`: `(N, *spatial)` likelihoods and binary labels in, `(N,)` out; and
-    calls `try_one_voxel` when it is made.
+    A subclass implements `per_image(images, labels)`: `(N, *spatial)` likelihoods and binary labels in, `(N,)` out.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class PatchwiseLoss(LikelihoodLoss):
             weight=weight,
             ignore_index=ignore_index,
         )
+        check_topology_settings(connectivity=connectivity, border=border, dims=dims, num_threads=num_threads)
         check_patch_settings(patch_size, num_patches=None)
         if not 0 <= saturation < 0.5:
             raise ValueError(f"Expected `saturation` to be at least 0 and below 0.5, but got {saturation!r}.")
@@ -58,10 +59,6 @@ class PatchwiseLoss(LikelihoodLoss):
         self.patch_size = patch_size
         self.num_threads = num_threads
         self.outside_value = 1.0 if border == "foreground" else 0.0
-
-    def try_one_voxel(self) -> None:
-        """Send one voxel through the kernel's door: a wrong setting stops here, not after the warm-up."""
-        self.per_image(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
 
     def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
         """Loss of every image, `(N,)`."""
@@ -81,27 +78,3 @@ class PatchwiseLoss(LikelihoodLoss):
     def dims_of(self, images: Tensor) -> list[int]:
         """The dimensions that count for `(N, *spatial)` images."""
         return list(range(images.ndim - 1)) if self.dims is None else sorted(set(self.dims))
-
-
-def never_ending(images: Tensor, labels: Tensor, border: Border) -> tuple[Tensor, Tensor]:
-    """The critical voxel of the class that never ends, and its value, which is differentiable.
-
-    With an open border it is the greatest, where the last component is born; with the foreground as border the least,
-    where the hole of the frame dies.
-
-    Args:
-        images: `(N, *spatial)` likelihoods.
-        labels: binary labels of the same shape.
-        border: what lies outside the images.
-
-    Returns:
-        `(N,)` int64 flat indices on the CPU, and `(N,)` values.
-    """
-    flat, is_open = images.flatten(1), border == "open"
-    # Of several greatest voxels the first enters first, of several least ones the last enters last.
-    extreme = flat.detach().argmax(1) if is_open else flat.shape[1] - 1 - flat.detach().flip(1).argmin(1)
-    # In a constant image any voxel may be said to be the extreme one: rather one of the label.
-    wanted = labels.flatten(1) == (1 if is_open else 0)
-    free = wanted.any(1) & (flat.amin(1) == flat.amax(1))
-    voxel = torch.where(free, wanted.int().argmax(1), extreme)
-    return voxel.cpu(), flat.gather(1, voxel[:, None])[:, 0]

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from monai.utils import LossReduction
 from torch import Tensor
 
-from monai_topo.losses._persistence_base import PatchwiseLoss, never_ending
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.losses._persistence_base import PersistenceBasedLoss
+from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.induced_matching import betti_matching
-from monai_topo.persistence.pairs import Border, Connectivity
 
 __all__ = ["BettiMatchingLoss"]
 
 
-class BettiMatchingLoss(PatchwiseLoss):
+class BettiMatchingLoss(PersistenceBasedLoss):
     r"""Make every topological feature of a foreground likelihood one of its label, in the same place; 2D and 3D.
 
     With the superlevel filtration, features `(b, d)` of the likelihood matched with features `(b', d')` of the label
@@ -30,7 +31,7 @@ class BettiMatchingLoss(PatchwiseLoss):
     twice the squared difference of these values: so an empty prediction is pulled up, and a false one pulled down where
     the label is empty.
 
-    Source: Stucki, Paetzold, Shit, Menze, Bauer, ICML 2023 (arXiv 2211.15272), section 3.3, in the normalisation of the
+    Source: Stucki, Paetzold, Shit, Menze, Bauer, ICML 2023 (arXiv 2211.15272), section 3.3, in the normalization of the
     authors' code (twice the squared distance); 3D: arXiv 2407.04683. There: face connectivity, no border, whole
     patches of 48 x 48. Here also: full connectivity (the default, as everywhere in this package), the foreground
     border, the class that never ends.
@@ -61,7 +62,7 @@ class BettiMatchingLoss(PatchwiseLoss):
             [0, 1], not 2D or 3D, smaller than the patch, and for a label that is not binary.
 
     Cost: see `monai_topo.betti_matching`: some five times that of the persistence pairs of the likelihood. Ties are
-    broken by the voxels' neighbours and index, so value and gradient are deterministic.
+    broken by the voxels' neighbors and index, so value and gradient are deterministic.
 
     Example:
         >>> import torch
@@ -109,7 +110,6 @@ class BettiMatchingLoss(PatchwiseLoss):
             weight=weight,
             ignore_index=ignore_index,
         )
-        self.try_one_voxel()
 
     def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
         """Loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
@@ -122,8 +122,8 @@ class BettiMatchingLoss(PatchwiseLoss):
             num_threads=self.num_threads,
         )
         loss = matching.error(images, labels).sum(1)
-        if (0 if self.border == "open" else images.ndim - 2) in self.dims_of(images):
-            _, strength = never_ending(images, labels, self.border)
-            _, target = never_ending(labels, labels, self.border)
-            loss = loss + 2 * (strength - target) ** 2
+        predicted = essential_class(images, border=self.border, prefer=labels)
+        if predicted.dim in self.dims_of(images):
+            true = essential_class(labels, border=self.border)
+            loss = loss + 2 * ((predicted.values - true.values) ** 2).sum(1)
         return loss

@@ -10,9 +10,12 @@ import torch
 from monai.utils import LossReduction
 from torch import Tensor, nn
 
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_topology_settings
 from monai_topo.losses._base import LikelihoodLoss, check_tensors
-from monai_topo.persistence.feature_matching import best_of_each
-from monai_topo.persistence.pairs import Border, Connectivity, persistence_pairs
+from monai_topo.persistence.essential import essential_class
+from monai_topo.persistence.feature_matching import top_k_per_group
+from monai_topo.persistence.pairs import persistence_pairs
 
 __all__ = ["BettiPriorLoss", "adapt_to_prior"]
 
@@ -86,12 +89,14 @@ class BettiPriorLoss(LikelihoodLoss):
         weight: Sequence[float] | float | Tensor | None = None,
     ) -> None:
         super().__init__(include_background, False, sigmoid, softmax, other_act, reduction=reduction, weight=weight)
+        check_topology_settings(
+            connectivity=connectivity, border=border, min_persistence=min_persistence, num_threads=num_threads
+        )
         self.betti = None if betti is None else _as_rows(betti)
         self.connectivity: Connectivity = connectivity
         self.border: Border = border
         self.min_persistence = min_persistence
         self.num_threads = num_threads
-        self._features(torch.zeros(1, 1, 1), [0])  # a wrong setting stops here
 
     def forward(self, input: Tensor, target: Tensor | None = None) -> Tensor:
         """Compute the loss.
@@ -145,16 +150,16 @@ class BettiPriorLoss(LikelihoodLoss):
         image, dim, persistence = self._features(images, known)
         group = image * wanted.shape[1] + dim
         number = wanted.flatten()
-        kept = best_of_each(persistence.detach().cpu(), group, number)
+        kept = top_k_per_group(persistence.detach().cpu(), group, number)
         missing = (number.clamp(min=0) - torch.bincount(group[kept], minlength=len(number))).view_as(wanted).sum(1)
 
-        left_alone = (number[group] == UNKNOWN).to(images.device)
-        cost = torch.where(kept.to(images.device), 1 - persistence**2, persistence**2).masked_fill(left_alone, 0)
+        ignored = (number[group] == UNKNOWN).to(images.device)
+        cost = torch.where(kept.to(images.device), 1 - persistence**2, persistence**2).masked_fill(ignored, 0)
         loss = missing.to(images).index_add(0, image.to(images.device), cost)
         return loss.view(likelihood.shape[:2])
 
     def _features(self, images: Tensor, dims: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Image, dimension and persistence of the class that never ends of every image, then of all others."""
+        """Image, dimension and persistence of the essential class of every image, then of all pairs."""
         pairs = persistence_pairs(
             images,
             connectivity=self.connectivity,
@@ -163,17 +168,13 @@ class BettiPriorLoss(LikelihoodLoss):
             min_persistence=self.min_persistence,
             num_threads=self.num_threads,
         )
-        flat = images.flatten(1)
-        if self.border == "open":
-            never_ending, its_dim = flat.gather(1, pairs.essential.to(flat.device)[:, None])[:, 0], 0
-        else:
-            never_ending, its_dim = 1 - flat.min(1).values, images.ndim - 2
-        birth, death = pairs.values(images).unbind(1)
+        essential = essential_class(images, border=self.border)
+        birth, death = torch.cat((essential.values, pairs.values(images))).unbind(1)
         image = torch.arange(len(images))
         return (
             torch.cat((image, pairs.image)),
-            torch.cat((torch.full_like(image, its_dim), pairs.dim)),
-            torch.cat((never_ending, birth - death)),
+            torch.cat((torch.full_like(image, essential.dim), pairs.dim)),
+            birth - death,
         )
 
 
@@ -194,7 +195,7 @@ def adapt_to_prior(
     with the sum a feature weighs the same in an image of any size.
 
     Args:
-        network: the trained network; left as it is. Its copy runs in evaluation mode, so normalisation keeps its
+        network: the trained network; left as it is. Its copy runs in evaluation mode, so normalization keeps its
             statistics.
         image: `(B, C_in, *spatial)`, on the network's device; adapted to together, so mostly `B = 1`.
         loss: the prior, made with `betti` and with the activation that belongs to the network.

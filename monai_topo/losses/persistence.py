@@ -9,17 +9,27 @@ import torch
 from monai.utils import LossReduction
 from torch import Tensor
 
-from monai_topo.losses._persistence_base import PatchwiseLoss, never_ending
-from monai_topo.persistence.critical_sets import lift_structures, structure_cost
-from monai_topo.persistence.feature_matching import Features, Matched, Matching, match_to_binary, match_to_places
-from monai_topo.persistence.pairs import Border, Connectivity, PersistencePairs, betti_numbers, persistence_pairs
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_at_least, check_choice
+from monai_topo.losses._persistence_base import PersistenceBasedLoss
+from monai_topo.masks.components import betti_numbers
+from monai_topo.persistence.critical_sets import critical_set_loss, critical_set_targets
+from monai_topo.persistence.essential import EssentialClass, essential_class
+from monai_topo.persistence.feature_matching import (
+    Matching,
+    MatchResult,
+    PredictedFeatures,
+    match_by_location,
+    match_by_value,
+)
+from monai_topo.persistence.pairs import PersistencePairs, persistence_pairs
 
 __all__ = ["PersistenceLoss"]
 
 Gradient = Literal["critical", "structure", "structure_towards_label"]
 
 
-class PersistenceLoss(PatchwiseLoss):
+class PersistenceLoss(PersistenceBasedLoss):
     r"""Make the topology of a foreground likelihood that of its label, in 2D and 3D.
 
     The likelihood is filtered by superlevel sets: a component (dimension 0), loop (1) or cavity (2) is born at a high
@@ -52,12 +62,12 @@ class PersistenceLoss(PatchwiseLoss):
         softmax: apply a softmax over the channels of the input.
         other_act: another activation; the result must be a likelihood in [0, 1].
         matching: `"wasserstein"` (exact) or `"rank"` (by persistence), both blind to where a feature lies (see
-            `monai_topo.persistence.feature_matching.match_to_binary`), or `"spatial"`: with the true feature that it lies in or on, by the
-            rules of `monai_topo.persistence.feature_matching.match_to_places`.
+            `monai_topo.persistence.feature_matching.match_by_value`), or `"spatial"`: with the true feature that it lies in or on, by the
+            rules of `monai_topo.persistence.feature_matching.match_by_location`.
         gradient: `"critical"`: that of the value, at critical voxels only. `"structure"`: the same value, but every
             voxel that keeps a birth or death from its target is pulled there as the critical one is: the path across a
             break, the way out of a false hole, the whole of a false component; see
-            `monai_topo.persistence.critical_sets.lift_structures` (in 3D, surfaces that would have to be cut or closed keep their
+            `monai_topo.persistence.critical_sets.critical_set_targets` (in 3D, surfaces that would have to be cut or closed keep their
             critical voxel). `"structure_towards_label"`: of these, no voxel is pulled away from its label. An unmatched
             feature is pulled to the diagonal from both ends, so a piece cut off by a break is joined *and* erased, a
             speck erased *and* joined; with the label only the right one happens.
@@ -140,8 +150,8 @@ class PersistenceLoss(PatchwiseLoss):
             weight=weight,
             ignore_index=ignore_index,
         )
-        if matching not in get_args(Matching):
-            raise ValueError(f"Expected `matching` to be one of {get_args(Matching)}, but got {matching!r}.")
+        check_choice("matching", matching, get_args(Matching))
+        check_choice("gradient", gradient, get_args(Gradient))
         if min_label_size < 0:
             raise ValueError(f"Expected `min_label_size` to be at least 0 voxels, but got {min_label_size!r}.")
         if min_label_size and matching != "spatial":
@@ -149,13 +159,10 @@ class PersistenceLoss(PatchwiseLoss):
                 f"Expected `matching` to be 'spatial' with `min_label_size`, but got {matching!r}: other matchings do "
                 "not know which predicted features belong to a small true one."
             )
-        if gradient not in get_args(Gradient):
-            raise ValueError(f"Expected `gradient` to be one of {get_args(Gradient)}, but got {gradient!r}.")
         self.matching: Matching = matching
         self.gradient: Gradient = gradient
-        self.min_persistence = min_persistence
+        self.min_persistence = check_at_least("min_persistence", min_persistence)
         self.min_label_size = min_label_size
-        self.try_one_voxel()
 
     def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
         """Loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
@@ -168,44 +175,26 @@ class PersistenceLoss(PatchwiseLoss):
             min_persistence=self.min_persistence,
             num_threads=self.num_threads,
         )
-        features, values = self._features(pairs, images, labels)
-        found = self._match(features, images, labels)
+        essential = essential_class(images, border=self.border, prefer=labels)
+        values = torch.cat((essential.values, pairs.values(images)))
+        features = _with_essential(essential, pairs, values)
+        found = self._match(features, essential.dim, images, labels)
 
         birth, death = values.unbind(1)
         to_true, to_diagonal = (birth - 1) ** 2 + death**2, (birth - death) ** 2 / 2
         cost = torch.where(found.matched.to(values.device), to_true, to_diagonal)
-        cost = cost.masked_fill(found.left_alone.to(values.device), 0)
+        cost = cost.masked_fill(found.ignored.to(values.device), 0)
         loss = (found.missing / 2).to(images)
         if self.gradient != "critical":
-            ends = len(images)  # from here on those that end; the others have one voxel, and no structure
-            cost = torch.cat((cost[:ends], cost[ends:].detach()))
-            loss = loss + self._structure_force(pairs, found, images, labels)
+            pairs_start = len(images)  # the essential classes, which come first, have one voxel and no critical set
+            cost = torch.cat((cost[:pairs_start], cost[pairs_start:].detach()))
+            loss = loss + self._critical_set_surrogate(pairs, found, images, labels)
         return loss.index_add(0, features.image.to(images.device), cost)
 
-    def _features(self, pairs: PersistencePairs, images: Tensor, labels: Tensor) -> tuple[Features, Tensor]:
-        """The class that never ends of every image, then all pairs; and their values, which are differentiable."""
-        voxel, value = never_ending(images, labels, self.border)
-        other = torch.zeros_like(value) if self.border == "open" else torch.ones_like(value)
-        ends = (value, other) if self.border == "open" else (other, value)
-        values = torch.cat((torch.stack(ends, dim=1), pairs.values(images)))
-        image = torch.arange(len(images))
-        # It has one critical voxel only, which stands for both; no matching looks at the other.
-        features = Features(
-            torch.cat((image, pairs.image)),
-            torch.cat((torch.full_like(image, self._never_ending_dim(labels)), pairs.dim)),
-            torch.cat((voxel, pairs.birth)),
-            torch.cat((voxel, pairs.death)),
-            values.detach().cpu(),
-        )
-        return features, values
-
-    def _never_ending_dim(self, labels: Tensor) -> int:
-        return 0 if self.border == "open" else labels.ndim - 2
-
-    def _match(self, features: Features, images: Tensor, labels: Tensor) -> Matched:
+    def _match(self, features: PredictedFeatures, essential_dim: int, images: Tensor, labels: Tensor) -> MatchResult:
         dims = self.dims_of(labels)
         if self.matching == "spatial":
-            return match_to_places(
+            return match_by_location(
                 features,
                 labels,
                 greatest=images.detach().flatten(1).amax(1).cpu(),
@@ -214,19 +203,19 @@ class PersistenceLoss(PatchwiseLoss):
                 border=self.border,
                 min_label_size=self.min_label_size,
             )
-        # The class that never ends is matched with its like, and leaves one true feature less for the others.
+        # The essential classes are matched with each other, which leaves one true feature less for the others.
         num_true, like = self._true_features(labels)
         group = features.image * num_true.shape[1] + features.dim
         rest = slice(len(labels), None)
-        matched = match_to_binary(features.values[rest], group[rest], num_true.flatten(), matching=self.matching)
+        matched = match_by_value(features.values[rest], group[rest], num_true.flatten(), matching=self.matching)
         matched = torch.cat((like, matched))
-        left_alone = ~torch.isin(features.dim, torch.tensor(dims))
-        num_true[:, self._never_ending_dim(labels)] += like.long()
-        count = torch.bincount(features.image[matched & ~left_alone], minlength=len(labels))
-        return Matched(matched, left_alone, num_true[:, dims].sum(1) - count)
+        ignored = ~torch.isin(features.dim, torch.tensor(dims))
+        num_true[:, essential_dim] += like.long()
+        count = torch.bincount(features.image[matched & ~ignored], minlength=len(labels))
+        return MatchResult(matched, ignored, num_true[:, dims].sum(1) - count)
 
     def _true_features(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Number of true features that end, `(N, d)`, and whether there is one that never does, `(N,)` bool."""
+        """Number of true features that have a pair, `(N, d)`, and whether there is an essential one, `(N,)` bool."""
         numbers = betti_numbers(labels, connectivity=self.connectivity, border=self.border)
         if self.border == "foreground":
             return numbers, ~labels.flatten(1).all(1).cpu()
@@ -234,17 +223,17 @@ class PersistenceLoss(PatchwiseLoss):
         numbers[:, 0] -= like.long()
         return numbers, like
 
-    def _structure_force(self, pairs: PersistencePairs, found: Matched, images: Tensor, labels: Tensor) -> Tensor:
+    def _critical_set_surrogate(
+        self, pairs: PersistencePairs, found: MatchResult, images: Tensor, labels: Tensor
+    ) -> Tensor:
         """A zero with the gradient of all voxels that keep births and deaths from where the matching wants them."""
         values = pairs.values(images.detach())
-        matched, left_alone = (
-            side[len(images) :, None].to(values.device) for side in (found.matched, found.left_alone)
-        )
+        matched, ignored = (side[len(images) :, None].to(values.device) for side in (found.matched, found.ignored))
         targets = torch.where(matched, values.new_tensor([1.0, 0.0]), values.mean(1, keepdim=True))
-        rise, fall = lift_structures(
+        rise, fall = critical_set_targets(
             images,
             pairs,
-            torch.where(left_alone, values, targets),
+            torch.where(ignored, values, targets),
             connectivity=self.connectivity,
             border=self.border,
             num_threads=self.num_threads,
@@ -252,5 +241,18 @@ class PersistenceLoss(PatchwiseLoss):
         if self.gradient == "structure_towards_label":
             rise = torch.where(labels > 0, rise, images.detach())
             fall = torch.where(labels > 0, images.detach(), fall)
-        cost = structure_cost(images, rise, fall)
+        cost = critical_set_loss(images, rise, fall)
         return cost - cost.detach()
+
+
+def _with_essential(essential: EssentialClass, pairs: PersistencePairs, values: Tensor) -> PredictedFeatures:
+    """The essential class of every image, then all pairs."""
+    image = torch.arange(len(essential.voxel))
+    # An essential class has one critical voxel, which stands for both: no matching looks at the other.
+    return PredictedFeatures(
+        torch.cat((image, pairs.image)),
+        torch.cat((torch.full_like(image, essential.dim), pairs.dim)),
+        torch.cat((essential.voxel, pairs.birth)),
+        torch.cat((essential.voxel, pairs.death)),
+        values.detach().cpu(),
+    )

@@ -23,7 +23,7 @@ class SkeletonRecallLoss(LikelihoodLoss):
     false positives and false bridges are free, so it belongs beside a pixel loss (`TopologyAwareLoss`).
 
     Source: Kirchhoff et al., "Skeleton Recall Loss for Connectivity Conserving and Resource Efficient Segmentation of
-    Thin Tubular Structures", ECCV 2024 (arXiv 2404.03010). The authors' code minimises the negative recall, with a
+    Thin Tubular Structures", ECCV 2024 (arXiv 2404.03010). The authors' code minimizes the negative recall, with a
     small number added above and below the fraction bar; here it is one minus the recall, 0 at agreement, and nothing is
     added. There as here images of a batch are pooled on request, and the background class is refused.
 

@@ -10,9 +10,10 @@ import torch
 from monai.utils import LossReduction
 from torch import Tensor
 
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_choice, check_topology_settings
 from monai_topo.losses._base import LikelihoodLoss
-from monai_topo.masks.homotopy import critical_by_warping
-from monai_topo.persistence.pairs import Border, Connectivity
+from monai_topo.masks.homotopy import homotopy_warping_errors
 
 __all__ = ["WarpingLoss"]
 
@@ -35,7 +36,7 @@ class WarpingLoss(LikelihoodLoss):
     Source: Hu, "Structure-Aware Image Segmentation with Homotopy Warping", NeurIPS 2022 (arXiv 2112.07812), section 3:
     warping both ways in order of distance. There: Dice or cross-entropy on the critical points of 2D (8, 4) and 3D
     (26, 6) images, in Python loops. Here also the other connectivity, what lies outside, ties by likelihood (so a break
-    is mended along its ridge), and a voxel that was not simple is tried again once a neighbour has flipped.
+    is mended along its ridge), and a voxel that was not simple is tried again once a neighbor has flipped.
 
     Args:
         include_background: if False, channel 0 is left out.
@@ -58,7 +59,7 @@ class WarpingLoss(LikelihoodLoss):
         ValueError: for a setting that is not one of the above; at the call for an input that is not finite, not in
             [0, 1], not 2D or 3D, and for a label that is not binary.
 
-    Cost: see `critical_by_warping`; one transfer of likelihood and label to the CPU. Deterministic.
+    Cost: see `homotopy_warping_errors`; one transfer of likelihood and label to the CPU. Deterministic.
 
     Example:
         >>> import torch
@@ -101,8 +102,8 @@ class WarpingLoss(LikelihoodLoss):
             weight=weight,
             ignore_index=ignore_index,
         )
-        if penalty not in get_args(Penalty):
-            raise ValueError(f"Expected `penalty` to be one of {get_args(Penalty)}, but got {penalty!r}.")
+        check_topology_settings(connectivity=connectivity, border=border, num_threads=num_threads)
+        check_choice("penalty", penalty, get_args(Penalty))
         if not 0 <= threshold < 1:
             raise ValueError(f"Expected `threshold` to be at least 0 and less than 1, but got {threshold!r}.")
         self.penalty: Penalty = penalty
@@ -111,8 +112,6 @@ class WarpingLoss(LikelihoodLoss):
         self.border: Border = border
         self.num_threads = num_threads
         self.outside_value = 1.0 if border == "foreground" else 0.0
-        # One voxel through the kernel's door: a wrong setting stops here, not after the warm-up.
-        self._critical(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))
 
     def per_class(self, likelihood: Tensor, target: Tensor) -> Tensor:
         """Penalty summed over the critical voxels of every image and class, `(B, C)`."""
@@ -126,7 +125,7 @@ class WarpingLoss(LikelihoodLoss):
         return torch.where(critical.to(penalty.device), penalty, 0).flatten(2).sum(2)
 
     def _critical(self, images: Tensor, labels: Tensor) -> Tensor:
-        return critical_by_warping(
+        return homotopy_warping_errors(
             images,
             labels,
             threshold=self.threshold,

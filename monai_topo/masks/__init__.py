@@ -1,16 +1,36 @@
 """Binary masks: Betti numbers, components, skeletons, simple points, and the errors of a segmentation."""
 
-from monai_topo.masks.chunked import chunked_betti_error, chunked_betti_numbers
-from monai_topo.masks.homotopy import critical_by_warping, simple_points
+from monai_topo.masks.chunked import (
+    chunked_betti_error,
+    chunked_betti_numbers,
+    chunked_component_sizes,
+    chunked_euler_characteristic,
+)
+from monai_topo.masks.components import betti_numbers, label_components
+from monai_topo.masks.homotopy import homotopy_warping_errors, simple_points
 from monai_topo.masks.label_check import check_label
-from monai_topo.masks.structure_errors import classified_errors, listed_errors
+from monai_topo.masks.skeletons import skeleton, tubed_skeleton
+from monai_topo.masks.structure_errors import (
+    STRUCTURE_ERRORS,
+    StructureError,
+    classify_errors,
+    list_errors,
+)
 
 __all__ = [
+    "STRUCTURE_ERRORS",
+    "StructureError",
+    "betti_numbers",
     "check_label",
     "chunked_betti_error",
     "chunked_betti_numbers",
-    "classified_errors",
-    "critical_by_warping",
-    "listed_errors",
+    "chunked_component_sizes",
+    "chunked_euler_characteristic",
+    "classify_errors",
+    "homotopy_warping_errors",
+    "label_components",
+    "list_errors",
     "simple_points",
+    "skeleton",
+    "tubed_skeleton",
 ]

@@ -1,6 +1,6 @@
 """Betti numbers of a mask from the counts of its blocks: each block by itself, then the seams between them.
 
-The blocks tile the mask, framed by one voxel of what lies outside, so that a block needs no voxel of its neighbours. Of
+The blocks tile the mask, framed by one voxel of what lies outside, so that a block needs no voxel of its neighbors. Of
 a counted block only the labels on its faces are kept, and these only until its seams are done: their sign says what a
 voxel is, their number which component of the block it belongs to. A cell of the Euler characteristic lies in one block
 or on one seam: of a pair of blocks, of the four around an edge, of the eight around a corner.
@@ -15,7 +15,8 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo._utils.kernel import Border, Connectivity, kernel
+from monai_topo._utils.kernel import kernel
+from monai_topo._utils.typing import Border, Connectivity
 
 Index = tuple[int, ...]
 Labels = NDArray[np.int32]
@@ -109,7 +110,7 @@ def _split_faces(labels: Labels, shape: Index) -> dict[tuple[int, int], Labels]:
     return faces
 
 
-def upper_neighbours(index: Index, grid: Index) -> list[Index]:
+def upper_neighbors(index: Index, grid: Index) -> list[Index]:
     """Offsets of the block itself and of those above it that exist, 2^d of them inside the grid."""
     reach = [(0, 1) if at + 1 < last else (0,) for at, last in zip(index, grid, strict=True)]
     return list(product(*reach))
@@ -119,7 +120,7 @@ def join_block(offsets: Sequence[Index], *counts: BlockCount, connectivity: Conn
     """Join a block with those above it.
 
     Args:
-        offsets: Where the blocks lie, from the first one on, which is the block itself (see `upper_neighbours`).
+        offsets: Where the blocks lie, from the first one on, which is the block itself (see `upper_neighbors`).
         *counts: The blocks.
         connectivity: Of the foreground.
     """

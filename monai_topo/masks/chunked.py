@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.masks._blocks import (
     BlockCount,
     Index,
@@ -25,9 +26,8 @@ from monai_topo.masks._blocks import (
     count_block,
     join_block,
     sizes_of_blocks,
-    upper_neighbours,
+    upper_neighbors,
 )
-from monai_topo.persistence.pairs import Border, Connectivity
 
 __all__ = [
     "chunked_betti_error",
@@ -73,7 +73,7 @@ def chunked_betti_numbers(
 
     Cost: every block is read once, in time linear in its voxels. Memory of a worker: the block, a byte for each of its
     voxels, and a label for each run of voxels in it; beside these 4 bytes for each voxel on the faces of the blocks
-    whose neighbours are still to come, about one plane of blocks. The last step holds the components that reach a face
+    whose neighbors are still to come, about one plane of blocks. The last step holds the components that reach a face
     of their block. Blocks that are slabs of a few planes are nearly all face: choose cubes.
 
     Method: components of blocks by union-find on runs, joined through the labels on faces, edges and corners; the Euler
@@ -246,7 +246,7 @@ def _tasks(mask: Any, *, connectivity: Connectivity, border: Border, with_sizes:
     join = delayed(_join_one, pure=False, traverse=False)
     tasks = {}
     for index in np.ndindex(*grid):
-        offsets = upper_neighbours(index, grid)
+        offsets = upper_neighbors(index, grid)
         around = [counts[tuple(map(sum, zip(index, offset, strict=True)))] for offset in offsets]
         tasks[index] = join(offsets, *around, connectivity=connectivity)
     return tasks

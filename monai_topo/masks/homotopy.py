@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from monai_topo._utils.kernel import (
-    Border,
-    Connectivity,
-    check_choice,
-    check_connectivity,
-    check_num_threads,
-    check_shape,
-    kernel,
-    mask_bits,
-)
+from monai_topo._utils.kernel import kernel, mask_bits, mask_settings
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_num_threads, check_shape, check_topology_settings, checked_bits
 
-__all__ = ["critical_by_warping", "simple_points"]
+__all__ = ["homotopy_warping_errors", "simple_points"]
 
 
 def simple_points(
@@ -48,15 +39,15 @@ def simple_points(
         >>> simple_points(torch.tensor([[[1, 1, 1, 0, 0]]])).int()  # either end, and what would make the line longer
         tensor([[[1, 0, 1, 1, 0]]], dtype=torch.int32)
     """
-    check_shape("masks", masks)
-    check_connectivity(connectivity)
-    check_choice("border", border, get_args(Border))
-    bits = mask_bits(masks)
-    simple = kernel.simple_points(bits, connectivity == "full", border == "foreground", check_num_threads(num_threads))
+    simple = kernel.simple_points(
+        checked_bits(masks, connectivity, border),
+        **mask_settings(connectivity, border),
+        num_threads=check_num_threads(num_threads),
+    )
     return torch.from_numpy(simple).view(masks.shape).bool()
 
 
-def critical_by_warping(
+def homotopy_warping_errors(
     likelihood: Tensor,
     labels: Tensor,
     *,
@@ -96,8 +87,7 @@ def critical_by_warping(
     work.
     """
     check_shape("likelihood", likelihood)
-    check_connectivity(connectivity)
-    check_choice("border", border, get_args(Border))
+    check_topology_settings(connectivity=connectivity, border=border)
     if labels.shape != likelihood.shape:
         raise ValueError(
             f"Expected `labels` of the shape of `likelihood`, {tuple(likelihood.shape)}, but got {tuple(labels.shape)}."
@@ -105,12 +95,11 @@ def critical_by_warping(
     values = likelihood.detach().cpu()
     bits = mask_bits(labels)
     error = (values.float() - torch.from_numpy(bits)).abs().contiguous().numpy()
-    critical = kernel.critical_by_warping(
+    critical = kernel.homotopy_warping_errors(
         (values > threshold).contiguous().numpy().view(np.uint8),
         bits,
         error,
-        connectivity == "full",
-        border == "foreground",
-        check_num_threads(num_threads),
+        **mask_settings(connectivity, border),
+        num_threads=check_num_threads(num_threads),
     )
     return torch.from_numpy(critical).view(likelihood.shape).bool()

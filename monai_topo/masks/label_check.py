@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from monai_topo._utils.typing import DUAL, Border, Connectivity
+from monai_topo._utils.validation import check_at_least, check_topology_settings
 from monai_topo.data.labels import foreground_mask
-from monai_topo.masks.components import DUAL, components
-from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
+from monai_topo.masks.components import betti_of_mask, components
 
 __all__ = ["check_label"]
 
@@ -45,7 +45,7 @@ def check_label(
             `spacing_mm` is given. 0: none.
         min_hole: pinholes are smaller than this: in 2D holes, in 3D cavities (narrow tunnels through the foreground are
             not looked for). They are sought after the specks are gone, so their size includes specks inside. 0: none.
-        spacing_mm: voxel spacing in millimetres, one number an axis.
+        spacing_mm: voxel spacing in millimeters, one number an axis.
         connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); holes have the other one.
         border: `"open"`: what the border cuts is no hole. `"foreground"`: outside everything is foreground; then what
             touches the border is no speck, and what it cuts is a hole.
@@ -90,9 +90,8 @@ def check_label(
     mask = foreground_mask(label, foreground)
     mask = mask[0] if mask.ndim == 4 else mask
     voxel_size = _voxel_size(spacing_mm, mask.ndim)
-    if connectivity not in DUAL:
-        raise ValueError(f"Expected `connectivity` to be 'full' or 'face', but got {connectivity!r}.")
-    least_speck, least_hole = _limit("min_component", min_component), _limit("min_hole", min_hole)
+    check_topology_settings(connectivity=connectivity, border=border)
+    least_speck, least_hole = check_at_least("min_component", min_component), check_at_least("min_hole", min_hole)
 
     ids, _ = components(mask, connectivity)
     specks = _small(ids, least_speck / voxel_size, with_border=border == "open")
@@ -117,18 +116,13 @@ def check_label(
         **_sizes("pinhole", hole_ids, pinholes, voxel_size),
         "border_voxels": int(np.count_nonzero(mask) - np.count_nonzero(mask[(slice(1, -1),) * mask.ndim])),
         "border_components": len(np.unique(at_border[at_border > 0])),
-        **{f"b{k}_cleaned": count for k, count in enumerate(_betti(cleaned, connectivity, border))},
+        **{f"b{k}_cleaned": count for k, count in enumerate(betti_of_mask(cleaned, connectivity, border))},
         "voxels_changed": int(np.count_nonzero(cleaned != mask)),
     }
 
 
-def _betti(mask: Mask, connectivity: Connectivity, border: Border) -> list[int]:
-    [numbers] = betti_numbers(torch.from_numpy(mask)[None], connectivity=connectivity, border=border).tolist()
-    return [int(number) for number in numbers]
-
-
 def _betti_by_connectivity(mask: Mask, border: Border) -> dict[str, int]:
-    full, face = _betti(mask, "full", border), _betti(mask, "face", border)
+    full, face = betti_of_mask(mask, "full", border), betti_of_mask(mask, "face", border)
     return {
         **{f"b{k}_full": count for k, count in enumerate(full)},
         **{f"b{k}_face": count for k, count in enumerate(face)},
@@ -163,12 +157,6 @@ def _first_values(label: NDArray[np.generic]) -> str:
     values = np.unique(label).tolist()
     shown = ", ".join(f"{value:g}" for value in values[:_VALUES_SHOWN])
     return shown + (f", ... ({len(values)} values)" if len(values) > _VALUES_SHOWN else "")
-
-
-def _limit(name: str, size: float) -> float:
-    if not 0 <= size < float("inf"):
-        raise ValueError(f"Expected `{name}` to be finite and at least 0, but got {size!r}.")
-    return float(size)
 
 
 def _voxel_size(spacing_mm: Sequence[float] | None, ndim: int) -> float:

@@ -1,21 +1,20 @@
-"""Skeletons of masks: centrelines one voxel wide, thinned by scikit-image, and tubes around them."""
+"""Skeletons of masks: centerlines one voxel wide, thinned by scikit-image, and tubes around them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import torch
 from monai.transforms.utils import generate_spatial_bounding_box
 
-from monai_topo._utils.caching import computed_once
-from monai_topo._utils.optional import needed
-from monai_topo.persistence.pairs import betti_numbers
+from monai_topo._utils.caching import cached
+from monai_topo._utils.optional import require
+from monai_topo.masks.components import betti_of_mask
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-@computed_once
+@cached
 def skeleton(mask: Mask, spacing_mm: tuple[float, ...] | None = None) -> Mask:
     """Thin a mask to lines one voxel wide that have its topology.
 
@@ -46,14 +45,14 @@ def _thinned_in_mm(mask: Mask, repeats: tuple[int, ...]) -> Mask:
         blocks = [extent for size, times in zip(mask.shape, repeats, strict=True) for extent in (size, times)]
         fine = _thinned(np.kron(mask, np.ones(repeats, dtype=bool)))
         line = _thinned(np.asarray(fine.reshape(blocks).any(axis=tuple(range(1, 2 * mask.ndim, 2)))))
-        if _betti(line) == _betti(mask):
+        if betti_of_mask(line) == betti_of_mask(mask):
             return line
     return _thinned(mask)
 
 
 def _thinned(mask: Mask) -> Mask:
-    thin: Mask = np.asarray(needed("skimage.morphology", "scikit-image").skeletonize(mask), dtype=bool)
-    ndimage = needed("scipy.ndimage", "scipy")
+    thin: Mask = np.asarray(require("skimage.morphology", "scikit-image").skeletonize(mask), dtype=bool)
+    ndimage = require("scipy.ndimage", "scipy")
     ids, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
     kept = np.bincount(ids[thin], minlength=count + 1) > 0
     lost = ~kept[ids] & mask
@@ -72,13 +71,8 @@ def _repeats(spacing_mm: tuple[float, ...]) -> tuple[int, ...]:
     return tuple(round(length / finest) for length in spacing_mm)
 
 
-def _betti(mask: Mask) -> list[int]:
-    numbers: list[int] = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
-    return numbers
-
-
 def tubed_skeleton(mask: Mask, *, tube_vox: int) -> Mask:
-    """Thicken the skeleton of a mask again, by `tube_vox` steps to face neighbours, never beyond the mask.
+    """Thicken the skeleton of a mask again, by `tube_vox` steps to face neighbors, never beyond the mask.
 
     Args:
         mask: `(H, W)` or `(D, H, W)` bool.
@@ -90,8 +84,8 @@ def tubed_skeleton(mask: Mask, *, tube_vox: int) -> Mask:
     Raises:
         ImportError: When scikit-image or scipy is not installed.
     """
-    centreline = skeleton(mask)
-    if tube_vox == 0 or not centreline.any():
-        return centreline
-    tube: Mask = needed("scipy.ndimage", "scipy").binary_dilation(centreline, iterations=tube_vox) & mask
+    centerline = skeleton(mask)
+    if tube_vox == 0 or not centerline.any():
+        return centerline
+    tube: Mask = require("scipy.ndimage", "scipy").binary_dilation(centerline, iterations=tube_vox) & mask
     return tube

@@ -8,9 +8,9 @@ import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo.masks.components import DUAL, components
+from monai_topo._utils.typing import DUAL, Border, Connectivity
+from monai_topo.masks.components import components
 from monai_topo.masks.skeletons import skeleton
-from monai_topo.persistence.pairs import Border, Connectivity
 
 ndimage, _ = optional_import("scipy.ndimage")
 
@@ -18,16 +18,16 @@ __all__ = [
     "CHANGES_OF_TOPOLOGY",
     "STRUCTURE_ERRORS",
     "StructureError",
-    "classified_errors",
-    "listed_errors",
-    "structure_errors",
-    "widened",
+    "classify_errors",
+    "dilate_mask",
+    "list_errors",
+    "skeleton_errors",
 ]
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
-#: The values of `classified_errors`.
+#: The values of `classify_errors`.
 STRUCTURE_ERRORS = {
     1: "missing component",
     2: "break",
@@ -46,7 +46,7 @@ NEARBY = 3  # voxels: a line that leaves its place by no more has not gone
 
 
 class StructureError(NamedTuple):
-    """One error of `classified_errors`.
+    """One error of `classify_errors`.
 
     Attributes:
         kind: one of `STRUCTURE_ERRORS`.
@@ -68,7 +68,7 @@ class StructureError(NamedTuple):
         return STRUCTURE_ERRORS[self.kind]
 
 
-def structure_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
+def skeleton_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
     """Find the structures that one mask has and the other lacks.
 
     Args:
@@ -77,15 +77,15 @@ def structure_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
 
     Returns:
         `missing`, the label's skeleton outside the prediction, and `spurious`, the prediction's skeleton outside the
-        label and its neighbours, as bool masks. So a rim that is a voxel too thick or too thin, which changes no
+        label and its neighbors, as bool masks. So a rim that is a voxel too thick or too thin, which changes no
         topology, shows in neither, while a break of one voxel shows. Empty masks have empty skeletons.
     """
     missing, _ = _missing(label, prediction)
-    spurious, _ = _missing(prediction, widened(label, by_vox=1))
+    spurious, _ = _missing(prediction, dilate_mask(label, by_vox=1))
     return missing, spurious
 
 
-def classified_errors(
+def classify_errors(
     prediction: Mask, label: Mask, *, connectivity: Connectivity = "full", border: Border = "open"
 ) -> Labels:
     """Draw the structures that one mask has and the other lacks, each with the number of its kind.
@@ -113,7 +113,7 @@ def classified_errors(
     both missing and spurious. Needs scikit-image and scipy.
     """
     drawn = np.zeros(label.shape, dtype=np.uint8)
-    near_label = widened(label, by_vox=1)
+    near_label = dilate_mask(label, by_vox=1)
     for first, (one, other, wide) in ((1, (label, prediction, prediction)), (4, (prediction, label, near_label))):
         lines, present = _missing(one, wide)
         tears, ends = _tears_and_ends(lines, present, wide, connectivity)
@@ -126,8 +126,8 @@ def classified_errors(
     return drawn
 
 
-def listed_errors(drawn: Labels) -> list[StructureError]:
-    """List the errors that `classified_errors` has drawn, one entry a connected piece (8, 26) of one kind.
+def list_errors(drawn: Labels) -> list[StructureError]:
+    """List the errors that `classify_errors` has drawn, one entry a connected piece (8, 26) of one kind.
 
     Args:
         drawn: `(H, W)` or `(D, H, W)`, the values of `STRUCTURE_ERRORS` and 0.
@@ -171,10 +171,10 @@ def _tears_and_ends(lines: Mask, present: Mask, other: Mask, connectivity: Conne
     for number, box in enumerate(ndimage.find_objects(pieces), start=1):
         around = tuple(slice(max(side.start - NEARBY - 1, 0), side.stop + NEARBY + 1) for side in box)
         piece, there = pieces[around] == number, other[around]
-        beside = widened(piece, by_vox=1) & present[around]
-        joined, _ = components(there & widened(piece, by_vox=NEARBY), connectivity)
+        beside = dilate_mask(piece, by_vox=1) & present[around]
+        joined, _ = components(there & dilate_mask(piece, by_vox=NEARBY), connectivity)
         tears[number] = len(np.unique(joined[beside])) > 1
-        is_loose = ndimage.label(beside, full)[1] < 2 or bool((piece & ~widened(there, by_vox=NEARBY)).any())
+        is_loose = ndimage.label(beside, full)[1] < 2 or bool((piece & ~dilate_mask(there, by_vox=NEARBY)).any())
         ends[number] = is_loose and not tears[number]
     return tears[pieces], ends[pieces]
 
@@ -199,7 +199,7 @@ def _open(mask: Mask, connectivity: Connectivity) -> Mask:
     return np.asarray(cut[ids])
 
 
-def widened(mask: Mask, *, by_vox: int) -> Mask:
+def dilate_mask(mask: Mask, *, by_vox: int) -> Mask:
     """Dilate a mask by a box."""
     wide: Mask = ndimage.binary_dilation(mask, np.ones((3,) * mask.ndim, dtype=bool), iterations=by_vox)
     return wide

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from monai.config.type_definitions import TensorOrList
 from monai.metrics.metric import CumulativeIterationMetric
 from monai.metrics.utils import do_metric_reduction
@@ -13,8 +12,8 @@ from monai.utils.enums import MetricReduction
 from monai.utils.module import look_up_option
 from torch import Tensor
 
-from monai_topo._utils.caching import computed_once
-from monai_topo.persistence.pairs import betti_numbers
+from monai_topo._utils.caching import cached
+from monai_topo._utils.validation import check_topology_settings
 
 _MEANS = {MetricReduction.MEAN, MetricReduction.MEAN_BATCH, MetricReduction.MEAN_CHANNEL}
 
@@ -41,10 +40,10 @@ class TopologyMetric(CumulativeIterationMetric):
         self, compute: Callable[..., Any], *, reduction: MetricReduction | str, get_not_nans: bool, **settings: Any
     ) -> None:
         super().__init__()
-        # One voxel through the kernel's door: an unknown choice stops here, not at the first validation.
-        door = {name: settings[name] for name in ("connectivity", "border") if name in settings}
-        betti_numbers(torch.zeros(1, 1, 1, dtype=torch.bool), **door)
-        self._compute = computed_once(compute)  # metrics of several parts or dimensions of one result share it
+        check_topology_settings(
+            connectivity=settings.get("connectivity", "full"), border=settings.get("border", "open")
+        )
+        self._compute = cached(compute)  # metrics of several parts or dimensions of one result share it
         self._setting_names = tuple(settings)
         vars(self).update(settings)
         self.reduction = look_up_option(reduction, MetricReduction)

@@ -21,8 +21,8 @@ def binary_pair(
     other than 0 and 1 stop here.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device.
-        y: Binarised label of the same shape, any dtype and device.
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device.
+        y: Binarized label of the same shape, any dtype and device.
         include_background: Whether to keep channel 0; where it is the only channel it always stays, as in MONAI.
 
     Returns:
@@ -80,7 +80,7 @@ def _as_bool(mask: torch.Tensor, name: str) -> torch.Tensor:
         examples = ", ".join(f"{value:g}" for value in strays[:1000].float().unique()[:3].tolist())
         raise ValueError(
             f"Expected `{name}` to hold only 0 and 1, but got {strays.numel()} other values (such as {examples}); "
-            "binarise it first, e.g. with monai.transforms.AsDiscrete(threshold=0.5) or (argmax=True, to_onehot=C)."
+            "binarize it first, e.g. with monai.transforms.AsDiscrete(threshold=0.5) or (argmax=True, to_onehot=C)."
         )
     return binary.cpu()
 

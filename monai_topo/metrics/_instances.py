@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from monai_topo.masks.components import DUAL, components
+from monai_topo._utils.typing import DUAL, Connectivity
+from monai_topo.masks.components import components
 from monai_topo.metrics._inputs import binary_pair, same_shape_pair
-from monai_topo.persistence.pairs import Connectivity
 
 Instances = Literal["foreground", "background", "given"]
 Ids = np.ndarray[Any, np.dtype[np.int64]]
@@ -64,18 +64,18 @@ def instance_pair(
     return pred_ids, true_ids
 
 
-def overlaps(pred: Ids, true: Ids, *, ignore_unlabelled: bool = False) -> Overlaps:
+def overlaps(pred: Ids, true: Ids, *, ignore_unlabeled: bool = False) -> Overlaps:
     """Count the voxels that each pair of instances shares.
 
     Args:
         pred: Ids of the prediction, whole numbers from 0 on.
         true: Ids of the label, of the same shape.
-        ignore_unlabelled: Leave out voxels where the label has id 0.
+        ignore_unlabeled: Leave out voxels where the label has id 0.
     """
     pred, true = pred.ravel(), true.ravel()
-    if ignore_unlabelled:
-        labelled = true != 0
-        pred, true = pred[labelled], true[labelled]
+    if ignore_unlabeled:
+        labeled = true != 0
+        pred, true = pred[labeled], true[labeled]
     if pred.size == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return Overlaps(nothing, nothing, nothing, nothing, nothing)
@@ -96,7 +96,7 @@ def _count_dense(key: Ids) -> tuple[Ids, Ids]:
 
 
 def _count_runs(key: Ids) -> tuple[Ids, Ids]:
-    # Instances are coherent, so neighbours mostly have one key: sorting runs is many times cheaper than sorting voxels.
+    # Instances are coherent, so neighbors mostly have one key: sorting runs is many times cheaper than sorting voxels.
     starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
     lengths = np.diff(starts, append=key.size)
     keys, inverse = np.unique(key[starts], return_inverse=True)

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._utils.kernel import check_choice
+from monai_topo._utils.typing import Connectivity
+from monai_topo._utils.validation import check_choice
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import per_mask, ratio
 from monai_topo.metrics._instances import Ids, Instances, instance_pair, overlaps
-from monai_topo.persistence.pairs import Connectivity
 
 
 class AdaptedRand(NamedTuple):
@@ -30,7 +30,7 @@ def compute_adapted_rand(
     include_background: bool = True,
     instances: Instances = "foreground",
     connectivity: Connectivity = "full",
-    ignore_unlabelled: bool = True,
+    ignore_unlabeled: bool = True,
 ) -> AdaptedRand:
     r"""Compute adapted Rand error, precision and recall of every image and channel.
 
@@ -45,10 +45,10 @@ def compute_adapted_rand(
 
     Precision falls with false merges, recall with false splits. Large instances count by the square of their volume.
 
-    What the instances are, and what `ignore_unlabelled` leaves out, is as in
+    What the instances are, and what `ignore_unlabeled` leaves out, is as in
     :py:func:`monai_topo.metrics.compute_variation_of_information`.
 
-    Empty masks: 0 / 0 is NaN. So all three are NaN for a label without instances (with `ignore_unlabelled`), precision
+    Empty masks: 0 / 0 is NaN. So all three are NaN for a label without instances (with `ignore_unlabeled`), precision
     is NaN where no two voxels share a predicted instance, recall where none share one of the label. Otherwise every
     input has a value; an empty prediction is one instance: recall 1 and a precision that says how much that merges.
 
@@ -61,14 +61,14 @@ def compute_adapted_rand(
     gradient. Needs scipy (`pip install 'monai_topo[metrics]'`) unless ids are given.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
             numbers from 0 on of any dtype, one image of ids a channel.
-        y: Binarised label or ids, of the same shape.
+        y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
         instances: What the instances are: components of the `"foreground"`, of the `"background"`, or `"given"`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one. Of no matter for given ids.
-        ignore_unlabelled: Leave out voxels where the label has no instance.
+        ignore_unlabeled: Leave out voxels where the label has no instance.
 
     Returns:
         `AdaptedRand(error, precision, recall)`, each `(B, C')` float32 on the device of `y_pred`.
@@ -89,12 +89,12 @@ def compute_adapted_rand(
     pred, true = instance_pair(
         y_pred, y, include_background=include_background, instances=instances, connectivity=connectivity
     )
-    measure = partial(_adapted_rand, ignore_unlabelled=ignore_unlabelled)
+    measure = partial(_adapted_rand, ignore_unlabeled=ignore_unlabeled)
     return AdaptedRand(*per_mask(pred, true, measure).to(y_pred.device).unbind(-1))
 
 
-def _adapted_rand(pred: Ids, true: Ids, *, ignore_unlabelled: bool) -> tuple[float, float, float]:
-    table = overlaps(pred, true, ignore_unlabelled=ignore_unlabelled)
+def _adapted_rand(pred: Ids, true: Ids, *, ignore_unlabeled: bool) -> tuple[float, float, float]:
+    table = overlaps(pred, true, ignore_unlabeled=ignore_unlabeled)
     both, in_pred, in_true = (_pairs(size) for size in (table.size, table.pred_size, table.true_size))
     return 1 - ratio(2 * both, in_pred + in_true), ratio(both, in_pred), ratio(both, in_true)
 
@@ -112,8 +112,8 @@ class AdaptedRandMetric(TopologyMetric):
     Args:
         include_background: False drops channel 0; a single channel always stays.
         instances: Components of the `"foreground"`, of the `"background"`, or `"given"` ids.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
-        ignore_unlabelled: Leave out voxels where the label has no instance.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
+        ignore_unlabeled: Leave out voxels where the label has no instance.
         part: `"error"`, `"precision"` or `"recall"`.
         reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.
         get_not_nans: Whether `aggregate` returns `(value, not_nans)`.
@@ -134,7 +134,7 @@ class AdaptedRandMetric(TopologyMetric):
         include_background: bool = True,
         instances: Instances = "foreground",
         connectivity: Connectivity = "full",
-        ignore_unlabelled: bool = True,
+        ignore_unlabeled: bool = True,
         part: Literal["error", "precision", "recall"] = "error",
         reduction: MetricReduction | str = MetricReduction.MEAN,
         get_not_nans: bool = False,
@@ -149,7 +149,7 @@ class AdaptedRandMetric(TopologyMetric):
             include_background=include_background,
             instances=instances,
             connectivity=connectivity,
-            ignore_unlabelled=ignore_unlabelled,
+            ignore_unlabeled=ignore_unlabeled,
         )
 
     def report(self, result: AdaptedRand) -> torch.Tensor:

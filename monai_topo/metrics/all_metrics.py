@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_topo._utils.caching import shared_results
-from monai_topo.masks.components import DUAL, components
+from monai_topo._utils.caching import result_cache
+from monai_topo._utils.typing import DUAL, Border, Connectivity
+from monai_topo.masks.components import betti_numbers, components
 from monai_topo.metrics import (
     compute_adapted_rand,
     compute_betti_matching,
@@ -22,7 +23,6 @@ from monai_topo.metrics import (
 )
 from monai_topo.metrics._inputs import ratio
 from monai_topo.metrics.diagram_distance import _diagrams, _distance
-from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
 
 __all__ = ["topology_report"]
 
@@ -58,7 +58,7 @@ def topology_report(
         instances: what is split, merged and detected: components of the `"foreground"`, or of the `"background"` (the
             cells between membranes).
         spacing_mm: voxel spacing, one number or one an axis, for `tolerance_mm`.
-        tolerance_mm: of clDice: how far from the other mask a centreline voxel may lie.
+        tolerance_mm: of clDice: how far from the other mask a centerline voxel may lie.
         tube_vox: of skeleton recall: dilations of the skeleton.
         min_iou: of detection: intersection over union above which components match.
 
@@ -96,12 +96,12 @@ def topology_report(
     _check(likelihood, true, threshold)
     pred, true = likelihood > threshold, true.bool()
     setting: dict[str, Any] = {"connectivity": connectivity, "border": border}
-    with shared_results():
+    with result_cache():
         return {
             **_counts(pred, true, setting),
             **_per_dimension("diu", compute_diu(pred, true, **setting)),
             **_matching(pred, true, setting),
-            **_centrelines(pred, true, tube_vox, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm),
+            **_centerlines(pred, true, tube_vox, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm),
             **_instances(pred, true, instances, connectivity, min_iou),
             **_voxels(pred, true),
             **_diagram_distances(likelihood, true, setting),
@@ -169,7 +169,7 @@ def _per_dimension(name: str, values: Tensor) -> Numbers:
     return {**_numbered(name + "_{}", values[0, 0]), name: float(values.sum())}
 
 
-def _centrelines(pred: Tensor, true: Tensor, tube_vox: int, **distances: Any) -> Numbers:
+def _centerlines(pred: Tensor, true: Tensor, tube_vox: int, **distances: Any) -> Numbers:
     cldice = compute_cldice(pred, true, **distances)
     return {
         "cldice": cldice.cldice.item(),

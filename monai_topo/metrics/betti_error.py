@@ -8,9 +8,10 @@ import torch
 from monai.utils.enums import MetricReduction
 
 from monai_topo._utils.patches import Slices, check_patch_settings, crop, patch_slices
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.components import betti_numbers
 from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
 from monai_topo.metrics._inputs import binary_pair
-from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
 
 # Patches are counted together, so that threads have work, up to this many voxels (one byte each) a call.
 _VOXELS_PER_CALL = 2**26
@@ -41,8 +42,8 @@ def compute_betti_error(
 
     Patch protocols, each over patches of one size, the same ones for prediction, label, channels and images:
 
-    - Grid (`patch_size` alone): neighbouring patches that cover the image. Where the size does not divide the extent,
-      the last patch of an axis is shifted inwards and overlaps its neighbour, so its voxels count twice there.
+    - Grid (`patch_size` alone): neighboring patches that cover the image. Where the size does not divide the extent,
+      the last patch of an axis is shifted inwards and overlaps its neighbor, so its voxels count twice there.
       Cutting it off instead (as ported evaluation scripts do) would mix slivers that hold hardly a loop into the mean.
     - Random (`num_patches` too): corners drawn with replacement, uniformly over all positions inside the image, by
       `numpy.random.RandomState(seed)`: patch by patch and axis by axis, `randint(0, extent - size + 1)`, axes of the
@@ -57,11 +58,11 @@ def compute_betti_error(
     time, on the threads of `betti_numbers`. Deterministic; no gradient.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype (bool too), any
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype (bool too), any
             device; channels are classes, one-hot or multi-label. A MetaTensor is read as a plain tensor.
-        y: Binarised label of the same shape.
+        y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
         border: `"open"`: the image (patch) is all there is. `"foreground"`: everything outside it is foreground, so
             what the border cuts closes there and components that touch the frame belong to the outside.
@@ -113,14 +114,14 @@ class BettiErrorMetric(TopologyMetric):
     """Collect the Betti number error over iterations, images and ranks.
 
     The definition, patch protocols and empty cases are those of
-    :py:func:`monai_topo.metrics.compute_betti_error`. Called with binarised batch-first tensors or with lists of
+    :py:func:`monai_topo.metrics.compute_betti_error`. Called with binarized batch-first tensors or with lists of
     channel-first ones, whose sizes may differ from case to case, it returns `(B, C)` float32 on the device of the
     prediction; lower is better, 0 is best. As with every metric of MONAI, under torch.distributed each rank must add
     at least one case before `aggregate`.
 
     Args:
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         border: What lies outside the image or patch, `"open"` (nothing) or `"foreground"`.
         patch_size: Patch size in voxels, one number or one an axis; None takes the whole image.
         num_patches: How many random patches; None lays a grid.

@@ -8,11 +8,13 @@ from typing import Literal, NamedTuple
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._utils.kernel import check_choice
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_choice
+from monai_topo.masks.components import label_components
 from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
 from monai_topo.metrics._inputs import binary_pair, likelihood_pair
+from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
-from monai_topo.persistence.pairs import Border, Connectivity, label_components
 
 Part = Literal["error", "matched", "spurious", "missing", "precision", "recall", "f1"]
 
@@ -40,9 +42,9 @@ def compute_betti_matching(
 ) -> BettiMatchingScores:
     r"""Compute the Betti matching of every image, channel and dimension.
 
-    Features of prediction and label are matched where they become the same one in the union of the two
+    PredictedFeatures of prediction and label are matched where they become the same one in the union of the two
     (:py:func:`monai_topo.betti_matching`): a missing loop here and a false one there are two mistakes, where a Betti
-    number error sees none. Matched, spurious and missing features are the true positives, false positives and false
+    number error sees none. MatchResult, spurious and missing features are the true positives, false positives and false
     negatives of topology; matched + spurious are the Betti numbers of the prediction, matched + missing those of the
     label. The error weighs features by how long they live,
 
@@ -67,11 +69,11 @@ def compute_betti_matching(
     Cost: see `monai_topo.betti_matching`; a binary 128^3 volume takes one to two seconds. Deterministic; no gradient.
 
     Args:
-        y_pred: Binarised prediction, or a likelihood map in [0, 1], `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype,
+        y_pred: Binarized prediction, or a likelihood map in [0, 1], `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype,
             any device.
-        y: Binarised label of the same shape (with `likelihood=True` a soft one too).
+        y: Binarized label of the same shape (with `likelihood=True` a soft one too).
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
         border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground, and features
             are those relative to that frame.
@@ -102,17 +104,15 @@ def compute_betti_matching(
     matching = betti_matching(images, labels, connectivity=connectivity, border=border)
     error = matching.error(images, labels)
     matched, spurious, missing = _counts(matching, len(images), images.ndim - 1)
+    essential = [essential_class(maps, border=border) for maps in (images, labels)]
+    error[:, essential[0].dim] += 2 * ((essential[0].values - essential[1].values) ** 2).sum(1)
     if border == "open":
-        ends = images.flatten(1).amax(1), labels.flatten(1).amax(1)
-        error[:, 0] += 2 * (ends[0] - ends[1]) ** 2
-        in_pred, in_true = (end > 0 for end in ends)
+        in_pred, in_true = (one.values[:, 0] > 0 for one in essential)
         same = in_pred & in_true
         if not likelihood:
             same &= matched[:, 0] < _common_components(images, labels, connectivity)
         for count, more in ((matched, same), (spurious, in_pred & ~same), (missing, in_true & ~same)):
             count[:, 0] += more
-    else:
-        error[:, -1] += 2 * (images.flatten(1).amin(1) - labels.flatten(1).amin(1)) ** 2
 
     def shaped(scores: torch.Tensor) -> torch.Tensor:
         return scores.float().view(*pred.shape[:2], -1).to(y_pred.device)
@@ -131,7 +131,7 @@ def _common_components(images: torch.Tensor, labels: torch.Tensor, connectivity:
 
 
 def _counts(matching: BettiMatching, images: int, dims: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Matched, spurious and missing features that end, each `(N, d)`."""
+    """MatchResult, spurious and missing features that end, each `(N, d)`."""
 
     def count(image: torch.Tensor, dim: torch.Tensor) -> torch.Tensor:
         return torch.bincount(image * dims + dim, minlength=images * dims).view(images, dims)
@@ -148,13 +148,13 @@ def _counts(matching: BettiMatching, images: int, dims: int) -> tuple[torch.Tens
 class BettiMatchingMetric(TopologyMetric):
     """Collect Betti matching, one part of it, over iterations, images and ranks.
 
-    Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_betti_matching`. Called with binarised
+    Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_betti_matching`. Called with binarized
     (or, with `likelihood=True`, likelihood) batch-first tensors or with lists of channel-first ones it returns `(B, C)`
     float32.
 
     Args:
         include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         border: What lies outside the image, `"open"` (nothing) or `"foreground"`.
         likelihood: Whether predictions are likelihood maps rather than masks.
         part: `"error"` (lower is better), the counts `"matched"`, `"spurious"` or `"missing"`, or the topology

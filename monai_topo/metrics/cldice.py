@@ -1,4 +1,4 @@
-"""clDice: does the centreline of the one lie inside the other."""
+"""clDice: does the centerline of the one lie inside the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo._utils.optional import needed
+from monai_topo._utils.optional import require
+from monai_topo._utils.validation import check_choice
 from monai_topo.masks.skeletons import Mask, skeleton
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import binary_pair, harmonic_mean, per_mask, ratio
@@ -20,7 +20,7 @@ SkeletonWeight = Literal["uniform", "radius", "inverse_radius"]
 
 
 class ClDice(NamedTuple):
-    """Centreline Dice and its two halves, each `(B, C)`, 1 is best."""
+    """Centerline Dice and its two halves, each `(B, C)`, 1 is best."""
 
     cldice: torch.Tensor
     precision: torch.Tensor
@@ -36,7 +36,7 @@ def compute_cldice(
     tolerance_mm: float = 0.0,
     spacing_mm: float | Sequence[float] = 1.0,
 ) -> ClDice:
-    r"""Compute centreline Dice, topology precision and topology sensitivity of every image and channel.
+    r"""Compute centerline Dice, topology precision and topology sensitivity of every image and channel.
 
     With the masks :math:`V_P, V_L` of prediction and label and their skeletons :math:`S_P, S_L`,
 
@@ -63,12 +63,12 @@ def compute_cldice(
     'monai_topo[metrics]'`).
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
-        y: Binarised label of the same shape.
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
+        y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
         weight: What a skeleton voxel counts: `"uniform"` 1; `"radius"` its distance in mm to the outside of its own
             mask, so that wide vessels count more; `"inverse_radius"` the inverse of it, for thin ones.
-        tolerance_mm: A skeleton voxel counts as hit if the other mask is at most this far away (centre to centre).
+        tolerance_mm: A skeleton voxel counts as hit if the other mask is at most this far away (center to center).
         spacing_mm: Voxel spacing, one number or one an axis, in the order of the spatial axes. Of no matter without
             tolerance or weight.
 
@@ -98,7 +98,7 @@ def compute_cldice(
 
 
 class ClDiceMetric(TopologyMetric):
-    """Collect centreline Dice, or one of its halves, over iterations, images and ranks.
+    """Collect centerline Dice, or one of its halves, over iterations, images and ranks.
 
     Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_cldice`; higher is better, 1 is best.
 
@@ -186,15 +186,15 @@ def _coverage(
     mask: Mask, other: Mask, *, weight: SkeletonWeight, tolerance_mm: float, spacing_mm: tuple[float, ...]
 ) -> float:
     """Share of the skeleton of `mask` that lies in `other`."""
-    centreline = skeleton(mask)
-    hit = other[centreline]
+    centerline = skeleton(mask)
+    hit = other[centerline]
     if tolerance_mm and other.any():
-        distance = _distance_mm(centreline & ~other, other, spacing_mm)
+        distance = _distance_mm(centerline & ~other, other, spacing_mm)
         hit[~hit] = distance <= tolerance_mm * (1 + 1e-9)  # three steps of 0.3 mm are 0.9 mm
     if weight == "uniform":
         return ratio(float(hit.sum()), len(hit))
     # Outside the image is background: a vessel cut by the border is no wider for it, and a full mask has a radius.
-    radius = _distance_mm(np.pad(centreline, 1), np.pad(~mask, 1, constant_values=True), spacing_mm)
+    radius = _distance_mm(np.pad(centerline, 1), np.pad(~mask, 1, constant_values=True), spacing_mm)
     worth = radius if weight == "radius" else 1 / radius
     return ratio(float(worth[hit].sum()), float(worth.sum()))
 
@@ -202,7 +202,7 @@ def _coverage(
 def _distance_mm(voxels: Mask, target: Mask, spacing_mm: tuple[float, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Distance of each of the voxels, none of them in the target, to the nearest voxel of the target."""
     # A tree of the target's surface and a few queries: a distance transform of the whole volume took ten times as long.
-    surface = target & ~needed("scipy.ndimage", "scipy").binary_erosion(target, border_value=1)
-    tree = needed("scipy.spatial", "scipy").cKDTree(np.argwhere(surface) * spacing_mm)
+    surface = target & ~require("scipy.ndimage", "scipy").binary_erosion(target, border_value=1)
+    tree = require("scipy.spatial", "scipy").cKDTree(np.argwhere(surface) * spacing_mm)
     distance: np.ndarray[Any, np.dtype[np.float64]] = tree.query(np.argwhere(voxels) * spacing_mm)[0]
     return distance

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo._utils.optional import needed
+from monai_topo._utils.optional import require
+from monai_topo._utils.typing import Connectivity
+from monai_topo._utils.validation import check_choice
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import per_mask, ratio
 from monai_topo.metrics._instances import Ids, Instances, instance_pair, overlaps
-from monai_topo.persistence.pairs import Connectivity
 
 
 class ComponentDetection(NamedTuple):
@@ -59,13 +59,13 @@ def compute_component_detection(
     scipy (`pip install 'monai_topo[metrics]'`).
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
             numbers from 0 on of any dtype, one image of ids a channel.
-        y: Binarised label or ids, of the same shape.
+        y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
         instances: What is detected: components of the `"foreground"`, of the `"background"` (cells between membranes),
             or `"given"` ids, 0 being none.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one. Of no matter for given ids.
         min_iou: Intersection over union above which two components may be matched, 0 to below 1.
 
@@ -108,9 +108,9 @@ def _largest_matching(true: Ids, pred: Ids) -> int:
     """Size of a largest one-to-one matching within the given pairs."""
     if len(np.unique(true)) == len(np.unique(pred)) == len(true):  # nobody has two candidates
         return len(true)
-    sparse = needed("scipy.sparse", "scipy")
+    sparse = require("scipy.sparse", "scipy")
     graph = sparse.csr_array((np.ones(len(true), dtype=bool), (true, pred)))
-    matched = needed("scipy.sparse.csgraph", "scipy").maximum_bipartite_matching(graph)
+    matched = require("scipy.sparse.csgraph", "scipy").maximum_bipartite_matching(graph)
     return int((matched >= 0).sum())
 
 
@@ -123,7 +123,7 @@ class ComponentDetectionMetric(TopologyMetric):
     Args:
         include_background: False drops channel 0; a single channel always stays.
         instances: Components of the `"foreground"`, of the `"background"`, or `"given"` ids.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         min_iou: Intersection over union above which two components may be matched.
         part: `"true_positives"`, `"false_positives"`, `"false_negatives"`, `"precision"`, `"recall"` or `"f1"`.
         reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from monai.utils.enums import MetricReduction
 
+from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
 from monai_topo.metrics._inputs import likelihood_pair
-from monai_topo.persistence.pairs import Border, Connectivity, persistence_pairs
+from monai_topo.persistence.essential import essential_class
+from monai_topo.persistence.pairs import persistence_pairs
 
 Points = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -64,7 +66,7 @@ def compute_diagram_distance(
         y_pred: Likelihood in [0, 1], after sigmoid or softmax, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype, device.
         y: Label of the same shape, binary or soft, in [0, 1].
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
         border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground.
         order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
@@ -98,18 +100,18 @@ def compute_diagram_distance(
 
 
 def _diagrams(maps: torch.Tensor, *, connectivity: Connectivity, border: Border) -> list[list[Points]]:
-    """Points (birth, death) of every map and dimension, the never-ending component with death 0."""
+    """Points (birth, death) of every map and dimension, the essential component with death 0."""
     pairs = persistence_pairs(maps, connectivity=connectivity, border=border)
     points, image, dim = pairs.values(maps).double().numpy(), pairs.image.numpy(), pairs.dim.numpy()
     diagrams = [[points[(image == i) & (dim == k)] for k in range(maps.ndim - 1)] for i in range(len(maps))]
     if border == "open":
-        for diagram, values in zip(diagrams, maps, strict=True):
-            diagram[0] = np.concatenate([diagram[0], [[values.max().item(), 0.0]]])
+        for diagram, essential in zip(diagrams, essential_class(maps).values.double().numpy(), strict=True):
+            diagram[0] = np.concatenate([diagram[0], essential[None]])
     return diagrams
 
 
 def _distance(pred: Points, true: Points, *, order: float) -> float:
-    true = true[true[:, 0] > true[:, 1]]  # the never-ending component of an empty label lies on the diagonal
+    true = true[true[:, 0] > true[:, 1]]  # the essential component of an empty label lies on the diagonal
     if (true == (1, 0)).all():
         return _distance_to_binary(pred, len(true), order)
     # GUDHI's points lie above the diagonal.
@@ -158,7 +160,7 @@ class DiagramDistanceMetric(TopologyMetric):
 
     Args:
         include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         border: What lies outside the image, `"open"` (nothing) or `"foreground"`.
         order: Exponent of the Wasserstein distance, at least 1; `math.inf` is the bottleneck distance.
         dim: Homology dimension to report, 0 to d - 1; None is the sum over all dimensions.

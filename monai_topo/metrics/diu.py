@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from monai.utils.enums import MetricReduction
 
+from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
 from monai_topo.metrics._inputs import binary_pair
-from monai_topo.persistence.pairs import Border, Connectivity, persistence_pairs
+from monai_topo.persistence.essential import essential_class
+from monai_topo.persistence.pairs import persistence_pairs
 
 
 def compute_diu(
@@ -42,10 +44,10 @@ def compute_diu(
     gradient.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
-        y: Binarised label of the same shape.
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
+        y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
         border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground; then features
             are counted relative to that frame, whose own are left out.
@@ -73,20 +75,20 @@ def compute_diu(
     diu = torch.zeros(len(levels), levels.ndim - 1)
     diu.index_put_((pairs.image[unmatched], pairs.dim[unmatched]), torch.ones(()), accumulate=True)
     if border == "open":
-        # The component that never ends is in the cokernel too if the intersection is empty and the union is not.
-        diu[:, 0] += levels.flatten(1).amax(1) == 0.5
+        # The essential component is in the cokernel too if the intersection is empty and the union is not.
+        diu[:, 0] += essential_class(levels).values[:, 0] == 0.5
     return diu.view(*pred.shape[:2], -1).to(y_pred.device)
 
 
 class DIUMetric(TopologyMetric):
     """Collect the discrepancy between intersection and union over iterations, images and ranks.
 
-    Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_diu`. Called with binarised batch-first
+    Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_diu`. Called with binarized batch-first
     tensors or with lists of channel-first ones it returns `(B, C)` float32; lower is better, 0 is best.
 
     Args:
         include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         border: What lies outside the image, `"open"` (nothing) or `"foreground"`.
         dim: Homology dimension to report, 0 to d - 1; None is the sum over all dimensions, the paper's number.
         reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from monai.utils.enums import MetricReduction
 
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.components import betti_numbers
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import binary_pair
-from monai_topo.persistence.pairs import Border, Connectivity, betti_numbers
 
 
 def compute_euler_error(
@@ -34,10 +35,10 @@ def compute_euler_error(
     Cost: linear in the voxels, on the threads of `betti_numbers`. Deterministic; no gradient.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
-        y: Binarised label of the same shape.
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
+        y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one.
         border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground; then it is
             the Euler characteristic relative to that frame.
@@ -70,12 +71,12 @@ def compute_euler_error(
 class EulerErrorMetric(TopologyMetric):
     """Collect the Euler characteristic error over iterations, images and ranks.
 
-    Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_euler_error`. Called with binarised
+    Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_euler_error`. Called with binarized
     batch-first tensors or with lists of channel-first ones it returns `(B, C)` float32; lower is better, 0 is best.
 
     Args:
         include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
         border: What lies outside the image, `"open"` (nothing) or `"foreground"`.
         reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.
         get_not_nans: Whether `aggregate` returns `(error, not_nans)`. No error is ever NaN, so these are plain counts.

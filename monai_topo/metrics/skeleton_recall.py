@@ -1,4 +1,4 @@
-"""Skeleton recall: how much of the label's centreline, or of a tube around it, is found."""
+"""Skeleton recall: how much of the label's centerline, or of a tube around it, is found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def compute_skeleton_recall(
     r"""Compute the recall of the label's tubed skeleton in every image and channel.
 
     :math:`|T_L \cap V_P| / |T_L|`, where :math:`T_L` is the skeleton of the label, dilated by `tube_vox` steps to face
-    neighbours and cut to the label: a thin vessel counts in full, a thick one only near its centreline. With
+    neighbors and cut to the label: a thin vessel counts in full, a thick one only near its centerline. With
     `tube_vox=0` it is the topology sensitivity of :py:func:`compute_cldice`. It says nothing of false branches, so
     report a precision beside it.
 
@@ -29,8 +29,8 @@ def compute_skeleton_recall(
     Cost: one skeleton an image and class. Deterministic; no gradient. Needs scikit-image and scipy.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
-        y: Binarised label of the same shape.
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
+        y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
         tube_vox: Dilations of the skeleton, in voxels; 0 takes the plain skeleton.
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo._utils.kernel import check_choice
+from monai_topo._utils.typing import Connectivity
+from monai_topo._utils.validation import check_choice
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import per_mask
 from monai_topo.metrics._instances import Ids, Instances, instance_pair, overlaps
-from monai_topo.persistence.pairs import Connectivity
 
 Unit = Literal["bits", "nats"]
 
@@ -33,7 +33,7 @@ def compute_variation_of_information(
     include_background: bool = True,
     instances: Instances = "foreground",
     connectivity: Connectivity = "full",
-    ignore_unlabelled: bool = True,
+    ignore_unlabeled: bool = True,
     unit: Unit = "bits",
 ) -> VariationOfInformation:
     r"""Compute the variation of information of every image and channel, split into false splits and false merges.
@@ -52,11 +52,11 @@ def compute_variation_of_information(
     membranes, with the dual connectivity), or the ids that the tensors hold (`"given"`). Components that the image
     border cuts stay apart; there is no frame here.
 
-    Voxels without an instance have id 0. With `ignore_unlabelled` those of the *label* are left out, as challenges do;
-    what the prediction leaves unlabelled elsewhere counts as one more instance. Without it, id 0 is an instance like
+    Voxels without an instance have id 0. With `ignore_unlabeled` those of the *label* are left out, as challenges do;
+    what the prediction leaves unlabeled elsewhere counts as one more instance. Without it, id 0 is an instance like
     any other on both sides.
 
-    Empty masks: a label without instances is NaN with `ignore_unlabelled` (nothing to judge). Otherwise every input has
+    Empty masks: a label without instances is NaN with `ignore_unlabeled` (nothing to judge). Otherwise every input has
     a value: an empty prediction is one instance, split 0 and merge the label's entropy; two empty or two equal masks
     have 0.
 
@@ -67,14 +67,14 @@ def compute_variation_of_information(
     table 0.3 s. Deterministic; no gradient. Needs scipy (`pip install 'monai_topo[metrics]'`) unless ids are given.
 
     Args:
-        y_pred: Binarised prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
+        y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
             numbers from 0 on of any dtype, one image of ids a channel.
-        y: Binarised label or ids, of the same shape.
+        y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
         instances: What the instances are: components of the `"foreground"`, of the `"background"`, or `"given"`.
-        connectivity: Neighbourhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
+        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
             has the other one. Of no matter for given ids.
-        ignore_unlabelled: Leave out voxels where the label has no instance.
+        ignore_unlabeled: Leave out voxels where the label has no instance.
         unit: `"bits"` (logarithm to base 2) or `"nats"` (natural).
 
     Returns:
@@ -100,12 +100,12 @@ def compute_variation_of_information(
     pred, true = instance_pair(
         y_pred, y, include_background=include_background, instances=instances, connectivity=connectivity
     )
-    measure = partial(_entropies, ignore_unlabelled=ignore_unlabelled, unit=unit)
+    measure = partial(_entropies, ignore_unlabeled=ignore_unlabeled, unit=unit)
     return VariationOfInformation(*per_mask(pred, true, measure).to(y_pred.device).unbind(-1))
 
 
-def _entropies(pred: Ids, true: Ids, *, ignore_unlabelled: bool, unit: Unit) -> tuple[float, float, float]:
-    table = overlaps(pred, true, ignore_unlabelled=ignore_unlabelled)
+def _entropies(pred: Ids, true: Ids, *, ignore_unlabeled: bool, unit: Unit) -> tuple[float, float, float]:
+    table = overlaps(pred, true, ignore_unlabeled=ignore_unlabeled)
     voxels = table.size.sum()
     if voxels == 0:
         return (float("nan"),) * 3
@@ -126,8 +126,8 @@ class VariationOfInformationMetric(TopologyMetric):
     Args:
         include_background: False drops channel 0; a single channel always stays.
         instances: Components of the `"foreground"`, of the `"background"`, or `"given"` ids.
-        connectivity: Neighbourhood of the foreground, `"full"` or `"face"`.
-        ignore_unlabelled: Leave out voxels where the label has no instance.
+        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
+        ignore_unlabeled: Leave out voxels where the label has no instance.
         unit: `"bits"` or `"nats"`.
         part: `"split"`, `"merge"` or `"total"`.
         reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.
@@ -139,7 +139,7 @@ class VariationOfInformationMetric(TopologyMetric):
     Example:
         >>> import torch
         >>> ids = torch.arange(4).view(1, 1, 2, 2)
-        >>> metric = VariationOfInformationMetric(instances="given", ignore_unlabelled=False, part="split")
+        >>> metric = VariationOfInformationMetric(instances="given", ignore_unlabeled=False, part="split")
         >>> metric(ids, torch.ones_like(ids))
         tensor([[2.]])
     """
@@ -150,7 +150,7 @@ class VariationOfInformationMetric(TopologyMetric):
         include_background: bool = True,
         instances: Instances = "foreground",
         connectivity: Connectivity = "full",
-        ignore_unlabelled: bool = True,
+        ignore_unlabeled: bool = True,
         unit: Unit = "bits",
         part: Literal["split", "merge", "total"] = "total",
         reduction: MetricReduction | str = MetricReduction.MEAN,
@@ -167,7 +167,7 @@ class VariationOfInformationMetric(TopologyMetric):
             include_background=include_background,
             instances=instances,
             connectivity=connectivity,
-            ignore_unlabelled=ignore_unlabelled,
+            ignore_unlabeled=ignore_unlabeled,
             unit=unit,
         )
 

@@ -7,14 +7,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from monai_topo._utils.kernel import Border, Connectivity, check_num_threads, finite_array, kernel
+from monai_topo._utils.kernel import finite_array, kernel, region_settings
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_num_threads
 from monai_topo.persistence.merge_trees import merge_tree
 from monai_topo.persistence.pairs import PersistencePairs
 
-__all__ = ["lift_structures", "structure_cost"]
+__all__ = ["critical_set_loss", "critical_set_targets"]
 
 
-def lift_structures(
+def critical_set_targets(
     images: Tensor,
     pairs: PersistencePairs,
     targets: Tensor,
@@ -87,7 +89,7 @@ def lift_structures(
     return rise, fall
 
 
-def structure_cost(images: Tensor, rise: Tensor, fall: Tensor) -> Tensor:
+def critical_set_loss(images: Tensor, rise: Tensor, fall: Tensor) -> Tensor:
     """Squared distance of every voxel to what it is to rise or to fall to, summed over each image, `(N,)`."""
     cost = (rise - images).clamp(min=0) ** 2 + (images - fall).clamp(min=0) ** 2
     return cost.flatten(1).sum(1)
@@ -108,7 +110,7 @@ def _region_levels(
     tree = merge_tree(images, dim=dim, connectivity=connectivity, border=border, num_threads=num_threads)
     extremum = (pairs.birth if dim == 0 else pairs.death)[chosen] + pairs.image[chosen] * pairs.num_voxels
     keys, order = torch.sort(tree.extremum + tree.pairs.image * pairs.num_voxels)
-    sign = 1 if tree.grows_down else -1
+    sign = 1 if tree.is_descending else -1
     level = torch.full((len(tree) + 1,), torch.inf, dtype=targets.dtype)
     level[order[torch.searchsorted(keys, extremum)]] = sign * targets.cpu()[chosen]
     ancestor = torch.cat((tree.parent, torch.tensor([len(tree)])))
@@ -135,13 +137,10 @@ def _path_levels(
     saddle = torch.stack((pairs.birth, pairs.death), 1)[chosen]
     lifted = kernel.lift_paths(
         array,
-        pairs.image[pair].contiguous().numpy(),
-        saddle.contiguous().numpy(),
-        finite_array(targets.cpu()[chosen]),
-        True,
-        of_holes,
-        (connectivity == "full") != of_holes,
-        (border == "foreground") != of_holes,
-        check_num_threads(num_threads),
+        image=pairs.image[pair].contiguous().numpy(),
+        saddle=saddle.contiguous().numpy(),
+        level=finite_array(targets.cpu()[chosen]),
+        **region_settings("superlevel", connectivity, border, of_holes=of_holes),
+        num_threads=check_num_threads(num_threads),
     )
     return torch.from_numpy(lifted).view(images.shape).to(images)

@@ -1,8 +1,8 @@
-"""Which predicted features belong to true ones: pure functions on persistence values, no dense cost matrix.
+"""Matching: which predicted features belong to features of a binary label. Pure functions, no dense cost matrix.
 
-Coordinates: superlevel filtration of a likelihood, so a feature is born at a high value `b` and dies at a lower `d`.
-All features of a binary label are the same point, birth 1 and death 0, so a matching only has to say *which* predicted
-features are matched, not with which true one.
+A feature of the superlevel filtration of a likelihood is born at a high value `b` and dies at a lower value `d`. All
+features of a binary label are the same point, birth 1 and death 0, so a matching only has to say *which* predicted
+features are matched, and not with which feature of the label.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from monai_topo.persistence.label_regions import Places, true_places
-from monai_topo.persistence.pairs import Border, Connectivity
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.persistence.label_regions import LabelRegions, label_regions
 
-__all__ = ["Features", "Matched", "Matching", "best_of_each", "match_to_binary", "match_to_places"]
+__all__ = ["MatchResult", "Matching", "PredictedFeatures", "match_by_location", "match_by_value", "top_k_per_group"]
 
 Matching = Literal["wasserstein", "rank", "spatial"]
 
 
 @dataclass(frozen=True)
-class Features:
+class PredictedFeatures:
     """Predicted features of a batch of images, all on the CPU.
 
     Attributes:
         image: `(P,)` int64, the image of each feature.
         dim: `(P,)` int64, its dimension.
-        birth: `(P,)` int64, its critical voxels, flat C-order indices into the image.
-        death: `(P,)` int64.
+        birth: `(P,)` int64, its birth voxel, a flat C-order index into the image.
+        death: `(P,)` int64, its death voxel.
         values: `(P, 2)`, birth and death values in [0, 1].
     """
 
@@ -41,56 +41,57 @@ class Features:
     values: Tensor
 
     def persistence(self) -> Tensor:
-        """Birth less death value, `(P,)`."""
+        """Return birth minus death value, `(P,)`."""
         return self.values[:, 0] - self.values[:, 1]
 
-    def columns(self) -> tuple[Tensor, ...]:
-        """All attributes in order."""
-        return self.image, self.dim, self.birth, self.death, self.values
+    def select(self, index: Tensor) -> PredictedFeatures:
+        """Return some of the features."""
+        columns = (self.image, self.dim, self.birth, self.death, self.values)
+        return PredictedFeatures(*(column[index] for column in columns))
 
 
 @dataclass(frozen=True)
-class Matched:
-    """What a matching says.
+class MatchResult:
+    """Result of a matching.
 
     Attributes:
-        matched: `(P,)` bool, features with a true partner.
-        left_alone: `(P,)` bool, features that neither have a partner nor lack one: nothing is asked of them.
-        missing: `(N,)` int64, the number of true features of each image without a partner.
+        matched: `(P,)` bool, predicted features that are matched with a feature of the label.
+        ignored: `(P,)` bool, predicted features that are excluded from the loss.
+        missing: `(N,)` int64, the number of label features of each image that are not matched.
     """
 
     matched: Tensor
-    left_alone: Tensor
+    ignored: Tensor
     missing: Tensor
 
 
-def match_to_binary(
+def match_by_value(
     values: Tensor, group: Tensor, num_true: Tensor, *, matching: Literal["wasserstein", "rank"]
 ) -> Tensor:
-    """Choose the predicted features that are matched with the true features of a binary label, by value alone.
+    """Choose the predicted features that are matched with the features of a binary label, by value alone.
 
     Args:
         values: `(P, 2)` birth and death values in [0, 1].
-        group: `(P,)` int64, the diagram (an image and a dimension) that a feature belongs to.
-        num_true: `(G,)` int64, the number of true features of each diagram.
-        matching: `"wasserstein"`: the matching of the least squared cost, where a feature may also go to the diagonal.
-            Matching a point rather than sending it to the diagonal changes the cost by `(s - 1)^2 / 2 - t`, with
-            `t = b - d` and `s = b + d`, so the features of the largest `t - (s - 1)^2 / 2` are matched, as long as this
-            is positive. Exact, in O(P log P). `"rank"`: the most persistent features are matched, however weak, as the
-            code of Hu et al. (NeurIPS 2019) does.
+        group: `(P,)` int64, the diagram (an image and a dimension) of each predicted feature.
+        num_true: `(G,)` int64, the number of label features of each diagram.
+        matching: `"wasserstein"`: the matching of least squared cost, in which a feature may also go to the diagonal.
+            Matching a point instead of sending it to the diagonal changes the cost by `(s - 1)^2 / 2 - t`, with
+            `t = b - d` and `s = b + d`. So the features with the largest `t - (s - 1)^2 / 2` are matched, as long as
+            this is positive. Exact, in O(P log P). `"rank"`: the most persistent features are matched, however weak
+            they are, as in the code of Hu et al. (NeurIPS 2019).
 
     Returns:
-        `(P,)` bool. Features of equal key are taken in their given order.
+        `(P,)` bool. Of features with equal keys the first ones are taken.
     """
     birth, death = values.unbind(1)
     persistence = birth - death
     key = persistence if matching == "rank" else persistence - (birth + death - 1) ** 2 / 2
-    matched = best_of_each(key, group, num_true)
+    matched = top_k_per_group(key, group, num_true)
     return matched if matching == "rank" else matched & (key > 0)
 
 
-def match_to_places(
-    features: Features,
+def match_by_location(
+    features: PredictedFeatures,
     labels: Tensor,
     *,
     greatest: Tensor,
@@ -98,35 +99,37 @@ def match_to_places(
     connectivity: Connectivity,
     border: Border,
     min_label_size: int = 0,
-) -> Matched:
-    """Match predicted features with the true features of binary labels that they lie in or on.
+) -> MatchResult:
+    """Match predicted features with the features of binary labels in which they lie.
 
-    A component (dimension 0) belongs to the true component that holds its birth voxel, its peak. A hole (dimension d-1)
-    belongs to the true hole that holds its death voxel, its deepest. Of the features that belong to one true feature
-    the most persistent is matched, of equal ones the first; the rest, and features that belong to none, are not.
+    A predicted component (dimension 0) belongs to the label's component that contains its birth voxel, that is its
+    peak. A predicted hole (dimension d-1) belongs to the label's hole that contains its death voxel, that is its
+    deepest point. Of the features that belong to one feature of the label the most persistent one is matched, and the
+    first one of equal ones. The others, and features that belong to none, are not matched.
 
-    A loop in 3D (dimension 1) fills no region, so it needs another rule. It belongs to the true component that holds
-    its birth voxel, where its ring closes, provided that its death voxel, where its inside closes, is background; and
-    each component takes as many loops, the most persistent ones, as it has itself. So a ring with a weak spot stays
-    with its vessel, a ring that a false bridge closes (born outside the label) has no partner, nor has a pinhole that
-    runs through a vessel (dying inside the label), nor a loop of a vessel that has none. Within one component of
-    several loops it is blind: a surplus loop along true vessels can take the place of a missing one. Considered and
-    not taken: the component alone (pinholes win over weak rings), all components of an image together (loops then jump
-    between vessels), and the pair of a component and a hole of the label (loops are linked with the background, which
-    is mostly one component).
+    A loop in 3D (dimension 1) fills no region, so it needs another rule. It belongs to the label's component that
+    contains its birth voxel, where its ring closes, provided that its death voxel, where its inside closes, is
+    background. Each component takes as many loops as it has itself, the most persistent ones. So a ring with a weak
+    spot stays with its vessel. Not matched are a ring that a false bridge closes (it is born outside the label), a
+    pinhole that runs through a vessel (it dies inside the label), and a loop of a vessel that has none. Within one
+    component with several loops the rule is blind: a surplus loop along true vessels can take the place of a missing
+    one. Three other rules were considered and rejected: the component alone (pinholes win over weak rings), all
+    components of an image together (loops then jump between vessels), and the pair of a component and a hole of the
+    label (loops are linked with the background, which is mostly one component).
 
-    On large plateaus of the greatest value `persistence_pairs` may name a birth voxel of a loop in another component:
-    loops born at that value that find no room get what room their image has left.
+    On large plateaus of the greatest value `persistence_pairs` may report a birth voxel of a loop in another component.
+    Loops that are born at that value and find no capacity get the capacity that is left in their image.
 
     Args:
-        features: the predicted features; those of dimensions not in `dims` are left alone.
+        features: Predicted features; those whose dimension is not in `dims` are ignored.
         labels: `(N, *spatial)` labels, 0 and 1, on any device.
         greatest: `(N,)`, the greatest value of each image.
-        dims: dimensions that count.
-        connectivity: of the foreground; that of the features.
-        border: what lies outside; that of the features.
-        min_label_size: true components and holes of fewer voxels are left alone: neither missed, nor is anything asked
-            of the predicted features that belong to them. In 3D the loops of such a component go with it.
+        dims: Dimensions that count.
+        connectivity: Connectivity of the foreground, the one of the features.
+        border: What lies outside, as for the features.
+        min_label_size: Components and holes of the label with fewer voxels are ignored: they do not count as missing,
+            and the predicted features that belong to them are ignored too. In 3D the loops of such a component are
+            ignored with it.
 
     Returns:
         The matching.
@@ -134,37 +137,37 @@ def match_to_places(
     Cost: linear in the voxels, and a sort of the features.
     """
     matched = torch.zeros_like(features.image, dtype=torch.bool)
-    left_alone = torch.ones_like(matched)
+    ignored = torch.ones_like(matched)
     missing = torch.zeros(len(labels), dtype=torch.int64)
     for dim in dims:
-        places = true_places(labels, dim, connectivity=connectivity, border=border, min_size=min_label_size)
-        here = (features.dim == dim).nonzero()[:, 0]
-        some = Features(*(column[here] for column in features.columns()))
+        regions = label_regions(labels, dim, connectivity=connectivity, border=border, min_size=min_label_size)
+        of_dim = (features.dim == dim).nonzero()[:, 0]
+        chosen = features.select(of_dim)
         if 0 < dim < labels.ndim - 2:
-            taken = _match_loops(some, places, labels.flatten(1).cpu(), greatest)
-            place = places.at(some.image, some.birth)
+            taken = _match_loops(chosen, regions, labels.flatten(1).cpu(), greatest)
+            region = regions.region_of(chosen.image, chosen.birth)
         else:
-            place = places.at(some.image, some.birth if dim == 0 else some.death)
-            taken = best_of_each(some.persistence(), place, places.room.clamp(min=0))
-        matched[here], left_alone[here] = taken, places.room[place] < 0
-        missing += places.per_image() - torch.bincount(some.image[taken], minlength=len(labels))
-    return Matched(matched, left_alone, missing)
+            region = regions.region_of(chosen.image, chosen.birth if dim == 0 else chosen.death)
+            taken = top_k_per_group(chosen.persistence(), region, regions.capacity.clamp(min=0))
+        matched[of_dim], ignored[of_dim] = taken, regions.capacity[region] < 0
+        missing += regions.per_image() - torch.bincount(chosen.image[taken], minlength=len(labels))
+    return MatchResult(matched, ignored, missing)
 
 
-def _match_loops(loops: Features, places: Places, labels: Tensor, greatest: Tensor) -> Tensor:
-    outside = labels[loops.image, loops.death] == 0
-    nowhere = places.first[loops.image] + 1  # the image's background, which has no room
-    place = torch.where(outside, places.at(loops.image, loops.birth), nowhere)
-    taken = best_of_each(loops.persistence(), place, places.room.clamp(min=0))
+def _match_loops(loops: PredictedFeatures, regions: LabelRegions, labels: Tensor, greatest: Tensor) -> Tensor:
+    dies_outside = labels[loops.image, loops.death] == 0
+    background = regions.offset[loops.image] + 1  # it has no capacity
+    region = torch.where(dies_outside, regions.region_of(loops.image, loops.birth), background)
+    taken = top_k_per_group(loops.persistence(), region, regions.capacity.clamp(min=0))
     born_on_top = loops.values[:, 0] == greatest[loops.image]
-    late = (born_on_top & outside & ~taken & (places.room[place] >= 0)).nonzero()[:, 0]
-    left = places.per_image() - torch.bincount(loops.image[taken], minlength=len(labels))
-    taken[late] = best_of_each(loops.persistence()[late], loops.image[late], left)
+    late = (born_on_top & dies_outside & ~taken & (regions.capacity[region] >= 0)).nonzero()[:, 0]
+    left = regions.per_image() - torch.bincount(loops.image[taken], minlength=len(labels))
+    taken[late] = top_k_per_group(loops.persistence()[late], loops.image[late], left)
     return taken
 
 
-def best_of_each(key: Tensor, group: Tensor, number: Tensor) -> Tensor:
-    """Choose in every group the given number of the greatest keys, the first ones of equal keys; `(P,)` bool."""
+def top_k_per_group(key: Tensor, group: Tensor, number: Tensor) -> Tensor:
+    """Choose the `number` greatest keys of every group, the first ones of equal keys; `(P,)` bool."""
     best_first = torch.argsort(key, descending=True, stable=True)
     by_group = best_first[torch.argsort(group[best_first], stable=True)]
     sizes = torch.bincount(group, minlength=len(number))

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_topo._utils.kernel import (
-    Border,
-    Connectivity,
-    Filtration,
-    check_choice,
-    check_connectivity,
-    check_images,
-    check_num_threads,
-    dims_mask,
-    essential_voxels,
-    finite_array,
-    kernel,
-)
-from monai_topo.persistence.pairs import PersistencePairs
+from monai_topo._utils.kernel import complex_settings, dims_mask, finite_array, kernel
+from monai_topo._utils.typing import Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_images, check_num_threads, check_topology_settings
+from monai_topo.persistence.pairs import PersistencePairs, packed_pairs
 
 __all__ = ["BettiMatching", "betti_matching"]
 
@@ -58,7 +46,7 @@ class BettiMatching:
         r"""Betti matching error by dimension, without the classes that never end.
 
         $\sum_{matched} 2 [(b - b')^2 + (d - d')^2] + \sum_{unmatched} (b - d)^2$ over the features of both images:
-        twice the squared distance, as the authors of the matching normalise it.
+        twice the squared distance, as the authors of the matching normalize it.
 
         Args:
             predictions: `(N, *spatial)`, the images that were matched.
@@ -105,7 +93,7 @@ def betti_matching(
     inside the union, and features in different places are never matched.
 
     Binary masks, likelihoods and a mix of both will do. Voxels of equal value enter by the other image's value, then
-    those with fewer higher neighbours first, then by index; components that end at one threshold are matched only where
+    those with fewer higher neighbors first, then by index; components that end at one threshold are matched only where
     they lie in one component of the union, so that binary masks are matched by place too. Loops and cavities that end
     at one threshold are matched one by one; where several are joined by the union, which of them is matched follows
     the order of voxels.
@@ -156,32 +144,22 @@ def betti_matching(
             f"Expected `labels` to have the shape of `predictions`, {tuple(predictions.shape)}, "
             f"but got {tuple(labels.shape)}."
         )
-    check_choice("filtration", filtration, get_args(Filtration))
-    check_connectivity(connectivity)
-    check_choice("border", border, get_args(Border))
+    check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
     of_prediction, of_label = finite_array(predictions), finite_array(labels)
     if of_prediction.dtype != of_label.dtype:
         of_prediction, of_label = of_prediction.astype(np.float64), of_label.astype(np.float64)
-    superlevel, full = filtration == "superlevel", connectivity == "full"
     prediction, label, in_prediction, in_label = kernel.betti_matching(
         of_prediction,
         of_label,
-        superlevel != full,
-        full,
-        full != (border == "foreground"),
-        dims_mask(dims, predictions.ndim - 1),
-        check_num_threads(num_threads),
+        **complex_settings(filtration, connectivity, border),
+        dims=dims_mask(dims, predictions.ndim - 1),
+        num_threads=check_num_threads(num_threads),
     )
     return BettiMatching(
-        _pairs(prediction, essential_voxels(of_prediction, filtration, border), predictions),
-        _pairs(label, essential_voxels(of_label, filtration, border), labels),
+        packed_pairs(prediction, of_prediction, filtration, border),
+        packed_pairs(label, of_label, filtration, border),
         torch.from_numpy(np.stack((in_prediction, in_label), axis=1)),
     )
-
-
-def _pairs(columns: Sequence[NDArray[np.int64]], essential: Tensor, images: Tensor) -> PersistencePairs:
-    image, dim, birth, death = (torch.from_numpy(column) for column in columns)
-    return PersistencePairs(image, dim, birth, death, essential, int(np.prod(images.shape[1:])))
 
 
 def _others(count: int, chosen: Tensor) -> Tensor:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from monai_topo._utils.kernel import (
-    Border,
-    Connectivity,
-    Filtration,
-    check_choice,
-    check_connectivity,
-    check_images,
-    check_num_threads,
-    essential_voxels,
-    finite_array,
-    kernel,
-)
-from monai_topo.persistence.pairs import PersistencePairs
+from monai_topo._utils.kernel import finite_array, kernel, region_settings
+from monai_topo._utils.typing import Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_images, check_num_threads, check_topology_settings
+from monai_topo.persistence.pairs import PersistencePairs, packed_pairs
 
 __all__ = ["MergeTree", "merge_tree", "simplify"]
 
@@ -44,14 +35,14 @@ class MergeTree:
             equal values, on a plateau, all get as parent the one that goes on. A parent is more persistent than its
             children, or as persistent.
         region: `(N, *spatial)`, the pair whose region a voxel joined when it entered, or `P`.
-        grows_down: whether regions grow from high values down (components of superlevel sets, holes of sublevel sets).
+        is_descending: whether regions grow from high values down (components of superlevel sets, holes of sublevel sets).
     """
 
     dim: int
     pairs: PersistencePairs
     parent: Tensor
     region: Tensor
-    grows_down: bool
+    is_descending: bool
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -118,34 +109,26 @@ def merge_tree(
         (tensor([[0.7000, 0.2000]]), tensor([[[1, 1, 1, 0, 0]]]))
     """
     check_images(images)
-    check_choice("filtration", filtration, get_args(Filtration))
-    check_connectivity(connectivity)
-    check_choice("border", border, get_args(Border))
+    check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
     if dim not in (0, images.ndim - 2):
         raise ValueError(
             f"Expected `dim` to be 0 or {images.ndim - 2} for {images.ndim - 1} spatial axes, but got {dim!r}: only "
             "components and what is their dual have regions."
         )
     array = finite_array(images)
-    holes = dim != 0
-    image, birth, death, parent, region = (
-        torch.from_numpy(column)
-        for column in kernel.merge_tree(
-            array,
-            filtration == "superlevel",
-            holes,
-            (connectivity == "full") != holes,
-            (border == "foreground") != holes,
-            check_num_threads(num_threads),
-        )
+    of_holes = dim != 0
+    image, birth, death, parent, region = kernel.merge_tree(
+        array,
+        **region_settings(filtration, connectivity, border, of_holes=of_holes),
+        num_threads=check_num_threads(num_threads),
     )
-    essential, num_voxels = essential_voxels(array, filtration, border), images.shape[1:].numel()
-    pairs = PersistencePairs(image, torch.full_like(image, dim), birth, death, essential, num_voxels)
-    return MergeTree(dim, pairs, parent, region.view(images.shape), (filtration == "superlevel") != holes)
+    pairs = packed_pairs((image, np.full_like(image, dim), birth, death), array, filtration, border)
+    is_descending = (filtration == "superlevel") != of_holes
+    return MergeTree(dim, pairs, torch.from_numpy(parent), torch.from_numpy(region).view(images.shape), is_descending)
 
 
 def simplify(images: Tensor, tree: MergeTree, removed: Tensor) -> Tensor:
-    """Images without some of their components or holes: each is levelled to the value of its saddle.
+    """Images without some of their components or holes: each is leveled to the value of its saddle.
 
     The pairs of the tree's dimension are those that were there less the removed ones and their descendants, voxel for
     voxel but for ties. (A part of a peak cannot outlive the peak; a threshold of persistence removes no part later than
@@ -160,7 +143,7 @@ def simplify(images: Tensor, tree: MergeTree, removed: Tensor) -> Tensor:
 
     Returns:
         Images of the same shape, dtype and device, nowhere farther from the old ones than the greatest removed
-        persistence. Differentiable; what is levelled passes its gradient to its saddle voxel. The input is not changed.
+        persistence. Differentiable; what is leveled passes its gradient to its saddle voxel. The input is not changed.
 
     Raises:
         ValueError: if `images` is not the batch of the tree or `removed` is no mask of its pairs.
@@ -185,15 +168,15 @@ def simplify(images: Tensor, tree: MergeTree, removed: Tensor) -> Tensor:
             f"but got shape {tuple(images.shape)}."
         )
     levels = tree.saddle_values(images)
-    source = outermost(tree, removed)
+    source = outermost_marked_ancestor(tree, removed)
     beyond_all = levels.new_full((1,), float("inf"))  # of what stays
-    levels = torch.cat((levels, beyond_all if tree.grows_down else -beyond_all))
+    levels = torch.cat((levels, beyond_all if tree.is_descending else -beyond_all))
     level = levels[source.to(images.device)[tree.region.to(images.device)]]
-    return torch.minimum(images, level) if tree.grows_down else torch.maximum(images, level)
+    return torch.minimum(images, level) if tree.is_descending else torch.maximum(images, level)
 
 
-def outermost(tree: MergeTree, marked: Tensor) -> Tensor:
-    """The outermost marked pair among each pair and its ancestors.
+def outermost_marked_ancestor(tree: MergeTree, marked: Tensor) -> Tensor:
+    """The outermost_marked_ancestor marked pair among each pair and its ancestors.
 
     Args:
         tree: a merge tree of P pairs.

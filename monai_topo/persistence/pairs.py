@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_topo._utils.kernel import (
-    Border,
-    Connectivity,
-    Filtration,
-    check_choice,
-    check_connectivity,
-    check_images,
-    check_num_threads,
-    checked_bits,
-    dims_mask,
-    essential_voxels,
-    finite_array,
-    kernel,
-)
+from monai_topo._utils.kernel import complex_settings, dims_mask, finite_array, kernel
+from monai_topo._utils.typing import Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_images, check_num_threads, check_topology_settings
+from monai_topo.persistence.essential import extreme_voxels
 
-__all__ = [
-    "Border",
-    "Connectivity",
-    "Filtration",
-    "PersistencePairs",
-    "betti_numbers",
-    "label_components",
-    "persistence_pairs",
-]
+__all__ = ["PersistencePairs", "packed_pairs", "persistence_pairs"]
 
 
 @dataclass(frozen=True)
@@ -153,94 +136,28 @@ def persistence_pairs(
         tensor([[0.7000, 0.1000]])
     """
     check_images(images)
-    check_choice("filtration", filtration, get_args(Filtration))
-    check_connectivity(connectivity)
-    check_choice("border", border, get_args(Border))
+    check_topology_settings(
+        connectivity=connectivity, border=border, filtration=filtration, min_persistence=min_persistence
+    )
     array = finite_array(images)
-    spatial_dims = array.ndim - 1
-    superlevel, full, foreground = filtration == "superlevel", connectivity == "full", border == "foreground"
-    # The kernel knows face-connected sublevel sets only. Full connectivity is their dual: the complement, with the
-    # filtration, the dimensions and the role of the border turned around.
     columns = kernel.persistence_pairs(
         array,
-        superlevel != full,
-        full,
-        full != foreground,
-        dims_mask(dims, spatial_dims),
-        _check_min_persistence(min_persistence),
-        check_num_threads(num_threads),
+        **complex_settings(filtration, connectivity, border),
+        dims=dims_mask(dims, array.ndim - 1),
+        min_persistence=float(min_persistence),
+        num_threads=check_num_threads(num_threads),
     )
-    essential = essential_voxels(array, filtration, border)
+    return packed_pairs(columns, array, filtration, border)
+
+
+def packed_pairs(
+    columns: Sequence[NDArray[np.int64]], images: NDArray[Any], filtration: Filtration, border: Border
+) -> PersistencePairs:
+    """Return what the kernel found in a batch of images, `(image, dim, birth, death)`, with the essential classes."""
+    num_voxels = int(np.prod(images.shape[1:]))
+    if border == "foreground":
+        essential = torch.full((len(images),), num_voxels)  # the frame, which is no voxel
+    else:
+        essential = extreme_voxels(torch.from_numpy(images), filtration, border)
     image, dim, birth, death = (torch.from_numpy(column) for column in columns)
-    return PersistencePairs(image, dim, birth, death, essential, int(np.prod(array.shape[1:])))
-
-
-def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border: Border = "open") -> Tensor:
-    """Count components, loops and cavities of binary images.
-
-    Args:
-        masks: `(N, H, W)` or `(N, D, H, W)`, bool or any dtype with the values 0 and 1 only, on any device.
-        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
-        border: `"open"`, or `"foreground"`: outside everything is foreground. Then only what the image adds to that
-            frame counts: components that do not touch it, and one hole (dimension d-1) less than there are components
-            of the background.
-
-    Returns:
-        `(N, d)` int64 on the CPU: Betti numbers of dimension 0 to d-1. An empty mask has none; a full one is a single
-        component, or nothing beside the frame.
-
-    Raises:
-        ValueError: if the shape, a value or a setting is not one of the above.
-
-    Cost: linear, by components and the Euler characteristic, not by persistence; beside the masks one byte a voxel at
-    most. Images run on `torch.get_num_threads()` threads.
-
-    Example:
-        >>> import torch
-        >>> betti_numbers(torch.tensor([[[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]]]))
-        tensor([[1, 1]])
-    """
-    bits = checked_bits(masks, connectivity, border)
-    numbers = kernel.betti_numbers(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
-    return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
-
-
-def label_components(masks: Tensor, *, connectivity: Connectivity = "full", border: Border = "open") -> Tensor:
-    """Number the components of binary images voxel by voxel.
-
-    The holes of a mask (its loops in 2D, its cavities in 3D) are components too: those of `masks == 0` with the other
-    connectivity and the other border.
-
-    Args:
-        masks: `(N, H, W)` or `(N, D, H, W)`, bool or any dtype with the values 0 and 1 only, on any device.
-        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6).
-        border: `"open"`, or `"foreground"`: outside everything is foreground, and what hangs together with it is no
-            component of the image.
-
-    Returns:
-        int32 on the CPU, of the shape of `masks`: 0 for background, 1, 2, ... for components in the order of their
-        first voxels in C order, -1 for what hangs together with the frame. The greatest number, if it is positive, is
-        the Betti number of dimension 0.
-
-    Raises:
-        ValueError: if the shape, a value or a setting is not one of the above.
-
-    Cost: linear, by union-find on runs of a row; beside the result one byte a voxel at most. Images run on
-    `torch.get_num_threads()` threads.
-
-    Example:
-        >>> import torch
-        >>> label_components(torch.tensor([[[1, 1, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0]]]))
-        tensor([[[1, 1, 0, 2],
-                 [0, 0, 0, 2],
-                 [0, 3, 0, 0]]], dtype=torch.int32)
-    """
-    bits = checked_bits(masks, connectivity, border)
-    labels = kernel.component_labels(bits, connectivity == "full", border == "foreground", torch.get_num_threads())
-    return torch.from_numpy(labels).view(bits.shape)
-
-
-def _check_min_persistence(min_persistence: float) -> float:
-    if not 0.0 <= min_persistence < float("inf"):
-        raise ValueError(f"Expected `min_persistence` to be finite and at least 0, but got {min_persistence!r}.")
-    return float(min_persistence)
+    return PersistencePairs(image, dim, birth, death, essential, num_voxels)

@@ -13,16 +13,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
-from monai_topo.report.cases import CaseSettings, drawn_case, error_column, files_of, measured_case
+from monai_topo.report.cases import CaseSettings, draw_case, error_column, files_of, measure_case
 from monai_topo.report.files import Case, Found, find_files, paired
-from monai_topo.report.jobs import Failure, FinishedCases, worked
+from monai_topo.report.jobs import Failure, FinishedCases, map_cases
 from monai_topo.report.metric_guide import Column, Group, columns_of, key_columns
 from monai_topo.report.pages import write_page
 from monai_topo.report.strips import strip_of
 from monai_topo.report.tables import summary_of, write_csv, write_json
-from monai_topo.visualize import ERROR_COLOURS, OUTSIDE_COLOUR
+from monai_topo.visualize import ERROR_COLORS, OUTSIDE_COLOR
 
 __all__ = ["report_predictions"]
 
@@ -36,7 +36,7 @@ def report_predictions(options: argparse.Namespace) -> int:
     results, failures = _measured(cases, settings, options)
     left_out = [*failures.values(), *alone]
     if not results:
-        raise SettingsError("\n  ".join(["Expected one case that can be measured, but got none.", *left_out]))
+        raise UserError("\n  ".join(["Expected one case that can be measured, but got none.", *left_out]))
     rows = [result["row"] for result in results.values()]
     groups = columns_of(rows[0] if len(rows) == 1 else {name for row in rows for name in row})
     order = _worst_first(list(results), results, groups, options.worst_by)
@@ -52,13 +52,13 @@ def report_predictions(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> CaseSettings:
     if not 0 <= options.threshold < 1:
-        raise SettingsError(f"Expected --threshold to be at least 0 and below 1, but got {options.threshold:g}.")
+        raise UserError(f"Expected --threshold to be at least 0 and below 1, but got {options.threshold:g}.")
     if not 0 <= options.tolerance_mm < math.inf:
-        raise SettingsError(f"Expected --tolerance-mm to be finite and at least 0, but got {options.tolerance_mm:g}.")
+        raise UserError(f"Expected --tolerance-mm to be finite and at least 0, but got {options.tolerance_mm:g}.")
     if options.worst < 0:
-        raise SettingsError(f"Expected --worst to be at least 0, but got {options.worst}.")
+        raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     if options.likelihood_max is not None and not 0 < options.likelihood_max < math.inf:
-        raise SettingsError(f"Expected --likelihood-max to be positive, but got {options.likelihood_max:g}.")
+        raise UserError(f"Expected --likelihood-max to be positive, but got {options.likelihood_max:g}.")
     names = CaseSettings.__dataclass_fields__.keys() - {"spacing_mm"}
     spacing = None if options.spacing_mm is None else tuple(options.spacing_mm)
     return CaseSettings(spacing_mm=spacing, **{name: getattr(options, name) for name in names})
@@ -74,7 +74,7 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
         if source is not None:
             beside[f"{kind}s"] = found(source, pattern, key or kind)
         elif pattern is not None or key is not None:
-            raise SettingsError(f"Expected --{kind}s along with --{kind}-files or --{kind}-key, but got none.")
+            raise UserError(f"Expected --{kind}s along with --{kind}-files or --{kind}-key, but got none.")
     predictions = found(options.predictions, options.prediction_files, options.prediction_key)
     labels = found(options.labels, options.label_files, options.label_key)
     cases, alone = paired(predictions, labels, **beside)
@@ -101,7 +101,9 @@ def _measured(
     if results:
         print(f"{len(results)} cases of a run that did not end are taken up from {finished.path}.")
     todo = [case for case in cases if case not in results]
-    for index, result in worked(partial(measured_case, settings=settings), todo, jobs=options.jobs, title="measuring"):
+    for index, result in map_cases(
+        partial(measure_case, settings=settings), todo, jobs=options.jobs, title="measuring"
+    ):
         if isinstance(result, Failure):
             failures[todo[index]] = result.sentence
         else:
@@ -115,7 +117,7 @@ def _drawn(
 ) -> dict[Case, dict[str, Any]]:
     pictures = {}
     items = [(case, results[case]) for case in cases]
-    for index, picture in worked(partial(drawn_case, settings=settings), items, jobs=jobs, title="drawing"):
+    for index, picture in map_cases(partial(draw_case, settings=settings), items, jobs=jobs, title="drawing"):
         pictures[cases[index]] = {"failure": picture.sentence} if isinstance(picture, Failure) else picture
     return pictures
 
@@ -126,7 +128,7 @@ def _worst_first(
     """Cases by a column, the worst first; NaN, "not applicable", last. Ties go by clDice, then by their order."""
     by_name = {column.name: column for group in groups for column in group.columns if column.better}
     if worst_by not in by_name:
-        raise SettingsError(
+        raise UserError(
             f"Expected --worst-by to be a column of which one way is better, but got {worst_by!r}; "
             f"choose from {', '.join(by_name)}."
         )
@@ -193,7 +195,7 @@ def _page(
         if case in pictures
     ]
     totals = [
-        {"name": error_column(kind).replace("_", " "), "colour": ERROR_COLOURS[kind], "count": count}
+        {"name": error_column(kind).replace("_", " "), "color": ERROR_COLORS[kind], "count": count}
         for kind in CHANGES_OF_TOPOLOGY
         if (count := int(sum(row[error_column(kind)] for row in rows))) or kind in (2, 5)
     ]
@@ -209,10 +211,10 @@ def _page(
         "totals": totals,
         "drawn": drawn,
         "legend": [
-            *({"name": STRUCTURE_ERRORS[kind], "colour": ERROR_COLOURS[kind]} for kind in (1, 2, 7, 4, 5, 8, 3, 6)),
-            *([{"name": "outside of the mask", "colour": OUTSIDE_COLOUR}] if content["masks"] else []),
+            *({"name": STRUCTURE_ERRORS[kind], "color": ERROR_COLORS[kind]} for kind in (1, 2, 7, 4, 5, 8, 3, 6)),
+            *([{"name": "outside of the mask", "color": OUTSIDE_COLOR}] if content["masks"] else []),
         ],
-        "colours": {STRUCTURE_ERRORS[kind]: colour for kind, colour in ERROR_COLOURS.items()},
+        "colors": {STRUCTURE_ERRORS[kind]: color for kind, color in ERROR_COLORS.items()},
         "errors_in_words": _errors_in_words(rows),
     }
 

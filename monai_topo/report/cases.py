@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from monai_topo._utils.caching import shared_results
-from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, classified_errors, listed_errors
+from monai_topo._utils.caching import result_cache
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, classify_errors, list_errors
 from monai_topo.metrics.all_metrics import topology_report
-from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.report.drawings import diagrams_picture, error_views, error_windows
 from monai_topo.report.files import Case
 from monai_topo.report.reading import read_case
 
-__all__ = ["CaseSettings", "drawn_case", "error_column", "measured_case"]
+__all__ = ["CaseSettings", "draw_case", "error_column", "measure_case"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def error_column(kind: int) -> str:
     return STRUCTURE_ERRORS[kind].replace(" ", "_") + "s"
 
 
-def measured_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
+def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
     """Compute all of a case that a report tells.
 
     Args:
@@ -66,7 +66,7 @@ def measured_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
     """
     images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
-    with shared_results():
+    with result_cache():
         numbers = topology_report(
             images.prediction,
             images.label,
@@ -76,8 +76,8 @@ def measured_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
             tolerance_mm=settings.tolerance_mm,
             **settings.topology(),
         )
-    drawn = classified_errors(prediction, images.label, **settings.topology())
-    errors = listed_errors(drawn)
+    drawn = classify_errors(prediction, images.label, **settings.topology())
+    errors = list_errors(drawn)
     counts = {error_column(kind): sum(error.kind == kind for error in errors) for kind in STRUCTURE_ERRORS}
     row = {"case": case.name, "size": _times(drawn.shape[::-1]), "prediction": images.read_as, **counts, **numbers}
     return {
@@ -91,13 +91,13 @@ def measured_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
     }
 
 
-def drawn_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> dict[str, Any]:
+def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> dict[str, Any]:
     """Draw a case that was measured: views with numbered errors, the largest errors closely, and diagrams."""
     case, result = item
     images = read_case(case, **settings.reading())
     prediction = images.prediction > settings.threshold
     drawn = _unpacked(result)
-    errors = listed_errors(drawn)
+    errors = list_errors(drawn)
     diagrams = ""
     if images.read_as != "mask":
         diagrams = diagrams_picture(

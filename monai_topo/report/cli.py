@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from monai_topo._utils.errors import SettingsError
-from monai_topo.persistence.pairs import Border, Connectivity
+from monai_topo._utils.errors import UserError
+from monai_topo._utils.typing import Border, Connectivity
 
 _NEEDED = {
     "jinja2": "jinja2",
@@ -31,7 +31,7 @@ def add_report_command(commands: Any, epilog: str) -> None:
         "predictions against labels: every metric, a row a case, and pictures of the worst",
         f"""\
 Measure predictions against labels by every topology metric and write one page for a browser, with a sortable table,
-distributions, and pictures of the worst cases, in which each error is coloured and numbered. The page needs no network.
+distributions, and pictures of the worst cases, in which each error is colored and numbered. The page needs no network.
 The same numbers are written beside it, as .csv (a row a case) and .json (everything).
 
 Files: {_FORMATS}. A prediction and a label belong together if their files have the same name, whatever their folders
@@ -215,7 +215,7 @@ def _guarded(module: str, command: str) -> Callable[[argparse.Namespace], int]:
         try:
             _check_packages()
             return int(getattr(import_module(module), command)(options))
-        except (SettingsError, OSError, ImportError) as error:
+        except (UserError, OSError, ImportError) as error:
             print(f"Error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:

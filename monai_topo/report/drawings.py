@@ -12,16 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.components import feature_names
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, StructureError
-from monai_topo.persistence.pairs import Border, Connectivity
-from monai_topo.visualize import (
-    ERROR_COLOURS,
-    draw_diagram,
-    error_overlay,
-    feature_names,
-    matched_diagrams,
-    window_around,
-)
+from monai_topo.visualize import ERROR_COLORS, draw_diagram, error_overlay, error_window, match_diagrams
 
 __all__ = ["as_png", "diagrams_picture", "error_views", "error_windows"]
 
@@ -48,7 +42,7 @@ def error_views(
 
     Returns:
         For each view its title, PNG as a data address, the same of the image ("" without one), width and height in
-        units of the finest spacing, and marks with number, kind, colour, place and radius in the same units.
+        units of the finest spacing, and marks with number, kind, color, place and radius in the same units.
     """
     if label.ndim == 2:
         return [_view("", prediction, label, drawn, errors, None, spacing_mm, inside, image, num_views=1)]
@@ -90,7 +84,7 @@ def _view(
         )
         y, x = (low + high) / 2
         radius = max(float((high - low).max()) / 2 + 2, picture.shape[1] * across / 90)
-        mark = {"number": number, "kind": error.name, "colour": ERROR_COLOURS[error.kind]}
+        mark = {"number": number, "kind": error.name, "color": ERROR_COLORS[error.kind]}
         marks.append({**mark, "x": round(float(x), 1), "y": round(float(y), 1), "radius": round(radius, 1)})
     rows, columns = picture.shape[:2]
     width, height = columns * across, rows * down
@@ -150,13 +144,13 @@ def error_windows(
     windows = []
     for number in _largest_of_each_kind(errors):
         error = errors[number - 1]
-        window = window_around(error, label.shape)
+        window = error_window(error, label.shape)
         across = next((axis for axis, side in enumerate(window) if side.stop - side.start == 1), 0)
         masks = prediction[window], label[window], drawn[window]
         picture = error_overlay(*masks, inside=inside[window], view_axis=across, widen_vox=0)
         plane = f", {'zyx'[across]} = {error.at[across]}" if label.ndim == 3 else ""
         windows.append(
-            {"number": number, "kind": error.name, "plane": plane, "colour": ERROR_COLOURS[error.kind]}
+            {"number": number, "kind": error.name, "plane": plane, "color": ERROR_COLORS[error.kind]}
             | {"png": as_png(picture), "width": picture.shape[1], "height": picture.shape[0]}
             | {"image": "" if image is None else _image_png(image[window], across if label.ndim == 3 else None)}
         )
@@ -175,14 +169,14 @@ def _largest_of_each_kind(errors: Sequence[StructureError]) -> list[int]:
 
 
 def as_png(picture: NDArray[np.uint8]) -> str:
-    """A picture as the address of a PNG file within the page; it has few colours, so a palette makes it small."""
+    """A picture as the address of a PNG file within the page; it has few colors, so a palette makes it small."""
     from PIL import Image
 
     return _address(Image.fromarray(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
 
 
 def _image_png(image: Scan, view_axis: int | None) -> str:
-    """The same of what was segmented: all its grey values, or as many colours as a palette has."""
+    """The same of what was segmented: all its gray values, or as many colors as a palette has."""
     from PIL import Image
 
     flat = image if view_axis is None else image.max(axis=view_axis)
@@ -204,7 +198,7 @@ def diagrams_picture(
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    diagrams = matched_diagrams(likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border)
+    diagrams = match_diagrams(likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border)
     figure = Figure(figsize=(3.6 * len(diagrams), 3.8), layout="constrained")
     panels = figure.subplots(1, len(diagrams), squeeze=False)[0]
     for axes, diagram, name in zip(panels, diagrams, feature_names(likelihood.ndim), strict=True):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 from monai_topo.data.datasets import _section
 
 __all__ = ["Case", "Found", "find_files", "paired"]
@@ -57,15 +57,15 @@ def find_files(source: str, *, pattern: str | None, key: str, section: str | Non
         suffix and ending; one of a datalist by its own name and by those of the entry's image and label.
 
     Raises:
-        SettingsError: if there are none.
+        UserError: if there are none.
     """
     path = Path(source)
     if path.is_dir():
         return _of_folder(path, pattern)
     if not path.exists():
-        raise SettingsError(f"Expected a folder, a datalist or an image, but got {source!r}, which does not exist.")
+        raise UserError(f"Expected a folder, a datalist or an image, but got {source!r}, which does not exist.")
     if pattern is not None:
-        raise SettingsError(f"Expected a folder to look for {pattern!r} in, but got the file {source!r}.")
+        raise UserError(f"Expected a folder to look for {pattern!r} in, but got the file {source!r}.")
     if path.suffix.lower() != ".json":
         return [Found(path, (_bare(Path(path.name)),))]
     return _of_datalist(path, key, section, all_sections)
@@ -91,7 +91,7 @@ def paired(
         and a single label belong together whatever they are called. Folders count only where file names repeat.
 
     Raises:
-        SettingsError: if two files of a kind go by one name, or no pair is found.
+        UserError: if two files of a kind go by one name, or no pair is found.
     """
     partners = {"prediction": _partners(predictions, labels, "prediction")}
     if masks is not None:
@@ -127,7 +127,7 @@ def _partners(found: Sequence[Found], labels: Sequence[Found], what: str) -> dic
     if not partners:
         one, other = (_names(several[0], by_folder)[0] for several in (found, labels))
         key = "pred" if what == "prediction" else what
-        raise SettingsError(
+        raise UserError(
             f"Expected {what}s and labels of the same names, but got none: one of {len(found)} {what}s is {one!r}, one "
             f"of {len(labels)} labels {other!r}. Rename some, or write a datalist with a {key!r} beside every 'label', "
             "and give it as both."
@@ -142,7 +142,7 @@ def _of_folder(folder: Path, pattern: str | None) -> list[Found]:
         files = [path for path in hidden if path.name.lower().endswith(_SUFFIXES)]
     if not files:
         wanted = f"files like {pattern!r}" if pattern else f"images ({', '.join(_SUFFIXES)})"
-        raise SettingsError(f"Expected {wanted} in the folder {folder}, but got none.")
+        raise UserError(f"Expected {wanted} in the folder {folder}, but got none.")
     return [Found(path, (_bare(path.relative_to(folder)),)) for path in files]
 
 
@@ -152,7 +152,7 @@ def _of_datalist(path: Path, key: str, section: str | None, all_sections: bool) 
         for number, entry in enumerate(_entries(path, name)):
             file = entry.get(key) if isinstance(entry, Mapping) else None
             if not isinstance(file, str):
-                raise SettingsError(
+                raise UserError(
                     f"Expected entry {number} of section {name!r} of {path} to name a file as {key!r}, "
                     f"but got {entry!r}."
                 )
@@ -168,7 +168,7 @@ def _section_names(path: Path, section: str | None, all_sections: bool) -> list[
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SettingsError(f"Expected {path} to be a datalist in JSON, but got: {error}.") from error
+        raise UserError(f"Expected {path} to be a datalist in JSON, but got: {error}.") from error
     names = [
         name
         for name, value in (content.items() if isinstance(content, Mapping) else ())
@@ -179,7 +179,7 @@ def _section_names(path: Path, section: str | None, all_sections: bool) -> list[
     if "validation" in names:
         return ["validation"]
     if len(names) != 1:
-        raise SettingsError(f"Expected one section of {path}, but got {names}; choose one by --section.")
+        raise UserError(f"Expected one section of {path}, but got {names}; choose one by --section.")
     return names
 
 
@@ -187,7 +187,7 @@ def _entries(path: Path, section: str) -> Sequence[Any]:
     try:
         return _section(path, section)
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def _bare(path: Path) -> str:
@@ -213,7 +213,7 @@ def _by_name(found: Sequence[Found], what: str, by_folder: bool) -> dict[str, Fo
     for one in found:
         for name in dict.fromkeys(_names(one, by_folder)):
             if name in by_name:
-                raise SettingsError(
+                raise UserError(
                     f"Expected one {what} named {name!r}, but got {by_name[name].path} and {one.path}; choose by "
                     f"--{what}-files, such as '*{one.path.name[len(name.rpartition('/')[2]) :]}'."
                 )

@@ -12,9 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 
-__all__ = ["Failure", "FinishedCases", "worked"]
+__all__ = ["Failure", "FinishedCases", "map_cases"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ class Failure(NamedTuple):
     sentence: str
 
 
-def worked(
+def map_cases(
     work: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, title: str
 ) -> Iterator[tuple[int, Result | Failure]]:
     """Do a piece of work on every item, and yield its index and result as it is done.
@@ -38,7 +38,7 @@ def worked(
         title: what stands before the progress bar.
 
     Raises:
-        SettingsError: if another process was killed, mostly for want of memory.
+        UserError: if another process was killed, mostly for want of memory.
     """
     if not items:
         return
@@ -69,7 +69,7 @@ def _side_by_side(
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
-        raise SettingsError(
+        raise UserError(
             f"Expected {jobs} processes to work side by side, but got one killed, mostly for want of memory. Finished "
             "cases are kept: give the same command with fewer --jobs."
         ) from error
@@ -86,7 +86,7 @@ def _one_thread() -> None:
 def _tried(work: Callable[[Item], Result], item: Item) -> Result | Failure:
     try:
         return work(item)
-    except SettingsError as error:
+    except UserError as error:
         return Failure(str(error))
     except Exception as error:  # of one case among many; the others are worth having
         return Failure(f"{_named(item)}: {type(error).__name__}: {error}")

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from monai_topo.masks.components import feature_names
 from monai_topo.report.conventions import Convention
-from monai_topo.visualize import feature_names
 
 __all__ = ["Advice", "advice_on", "command_line"]
 

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.masks.components import components
-from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.report.drawings import as_png
 from monai_topo.report.reading import mask_of, read_label
 from monai_topo.transforms.label_repair import RepairLabel
-from monai_topo.visualize import marked_mask
+from monai_topo.visualize import draw_mask
 
-__all__ = ["LABEL_MARKS", "drawn_label"]
+__all__ = ["LABEL_MARKS", "draw_label"]
 
 Mask = NDArray[np.bool_]
 
 LABEL_MARKS = {"speck": "#56d4f4", "pinhole": "#e86fb0", "hangs on by a corner or edge": "#f0b400"}
 
 
-def drawn_label(
+def draw_label(
     path: Path,
     *,
     label_foreground: int | str,
@@ -42,7 +42,7 @@ def drawn_label(
     marks = (mask & ~repaired, repaired & ~mask, _cut_off(mask))
     names = list(LABEL_MARKS)
     order = (2, 0, 1)  # what is small comes last, on top
-    picture = marked_mask(mask, [(marks[i], LABEL_MARKS[names[i]]) for i in order], view_axis=axis)
+    picture = draw_mask(mask, [(marks[i], LABEL_MARKS[names[i]]) for i in order], view_axis=axis)
     down, across = (step / min(spacing) for i, step in enumerate(spacing) if label.ndim == 2 or i != axis)
     view = {
         "title": f"projected along {'zyx'[axis]}" if label.ndim == 3 else "",

@@ -12,20 +12,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.components import feature_names
 from monai_topo.masks.label_check import check_label
-from monai_topo.persistence.pairs import Border, Connectivity
 from monai_topo.report.conventions import Convention, convention_of, values_of
 from monai_topo.report.files import find_files
-from monai_topo.report.jobs import Failure, worked
+from monai_topo.report.jobs import Failure, map_cases
 from monai_topo.report.label_advice import advice_on, command_line
-from monai_topo.report.label_drawings import LABEL_MARKS, drawn_label
+from monai_topo.report.label_drawings import LABEL_MARKS, draw_label
 from monai_topo.report.metric_guide import Column
 from monai_topo.report.pages import write_page
 from monai_topo.report.reading import read_label
 from monai_topo.report.strips import strip_of
 from monai_topo.report.tables import summary_of, write_csv, write_json
-from monai_topo.visualize import feature_names
 
 __all__ = ["report_labels"]
 
@@ -47,7 +47,7 @@ class LabelSettings:
 def report_labels(options: argparse.Namespace) -> int:
     """Write page, CSV and JSON; return the exit status, see `python -m monai_topo --help`."""
     if options.worst < 0:
-        raise SettingsError(f"Expected --worst to be at least 0, but got {options.worst}.")
+        raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     found = find_files(
         options.labels, pattern=options.label_files, key=options.label_key, section=options.section, all_sections=True
     )
@@ -57,7 +57,7 @@ def report_labels(options: argparse.Namespace) -> int:
     if options.label_foreground == "auto":
         values = _done(values_of, paths, options.jobs, "looking", left_out)
         if not values:
-            raise SettingsError("\n  ".join(["Expected one label that can be read, but got none.", *left_out]))
+            raise UserError("\n  ".join(["Expected one label that can be read, but got none.", *left_out]))
         convention, readable = convention_of(list(values.values())), list(values)
     settings = LabelSettings(
         label_foreground=convention.rule,
@@ -69,11 +69,11 @@ def report_labels(options: argparse.Namespace) -> int:
     )
     checked = _done(partial(checked_label, settings=settings), readable, options.jobs, "checking", left_out)
     if not checked:
-        raise SettingsError("\n  ".join(["Expected one label that can be checked, but got none.", *left_out]))
+        raise UserError("\n  ".join(["Expected one label that can be checked, but got none.", *left_out]))
     names = dict(zip(checked, _short_names(list(checked)), strict=True))
     rows = {path: {"case": names[path], **row} for path, row in checked.items()}
     order = sorted(rows, key=lambda path: _accidents(rows[path]), reverse=True)
-    picture = partial(drawn_label, **{k: v for k, v in asdict(settings).items() if k != "spacing_mm"})
+    picture = partial(draw_label, **{k: v for k, v in asdict(settings).items() if k != "spacing_mm"})
     pictures = _done(picture, order[: options.worst], options.jobs, "drawing", left_out)
     _write(options, settings, convention, {path: rows[path] for path in order}, pictures, left_out)
     print(f"{len(rows)} labels looked at: {options.out} (and CSV, JSON). Foreground: {convention.rule!r}.")
@@ -95,7 +95,7 @@ def checked_label(path: Path, settings: LabelSettings) -> Row:
             border=settings.border,
         )
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{path}: {str(error).replace('`foreground`', '--label-foreground')}") from error
+        raise UserError(f"{path}: {str(error).replace('`foreground`', '--label-foreground')}") from error
     sizes = {
         "size": " x ".join(map(str, label.shape[::-1])),
         "spacing_mm": " x ".join(f"{s:.3g}" for s in spacing[::-1]),
@@ -107,7 +107,7 @@ def _done(
     work: Callable[[Path], Any], paths: Sequence[Path], jobs: int, title: str, left_out: list[str]
 ) -> dict[Path, Any]:
     done = {}
-    for index, result in worked(work, paths, jobs=jobs, title=title):
+    for index, result in map_cases(work, paths, jobs=jobs, title=title):
         if isinstance(result, Failure):
             left_out.append(result.sentence)
         else:
@@ -175,7 +175,7 @@ def _write(
             for number, (path, row) in enumerate(rows.items(), start=1)
             if path in pictures
         ],
-        legend=[{"name": name, "colour": colour} for name, colour in LABEL_MARKS.items()],
+        legend=[{"name": name, "color": color} for name, color in LABEL_MARKS.items()],
     )
 
 

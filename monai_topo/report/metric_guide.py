@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from monai_topo.masks.components import feature_names
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.report.cases import error_column
-from monai_topo.visualize import feature_names
 
 __all__ = ["Column", "Group", "columns_of", "key_columns"]
 
@@ -46,7 +46,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
         ),
     ),
     (
-        "Matched by place",
+        "MatchResult by place",
         "Betti matching: a feature of the prediction and one of the label are matched if they become one and the same "
         "in the union of both masks. DIU: features of the intersection of both masks that are gone in their union, and "
         "features of the union that were not in the intersection.",
@@ -76,7 +76,7 @@ _GROUPS: tuple[tuple[str, str, tuple[_Entry, ...]], ...] = (
         ),
     ),
     (
-        "Centrelines",
+        "Centerlines",
         "Skeletons of one mask inside the other.",
         (
             ("cldice", "clDice", "higher", "harmonic mean of topology precision and sensitivity"),

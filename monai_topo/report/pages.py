@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.report.tables import shown
 
 __all__ = ["write_page"]
@@ -27,7 +27,7 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     )
     environment.filters |= {"shown": shown, "sortable": _sortable}
     page = environment.get_template(template).render(**content)
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
 
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 from monai_topo.bundle.case_checks import check_grids, read_image
 from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
-from monai_topo.visualize import stretched
+from monai_topo.visualize import rescale_intensity
 
 __all__ = ["Images", "mask_of", "read_case", "read_label"]
 
@@ -63,7 +63,7 @@ def read_case(
         spacing_mm: size of a voxel along x, y (, z); None: what the header says where headers can be believed, else 1.
 
     Raises:
-        SettingsError: if a file cannot be read or is no 2D or 3D image of one channel, they do not lie on one grid,
+        UserError: if a file cannot be read or is no 2D or 3D image of one channel, they do not lie on one grid,
             or the values are not what the settings say.
     """
     paths = {"image": case.prediction, "label": case.label, "mask": case.mask, "shown": case.image}
@@ -71,10 +71,10 @@ def read_case(
     images = {name: read_image(file) for name, file in files.items()}
     arrays = {name: _one_channel(images[name], file) for name, file in files.items() if name != "shown"}
     if "shown" in images:
-        arrays["shown"] = _colours(images["shown"])[0]
+        arrays["shown"] = _colors(images["shown"])[0]
     for one, other in pairwise(files):
         if arrays[one].shape != arrays[other].shape:
-            raise SettingsError(
+            raise UserError(
                 f"Expected {files[one]} and {files[other]} to have the same shape, but got {arrays[one].shape} and "
                 f"{arrays[other].shape} (x first); check that they belong together."
             )
@@ -91,7 +91,7 @@ def read_case(
         inside=np.ascontiguousarray(inside.T),
         spacing_mm=spacing[::-1],
         read_as=read_as,
-        image=stretched(_colours(images["shown"]).T) if "shown" in images else None,
+        image=rescale_intensity(_colors(images["shown"]).T) if "shown" in images else None,
     )
 
 
@@ -103,25 +103,25 @@ def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[A
 
 
 def _one_channel(image: Any, file: str) -> Array:
-    """The array without its channel, of an image that has one, or several equal ones as grey pictures in RGB do."""
+    """The array without its channel, of an image that has one, or several equal ones as gray pictures in RGB do."""
     array: Array = np.asarray(image)
-    colours = array[:3] if len(array) == 4 and file.lower().endswith(".png") else array  # the fourth is transparency
-    if not (colours == colours[:1]).all():
-        raise SettingsError(f"Expected {file} to have one channel, but got {len(array)}; keep the one that counts.")
-    array = colours[0]
+    colors = array[:3] if len(array) == 4 and file.lower().endswith(".png") else array  # the fourth is transparency
+    if not (colors == colors[:1]).all():
+        raise UserError(f"Expected {file} to have one channel, but got {len(array)}; keep the one that counts.")
+    array = colors[0]
     if array.ndim == 3 and 1 in array.shape:
         array = np.squeeze(array, axis=array.shape.index(1))
     if array.ndim not in (2, 3) or array.size == 0:
-        raise SettingsError(f"Expected {file} to be an image in 2D or 3D, but got shape {array.shape}.")
+        raise UserError(f"Expected {file} to be an image in 2D or 3D, but got shape {array.shape}.")
     return array
 
 
-def _colours(image: Any) -> Array:
-    """Three channels are colours, of any other number the first is shown."""
+def _colors(image: Any) -> Array:
+    """Three channels are colors, of any other number the first is shown."""
     array: Array = np.asarray(image)
-    colours = array[:3] if len(array) in (3, 4) else array[:1]
-    thin = [axis for axis in (1, 2, 3) if colours.ndim == 4 and colours.shape[axis] == 1]
-    return np.squeeze(colours, axis=thin[0]) if thin else colours
+    colors = array[:3] if len(array) in (3, 4) else array[:1]
+    thin = [axis for axis in (1, 2, 3) if colors.ndim == 4 and colors.shape[axis] == 1]
+    return np.squeeze(colors, axis=thin[0]) if thin else colors
 
 
 def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
@@ -129,13 +129,13 @@ def _likelihood(values: Array, path: Path, foreground: int | str, highest: float
         return mask_of(values, path, foreground, "--prediction-foreground").astype(np.float32), "mask"
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise SettingsError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
+        raise UserError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
     is_mask = (high == 0 or high >= 1) and ((values == 0) | (values == high)).all()
     if foreground == "auto" and is_mask:
         return (values != 0).astype(np.float32), "mask"
     scale = highest if highest is not None else (1.0 if high <= 1 else 255.0)
     if low < 0 or high > scale:
-        raise SettingsError(
+        raise UserError(
             f"Expected {path} to hold likelihoods from 0 to {scale:g}, but got values from {low:g} to {high:g}; write "
             "likelihoods, not logits, say by --likelihood-max what stands for 1, or by --prediction-foreground what is "
             "foreground in a mask."
@@ -146,17 +146,17 @@ def _likelihood(values: Array, path: Path, foreground: int | str, highest: float
 def mask_of(values: Array, path: Path, foreground: int | str, option: str = "--label-foreground") -> NDArray[np.bool_]:
     """The foreground of a label; what does not follow the convention is named with its file."""
     try:
-        # With a channel axis, or a volume of three slices would be taken for a picture in colours.
+        # With a channel axis, or a volume of three slices would be taken for a picture in colors.
         mask: NDArray[np.bool_] = foreground_mask(values[None], foreground)[0]
         return mask
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{path}: {str(error).replace('`foreground`', option)}") from error
+        raise UserError(f"{path}: {str(error).replace('`foreground`', option)}") from error
 
 
 def _spacing(image: Any, path: Path, ndim: int, given: Sequence[float] | None) -> tuple[float, ...]:
     if given is not None:
         if len(given) != ndim or not all(0 < step < float("inf") for step in given):
-            raise SettingsError(f"Expected --spacing-mm to be {ndim} positive numbers for {path}, but got {given}.")
+            raise UserError(f"Expected --spacing-mm to be {ndim} positive numbers for {path}, but got {given}.")
         return tuple(given)
     if not path.name.lower().endswith(_WITH_SPACING):
         return (1.0,) * ndim

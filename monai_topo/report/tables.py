@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 
 __all__ = ["Summary", "shown", "summary_of", "write_csv", "write_json"]
 
@@ -55,7 +55,7 @@ def shown(value: Any) -> str:
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as they come; columns in the order in which they appear, NaN left empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, names, restval="")
         table.writeheader()
         table.writerows({name: "" if _is_nan(value) else value for name, value in row.items()} for row in rows)
@@ -63,7 +63,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON as other programs read it: NaN as null."""
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         text = json.dumps(_without_nan(content), indent=1, allow_nan=False, ensure_ascii=False)
         unfinished.write_text(text + "\n", encoding="utf-8")
 

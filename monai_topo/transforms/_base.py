@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-#: None: lengths are in voxels; "affine": in millimetres, by the affine of the MetaTensor; or millimetres a voxel.
+#: None: lengths are in voxels; "affine": in millimeters, by the affine of the MetaTensor; or millimeters a voxel.
 Spacing = Literal["affine"] | float | Sequence[float] | None
 
 
@@ -29,7 +29,7 @@ class ArrayTransform(Transform):
     backend = [TransformBackends.NUMPY]  # noqa: RUF012 - the way MONAI's transforms declare it
     #: whether the array must have one channel, as labels of ids have
     one_channel = False
-    #: what lengths mean; a subclass whose lengths may be in millimetres sets it
+    #: what lengths mean; a subclass whose lengths may be in millimeters sets it
     spacing: Spacing = None
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
@@ -97,14 +97,14 @@ def channel_first(tensor: torch.Tensor, *, name: str = "label", one_channel: boo
 
 
 def spacing_in_mm(tensor: torch.Tensor, spacing: Spacing) -> tuple[float, ...]:
-    """Millimetres a voxel along each spatial axis of a channel-first tensor; ones where lengths are in voxels."""
+    """Millimeters a voxel along each spatial axis of a channel-first tensor; ones where lengths are in voxels."""
     axes = tensor.ndim - 1
     if spacing is None:
         return (1.0,) * axes
     if isinstance(spacing, str):
         if not isinstance(tensor, MetaTensor):
             raise ValueError(
-                "Expected a MetaTensor for `spacing='affine'`, but got an array without metadata; give the millimetres "
+                "Expected a MetaTensor for `spacing='affine'`, but got an array without metadata; give the millimeters "
                 "of a voxel as numbers."
             )
         return tuple(float(length) for length in affine_to_spacing(tensor.affine, r=axes))
@@ -119,7 +119,7 @@ def check_spacing(spacing: Spacing) -> Spacing:
     lengths = [spacing] if isinstance(spacing, (int, float, str)) or spacing is None else list(spacing)
     if spacing not in (None, "affine") and any(isinstance(x, str) or x is None or not x > 0 for x in lengths):
         raise ValueError(
-            f"Expected `spacing` to be None for voxels, 'affine', or millimetres greater than 0, but got {spacing!r}."
+            f"Expected `spacing` to be None for voxels, 'affine', or millimeters greater than 0, but got {spacing!r}."
         )
     return spacing
 
@@ -127,13 +127,6 @@ def check_spacing(spacing: Spacing) -> Spacing:
 def floats(array: Array) -> Array:
     """Return floats as they are, anything else as float32."""
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
-
-
-def check_at_least(name: str, value: float, least: float = 0) -> float:
-    """Refuse a number that is not finite or below its least value."""
-    if not least <= value < float("inf"):
-        raise ValueError(f"Expected `{name}` to be finite and at least {least:g}, but got {value!r}.")
-    return value
 
 
 def with_report(result: NdarrayOrTensor, name: str, found: list[dict[str, Any]]) -> NdarrayOrTensor:

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
+from monai_topo._utils.typing import Connectivity, Mask
+from monai_topo.masks.components import betti_of_mask
 from monai_topo.masks.skeletons import skeleton
-from monai_topo.persistence.pairs import Connectivity, betti_numbers
-from monai_topo.transforms._base import Mask
 
 ndimage, _ = optional_import("scipy.ndimage")
 
 ErrorKind = Literal["break", "bridge", "hole", "fill", "speck"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("break", "bridge", "hole", "fill", "speck")
-_TRIES = 12  # places whose Betti numbers are counted for one error before it is given up
-_LOOKS = 20  # places looked at for each of them: a bridge finds no other side from most
+_MAX_ATTEMPTS = 12  # places whose Betti numbers are counted for one error before it is given up
+_MAX_CANDIDATES = 20  # places looked at for each of them: a bridge finds no other side from most
 
 Voxels = NDArray[np.int64]
 
@@ -52,7 +51,7 @@ class ErrorSettings(NamedTuple):
     connectivity: Connectivity
 
 
-def planned_errors(
+def sample_errors(
     mask: Mask, number: int, settings: ErrorSettings, state: np.random.RandomState
 ) -> list[TopologyError]:
     """Draw errors for a mask one after another, each on what the ones before it have left.
@@ -77,14 +76,14 @@ def _drawn(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.Rand
     )
     if not len(candidates.places):
         return None
-    before = _betti(mask, settings.connectivity)
-    for _ in range(_TRIES):
+    before = betti_of_mask(mask, settings.connectivity)
+    for _ in range(_MAX_ATTEMPTS):
         voxels = _found(candidates, settings, state)
         if voxels is None:
             return None
         changed = mask.copy()
         changed[tuple(voxels.T)] = candidates.adds
-        change = tuple(np.subtract(_betti(changed, settings.connectivity), before).tolist())
+        change = tuple(np.subtract(betti_of_mask(changed, settings.connectivity), before).tolist())
         if change in candidates.wanted(mask.ndim):
             middle = voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()]
             return TopologyError(kind, tuple(middle.tolist()), voxels, candidates.adds, change)
@@ -92,7 +91,7 @@ def _drawn(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.Rand
 
 
 def _found(candidates: _Candidates, settings: ErrorSettings, state: np.random.RandomState) -> Voxels | None:
-    for _ in range(_LOOKS):
+    for _ in range(_MAX_CANDIDATES):
         place = candidates.places[state.randint(len(candidates.places))]
         voxels = candidates.voxels(place, state.uniform(*settings.radius_vox))
         if len(voxels):
@@ -101,7 +100,7 @@ def _found(candidates: _Candidates, settings: ErrorSettings, state: np.random.Ra
 
 
 class _Candidates:
-    """Places where one kind of error could be, and the voxels it would change there."""
+    """LabelRegions where one kind of error could be, and the voxels it would change there."""
 
     adds = False
     places: Voxels
@@ -137,7 +136,7 @@ class _Break(_Candidates):
         ball = _ball(self.mask.shape, place, self.depth[tuple(place)] + radius)
         inside = np.zeros(self.mask.shape, dtype=bool)
         inside[tuple(ball.T)] = self.mask[tuple(ball.T)]
-        # Of the foreground in the ball only the piece at the place: a neighbour is not cut with it.
+        # Of the foreground in the ball only the piece at the place: a neighbor is not cut with it.
         low, high = ball.min(axis=0), ball.max(axis=0) + 1
         box = tuple(map(slice, low, high))
         pieces, _ = ndimage.label(inside[box], np.ones((3,) * self.mask.ndim))
@@ -232,14 +231,9 @@ def _line(start: Voxels, end: Voxels) -> Voxels:
     return np.asarray(np.round(start + share * (end - start)).astype(np.int64))
 
 
-def _ball(shape: Sequence[int], centre: Voxels, radius: float) -> Voxels:
-    """Voxels of a shape within a radius of a centre, at least the centre itself."""
+def _ball(shape: Sequence[int], center: Voxels, radius: float) -> Voxels:
+    """Voxels of a shape within a radius of a center, at least the center itself."""
     reach = int(max(radius, 0))
-    axes = [np.arange(max(c - reach, 0), min(c + reach + 1, extent)) for c, extent in zip(centre, shape, strict=True)]
+    axes = [np.arange(max(c - reach, 0), min(c + reach + 1, extent)) for c, extent in zip(center, shape, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(shape))
-    return np.asarray(grid[np.linalg.norm(grid - centre, axis=1) <= max(radius, 0)])
-
-
-def _betti(mask: Mask, connectivity: Connectivity) -> list[int]:
-    numbers: list[int] = betti_numbers(torch.from_numpy(mask)[None], connectivity=connectivity)[0].tolist()
-    return numbers
+    return np.asarray(grid[np.linalg.norm(grid - center, axis=1) <= max(radius, 0)])

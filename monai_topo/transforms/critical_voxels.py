@@ -12,15 +12,15 @@ from monai.data.meta_obj import get_track_meta
 from monai.transforms.transform import MapTransform, Transform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo.masks.structure_errors import classified_errors
-from monai_topo.persistence.pairs import Border, Connectivity, Filtration, persistence_pairs
+from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_at_least, check_choice, check_topology_settings
+from monai_topo.masks.structure_errors import classify_errors
+from monai_topo.persistence.essential import essential_class
+from monai_topo.persistence.pairs import persistence_pairs
 from monai_topo.transforms._base import (
-    Array,
     ArrayTransform,
     ArrayTransformd,
     channel_first,
-    check_at_least,
     file_named,
     floats,
     with_metadata_of,
@@ -77,9 +77,7 @@ class CriticalVoxelMap(ArrayTransform):
         connectivity: Connectivity = "full",
         border: Border = "open",
     ) -> None:
-        check_choice("filtration", filtration, get_args(Filtration))
-        check_choice("connectivity", connectivity, get_args(Connectivity))
-        check_choice("border", border, get_args(Border))
+        check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
         self.sigma = check_at_least("sigma", sigma)
         self.min_persistence = check_at_least("min_persistence", min_persistence)
         self.dims = None if dims is None else tuple(dims)
@@ -107,10 +105,9 @@ class CriticalVoxelMap(ArrayTransform):
             for end, voxels in enumerate((pairs.birth, pairs.death)):
                 np.add.at(heat[:, place, end], (image[of_dim], voxels.numpy()[of_dim]), persistence[of_dim])
             if dim == 0 and self.border == "open":
-                ranges = np.ptp(array.reshape(len(array), -1), axis=1)
-                heat[np.arange(len(array)), place, 0, pairs.essential.numpy()] += ranges * (
-                    ranges > self.min_persistence
-                )
+                essential = essential_class(images, filtration=self.filtration, until="last")
+                span = essential.values.diff(dim=1)[:, 0].abs().numpy()
+                heat[np.arange(len(array)), place, 0, essential.voxel.numpy()] += span * (span > self.min_persistence)
         maps = heat.reshape(-1, *array.shape[1:])
         if self.sigma > 0:
             # Zero outside: what lies near the border loses the part of its bell that is beyond.
@@ -122,7 +119,7 @@ class TopologyErrorMap(Transform):
     """Draw where a prediction's structures are missing, spurious, broken or bridged, against a label.
 
     `(1, *spatial)` uint8: 0 where nothing differs in structure, else the number of the kind of error; which, and how it
-    is judged, stands at :py:func:`monai_topo.masks.structure_errors.classified_errors`, the names in
+    is judged, stands at :py:func:`monai_topo.masks.structure_errors.classify_errors`, the names in
     :py:data:`monai_topo.masks.structure_errors.STRUCTURE_ERRORS`. In one line: 1 missing component, 2 break, 3 missing end,
     4 spurious component, 5 bridge, 6 spurious end, 7 missing hole, 8 spurious hole.
 
@@ -165,7 +162,7 @@ class TopologyErrorMap(Transform):
                 raise ValueError(
                     f"Expected `prediction` and `label` to have one shape, but got {predicted.shape} and {true.shape}."
                 )
-            drawn = classified_errors(
+            drawn = classify_errors(
                 predicted[0] > self.threshold,
                 true[0] > self.threshold,
                 connectivity=self.connectivity,

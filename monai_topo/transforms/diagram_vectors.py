@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from monai.config import KeysCollection
 
-from monai_topo.persistence.pairs import Border, Connectivity, Filtration
-from monai_topo.transforms._base import Array, ArrayTransformd, check_at_least
+from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_at_least
+from monai_topo.transforms._base import ArrayTransformd
 from monai_topo.transforms.diagrams import DiagramTransform, Points, check_count, check_range
 
 # GUDHI has both (`gudhi.representations`), but only beside scikit-learn, which is no dependency of this package; they
@@ -30,7 +31,7 @@ class PersistenceImage(DiagramTransform):
 
     Row i is the i-th of `num_rows` persistences from 0 to the width of `value_range`, column j the j-th birth in it,
     both ends included; there stands the sum over the points of `persistence ** power` times a Gaussian of standard
-    deviation `sigma`, normalised in the plane. Adams et al., "Persistence images: a stable vector representation of
+    deviation `sigma`, normalized in the plane. Adams et al., "Persistence images: a stable vector representation of
     persistent homology", JMLR 2017; as GUDHI, the Gaussian is sampled and not integrated over a pixel. The component
     that never ends dies as in :py:class:`PersistenceDiagram`.
 
@@ -81,8 +82,8 @@ class PersistenceImage(DiagramTransform):
         upwards = self._bells(np.linspace(0, high - low, self.num_rows), persistence)
         return np.asarray(upwards.T @ (across * persistence[:, None] ** self.power))
 
-    def _bells(self, samples: Points, centres: Points) -> Points:
-        bells = np.exp(-0.5 * ((samples[None] - centres[:, None]) / self.sigma) ** 2)
+    def _bells(self, samples: Points, centers: Points) -> Points:
+        bells = np.exp(-0.5 * ((samples[None] - centers[:, None]) / self.sigma) ** 2)
         return np.asarray(bells / (self.sigma * np.sqrt(2 * np.pi)))
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from numpy.typing import NDArray
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo.persistence.pairs import Border, Connectivity, Filtration, persistence_pairs
-from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd, floats
+from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_topology_settings
+from monai_topo.persistence.essential import Until, essential_class
+from monai_topo.persistence.pairs import persistence_pairs
+from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, floats
 
 __all__ = [
     "BettiCurve",
@@ -38,6 +39,9 @@ class DiagramTransform(ArrayTransform):
         dims: dimensions, in the order of the result; None is all of the image's.
     """
 
+    #: Death of the essential component, see `monai_topo.persistence.essential_class`.
+    essential_until: Until = "last"
+
     def __init__(
         self,
         *,
@@ -46,9 +50,7 @@ class DiagramTransform(ArrayTransform):
         border: Border = "open",
         dims: Sequence[int] | None = None,
     ) -> None:
-        check_choice("filtration", filtration, get_args(Filtration))
-        check_choice("connectivity", connectivity, get_args(Connectivity))
-        check_choice("border", border, get_args(Border))
+        check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
         self.filtration: Filtration = filtration
         self.connectivity: Connectivity = connectivity
         self.border: Border = border
@@ -66,20 +68,18 @@ class DiagramTransform(ArrayTransform):
             images, filtration=self.filtration, connectivity=self.connectivity, border=self.border, dims=dims
         )
         values = pairs.values(images).double().numpy()
+        essential = (
+            essential_class(images, filtration=self.filtration, until=self.essential_until).values.double().numpy()
+        )
         made = []
-        for channel, image in enumerate(images):
+        for channel in range(len(images)):
             for dim in dims:
                 points = values[((pairs.image == channel) & (pairs.dim == dim)).numpy()]
                 if dim == 0 and self.border == "open":
-                    first = image.max() if self.filtration == "superlevel" else image.min()
-                    points = np.concatenate([points, [[first.item(), self.last_value(image)]]])
+                    points = np.concatenate([points, essential[channel : channel + 1]])
                 made.append(self.vector(points))
         stacked = np.stack(made).astype(np.float32)
         return stacked.reshape(len(images), len(dims), *stacked.shape[1:])
-
-    def last_value(self, image: torch.Tensor) -> float:
-        """Return the death of the component that never ends."""
-        return (image.min() if self.filtration == "superlevel" else image.max()).item()
 
 
 class PersistenceDiagram(DiagramTransform):
@@ -155,6 +155,8 @@ class BettiCurve(DiagramTransform):
         [[[1.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0]]]
     """
 
+    essential_until: Until = "infinity"
+
     def __init__(
         self,
         *,
@@ -168,10 +170,6 @@ class BettiCurve(DiagramTransform):
         super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
         self.num_samples = check_count("num_samples", num_samples)
         self.value_range = check_range(value_range)
-
-    def last_value(self, image: torch.Tensor) -> float:
-        """Return the end of what never ends: beyond every threshold."""
-        return float("-inf") if self.filtration == "superlevel" else float("inf")
 
     def vector(self, points: Points) -> Array:
         """Count at every threshold the points that are born and have not died."""

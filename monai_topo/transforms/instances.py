@@ -9,17 +9,9 @@ from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo.persistence.pairs import Connectivity
-from monai_topo.transforms._base import (
-    Array,
-    ArrayTransform,
-    ArrayTransformd,
-    Mask,
-    Spacing,
-    check_at_least,
-    check_spacing,
-)
+from monai_topo._utils.typing import Array, Connectivity, Mask
+from monai_topo._utils.validation import check_at_least, check_choice
+from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
 
 ndimage, _ = optional_import("scipy.ndimage")
 watershed, _ = optional_import("skimage.segmentation", name="watershed")
@@ -41,16 +33,16 @@ Distance = NDArray[np.float64]
 class InstancesToMembrane(ArrayTransform):
     """Draw the walls between instances, as thick as asked for.
 
-    A voxel is membrane when the centre of a voxel of another instance lies within `radius` of its own. At a radius of 1
+    A voxel is membrane when the center of a voxel of another instance lies within `radius` of its own. At a radius of 1
     voxel that is what `LabelToForeground("boundary")` draws: two voxels, one from each side. From sqrt(2) in 2D and
     sqrt(3) in 3D on no two cells touch, not even at a corner. The image border is no wall.
 
     Args:
-        radius: how far a wall reaches into each instance, in voxels, or in millimetres if `spacing` is given.
+        radius: how far a wall reaches into each instance, in voxels, or in millimeters if `spacing` is given.
         membrane_id: an id that means membrane already (0 in many labels): it becomes membrane, and no further wall
             grows from it. None: every id is an instance.
         spacing: None for voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimetres, one an axis.
+            millimeters, one an axis.
 
     Raises:
         ValueError: if `radius` is negative or not finite, `spacing` is none of these, or the array does not have one
@@ -106,10 +98,10 @@ class MembraneToInstances(ArrayTransform):
     Args:
         threshold: values above are membrane, in a label of 0 and 1 or a likelihood.
         connectivity: of the membrane, `"full"` (8, 26) or `"face"` (4, 6); cells have the other one.
-        seed_distance: in voxels, or in millimetres if `spacing` is given; 0 takes the components.
+        seed_distance: in voxels, or in millimeters if `spacing` is given; 0 takes the components.
         fill: whether cells grow over the membrane until they meet; otherwise it keeps id 0.
         spacing: None for voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimetres, one an axis.
+            millimeters, one an axis.
 
     Raises:
         ValueError: if a setting is none of these, or the array does not have one channel.

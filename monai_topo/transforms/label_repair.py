@@ -11,16 +11,13 @@ from monai.data.meta_obj import get_track_meta
 from monai.utils import convert_to_tensor, optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo.persistence.pairs import Border, Connectivity
+from monai_topo._utils.typing import Array, Border, Connectivity, Mask
+from monai_topo._utils.validation import check_at_least, check_choice
 from monai_topo.transforms._base import (
-    Array,
     ArrayTransform,
     ArrayTransformd,
-    Mask,
     Spacing,
     channel_first,
-    check_at_least,
     check_spacing,
     file_named,
     spacing_in_mm,
@@ -41,7 +38,7 @@ class RepairLabel(ArrayTransform):
 
     A speck is a component of one value of the label, a pinhole a hole (in 2D a component of the background that does
     not reach the border, in 3D a cavity). Specks go first, so a hole's size includes the specks in it. A pinhole gets
-    the commonest value among its face neighbours, the lowest one of a tie. Nothing else changes, and a second repair
+    the commonest value among its face neighbors, the lowest one of a tie. Nothing else changes, and a second repair
     changes nothing. Annotation artefacts of this kind dominate Betti numbers (Berger, Lux et al., "Pitfalls of
     topology-aware image segmentation", arXiv 2412.14619).
 
@@ -57,7 +54,7 @@ class RepairLabel(ArrayTransform):
             foreground: components that touch it are no specks, and what it cuts is a hole.
         action: `"repair"`, or `"report"`, which changes nothing.
         spacing: None for sizes in voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimetres, one an axis.
+            millimeters, one an axis.
 
     Raises:
         ValueError: if a setting is none of these, or the array is not channel first.

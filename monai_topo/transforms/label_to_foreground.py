@@ -6,8 +6,9 @@ import numpy as np
 from monai.config import DtypeLike, KeysCollection
 from monai.utils import get_equivalent_dtype
 
-from monai_topo.data.labels import foreground_mask
-from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd
+from monai_topo._utils.typing import Array
+from monai_topo.data.labels import foreground_mask, parse_foreground
+from monai_topo.transforms._base import ArrayTransform, ArrayTransformd
 
 __all__ = ["LabelToForeground", "LabelToForegroundD", "LabelToForegroundDict", "LabelToForegroundd"]
 
@@ -39,14 +40,13 @@ class LabelToForeground(ArrayTransform):
     one_channel = True
 
     def __init__(self, foreground: int | str = "nonzero", dtype: DtypeLike = np.float32) -> None:
-        # One voxel through the door: an impossible convention stops here, not at the first case.
-        foreground_mask(np.zeros((1, 1), dtype=bool), foreground)
+        parse_foreground(foreground)
         self.foreground = foreground
         self.dtype = dtype
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the mask of a `(1, H, W)` or `(1, D, H, W)` label, of the same shape."""
-        # A thin volume keeps its channel axis, so that it is not taken for a picture in colours.
+        # A thin volume keeps its channel axis, so that it is not taken for a picture in colors.
         flat = array.ndim == 3
         mask = foreground_mask(array[0], self.foreground)[None] if flat else foreground_mask(array, self.foreground)
         return mask.astype(get_equivalent_dtype(self.dtype, np.ndarray))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_topo._utils.kernel import check_choice
+from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.validation import check_at_least, check_topology_settings
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
-from monai_topo.persistence.pairs import Border, Connectivity, Filtration
-from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd, check_at_least, floats
+from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, floats
 
 __all__ = ["PersistenceSimplify", "PersistenceSimplifyD", "PersistenceSimplifyDict", "PersistenceSimplifyd"]
 
@@ -29,7 +28,7 @@ class PersistenceSimplify(ArrayTransform):
     authors of the persistence loss tell users to clean by hand, and with a known Betti number it enforces it.
 
     Components (dimension 0) and holes (d-1: loops in 2D, cavities in 3D) can be removed so. Loops in 3D cannot: a
-    tunnel is no region that could be levelled, and to remove one exactly and change nothing else is NP-hard in general
+    tunnel is no region that could be leveled, and to remove one exactly and change nothing else is NP-hard in general
     (Attali, Bauer, Devillers, Glisse, Lieutier, "Homological reconstruction and simplification in R^3", 2015): asking
     for it is refused.
 
@@ -73,9 +72,7 @@ class PersistenceSimplify(ArrayTransform):
         for name, number in (("num_components", num_components), ("num_holes", num_holes)):
             if number is not None:
                 check_at_least(name, number)
-        check_choice("filtration", filtration, get_args(Filtration))
-        check_choice("connectivity", connectivity, get_args(Connectivity))
-        check_choice("border", border, get_args(Border))
+        check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
         self.num_components = num_components
         self.num_holes = num_holes
         self.dims = None if dims is None else tuple(dims)
@@ -121,15 +118,15 @@ class PersistenceSimplify(ArrayTransform):
         removed = persistence <= self.min_persistence
         number = self.num_components if tree.dim == 0 else self.num_holes
         if number is not None:
-            endless = int(tree.dim == 0 and self.border == "open")
+            essential = int(tree.dim == 0 and self.border == "open")  # the component that has no pair counts too
             ranks = self._most_persistent_first(values, persistence, tree)
-            removed[ranks[max(number - endless, 0) :]] = True
+            removed[ranks[max(number - essential, 0) :]] = True
         return removed
 
     def _most_persistent_first(self, values: Tensor, persistence: Tensor, tree: MergeTree) -> Tensor:
         """Order of the pairs in which no region comes before the one it joins."""
         extremum = values[:, 0 if tree.dim == 0 else 1].numpy()
-        older = -extremum if tree.grows_down else extremum
+        older = -extremum if tree.is_descending else extremum
         first = tree.extremum.numpy() if tree.dim == 0 else -tree.extremum.numpy()
         return torch.from_numpy(np.lexsort((first, older, -persistence.numpy())))
 

@@ -15,10 +15,11 @@ from monai.transforms.transform import LazyTransform, MapTransform, Randomizable
 from monai.utils import convert_to_tensor, fall_back_tuple, optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.kernel import check_choice
+from monai_topo._utils.typing import Mask
+from monai_topo._utils.validation import check_choice
 from monai_topo.masks.skeletons import skeleton
-from monai_topo.masks.structure_errors import structure_errors
-from monai_topo.transforms._base import Mask, channel_first
+from monai_topo.masks.structure_errors import skeleton_errors
+from monai_topo.transforms._base import channel_first
 
 ndimage, _ = optional_import("scipy.ndimage")
 
@@ -30,16 +31,16 @@ Around = Literal["skeleton", "branch_points", "thin_places", "errors"]
 class RandCropByTopology(RandWeightedCrop):
     """Draw patches around the skeleton, its branch points, thin places or wrong structures of a label.
 
-    MONAI's `RandCropByPosNegLabel` centres patches on any voxel of the foreground, so thick vessels get most of them;
+    MONAI's `RandCropByPosNegLabel` centers patches on any voxel of the foreground, so thick vessels get most of them;
     a skeleton counts every vessel by its length. This is MONAI's `RandWeightedCrop` with the weights found here:
 
     - `"skeleton"`: every voxel of the skeleton alike.
-    - `"branch_points"`: voxels of the skeleton with more than two neighbours in it.
+    - `"branch_points"`: voxels of the skeleton with more than two neighbors in it.
     - `"thin_places"`: the skeleton, weighted by one over the squared distance to the background (in 2D, 3D alike).
     - `"errors"`: what a prediction misses and what is spurious in it
-      (:py:func:`monai_topo.masks.structure_errors.structure_errors`).
+      (:py:func:`monai_topo.masks.structure_errors.skeleton_errors`).
 
-    Patches lie inside the image: what is too near the border for a centre counts at the nearest possible one (MONAI
+    Patches lie inside the image: what is too near the border for a center counts at the nearest possible one (MONAI
     drops such weights). Where nothing is found (an empty label, no branch, no error) all places are alike.
 
     Args:
@@ -76,23 +77,23 @@ class RandCropByTopology(RandWeightedCrop):
         self.uniform = uniform
 
     def weights(self, label: NdarrayOrTensor, prediction: NdarrayOrTensor | None = None) -> torch.Tensor:
-        """Return the `(1, *spatial)` float64 weights of patch centres for a `(1, *spatial)` label."""
+        """Return the `(1, *spatial)` float64 weights of patch centers for a `(1, *spatial)` label."""
         mask = channel_first(convert_to_tensor(label, track_meta=False))[0] > 0
         if self.around == "errors":
             if prediction is None:
                 raise ValueError("Expected a prediction for `around='errors'`, but got none.")
             predicted = channel_first(convert_to_tensor(prediction, track_meta=False), name="prediction")[0] > 0.5
-            missing, spurious = structure_errors(predicted, mask)
+            missing, spurious = skeleton_errors(predicted, mask)
             found = (missing | spurious).astype(float)
         else:
             found = _interest(mask, self.around)
-        return torch.from_numpy(self._at_centres(found)[None])
+        return torch.from_numpy(self._at_centers(found)[None])
 
-    def _at_centres(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Move weights to the possible centres, and mix in the uniform share."""
+    def _at_centers(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move weights to the possible centers, and mix in the uniform share."""
         size = fall_back_tuple(self.spatial_size, found.shape)
         sizes = [min(patch, extent) for patch, extent in zip(size, found.shape, strict=True)]
-        # As `weighted_patch_samples` of MONAI cuts the map: centres from size // 2 on, one less than there are places.
+        # As `weighted_patch_samples` of MONAI cuts the map: centers from size // 2 on, one less than there are places.
         first = [patch // 2 for patch in sizes]
         last = [
             start + max(extent - patch, 1) - 1 for start, extent, patch in zip(first, found.shape, sizes, strict=True)
@@ -124,10 +125,8 @@ class RandCropByTopology(RandWeightedCrop):
 def _interest(mask: Mask, around: Around) -> NDArray[np.float64]:
     lines = skeleton(mask)
     if around == "branch_points":
-        neighbours = ndimage.convolve(
-            lines.astype(np.int32), np.ones((3,) * mask.ndim, dtype=np.int32), mode="constant"
-        )
-        return np.asarray(lines & (neighbours > 3), dtype=float)
+        neighbors = ndimage.convolve(lines.astype(np.int32), np.ones((3,) * mask.ndim, dtype=np.int32), mode="constant")
+        return np.asarray(lines & (neighbors > 3), dtype=float)
     if around == "thin_places":
         depth = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[(slice(1, -1),) * mask.ndim]
         return np.asarray(lines / np.maximum(depth, 1) ** 2)
@@ -189,7 +188,7 @@ class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSample
         return self
 
     def randomize(self, weights: NdarrayOrTensor) -> None:
-        """Draw the centres by their weights."""
+        """Draw the centers by their weights."""
         self.cropper.randomize(weights)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> list[dict[Hashable, Any]]:

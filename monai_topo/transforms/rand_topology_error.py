@@ -14,10 +14,10 @@ from monai.transforms.transform import MapTransform, RandomizableTransform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.kernel import check_choice
-from monai_topo.persistence.pairs import Connectivity
-from monai_topo.transforms._base import Array, channel_first, check_at_least, floats, with_metadata_of
-from monai_topo.transforms._error_sampling import ERROR_KINDS, ErrorSettings, TopologyError, planned_errors
+from monai_topo._utils.typing import Array, Connectivity
+from monai_topo._utils.validation import check_at_least, check_choice
+from monai_topo.transforms._base import channel_first, floats, with_metadata_of
+from monai_topo.transforms._error_sampling import ERROR_KINDS, ErrorSettings, TopologyError, sample_errors
 
 ndimage, _ = optional_import("scipy.ndimage")
 
@@ -103,7 +103,7 @@ class RandTopologyError(RandomizableTransform):
         self.planned = []
         if self._do_transform:
             number = self.R.randint(int(self.num_errors[0]), int(self.num_errors[1]) + 1)
-            self.planned = planned_errors(label[0] != 0, number, self.settings, self.R)
+            self.planned = sample_errors(label[0] != 0, number, self.settings, self.R)
         self.strengths = [self.R.uniform(*self.contrast) for _ in self.planned]
         self.noise_seed = self.R.randint(2**31)
 

@@ -6,16 +6,10 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.utils import optional_import
 
+from monai_topo._utils.typing import Array, Mask
+from monai_topo._utils.validation import check_at_least
 from monai_topo.masks.skeletons import skeleton
-from monai_topo.transforms._base import (
-    Array,
-    ArrayTransform,
-    ArrayTransformd,
-    Mask,
-    Spacing,
-    check_at_least,
-    check_spacing,
-)
+from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
 
 KDTree, _ = optional_import("scipy.spatial", name="KDTree")
 
@@ -40,7 +34,7 @@ class Skeletonize(ArrayTransform):
 
     Args:
         spacing: None thins voxel by voxel; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimetres, one an axis: the lines then run in the middle as measured in millimetres.
+            millimeters, one an axis: the lines then run in the middle as measured in millimeters.
         per_class: thin every value of the label by itself. Otherwise what touches is thinned as one, as skeleton recall
             does, and of two classes side by side one may be left without a line.
 
@@ -77,15 +71,15 @@ class Skeletonize(ArrayTransform):
 class TubedSkeleton(Skeletonize):
     """Widen the skeleton of a label to tubes of one radius: the target of skeleton recall.
 
-    Every voxel of the label whose centre lies within `radius` of a voxel of the skeleton, with its value; 0 elsewhere.
+    Every voxel of the label whose center lies within `radius` of a voxel of the skeleton, with its value; 0 elsewhere.
     So thin vessels are kept whole and thick ones become tubes as thin as they: each counts by its length.
 
     After Kirchhoff et al., "Skeleton Recall Loss for Connectivity Conserving and Resource Efficient Segmentation of
     Thin Tubular Structures", ECCV 2024, section 3.1. There the skeleton is dilated twice by a cross, an octahedron of
-    2 voxels; here the tube is a ball of any radius, in millimetres if asked for.
+    2 voxels; here the tube is a ball of any radius, in millimeters if asked for.
 
     Args:
-        radius: of the tubes, in voxels, or in millimetres if `spacing` is given.
+        radius: of the tubes, in voxels, or in millimeters if `spacing` is given.
         spacing: as in :py:class:`Skeletonize`.
         per_class: as in :py:class:`Skeletonize`.
 

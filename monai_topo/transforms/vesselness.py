@@ -10,7 +10,8 @@ from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo.transforms._base import Array, ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo._utils.typing import Array
+from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
 
 itk, _ = optional_import("itk")  # a dependency, loaded piece by piece as it is used
 
@@ -24,11 +25,11 @@ class Vesselness(ArrayTransform):
 
     ITK's `HessianToObjectnessMeasure` at each scale, the greatest response of all: Frangi, Niessen, Vincken, Viergever,
     "Multiscale vessel enhancement filtering", MICCAI 1998, in the form of Antiga, "Generalizing vesselness with respect
-    to dimensionality and shape", Insight Journal 2007. Derivatives are normalised across scales. A voxel's response
+    to dimensionality and shape", Insight Journal 2007. Derivatives are normalized across scales. A voxel's response
     lies in [0, 1); it is the greatest at the middle of a tube where sigma is about its radius.
 
     Args:
-        sigmas: scales, in voxels, or in millimetres if `spacing` is given.
+        sigmas: scales, in voxels, or in millimeters if `spacing` is given.
         bright: whether structures are brighter than what surrounds them.
         object_dimension: 0 blobs, 1 lines and tubes, 2 sheets (3D only).
         alpha: the smaller, the more sheets are told from tubes.
@@ -37,7 +38,7 @@ class Vesselness(ArrayTransform):
             at each scale, as Frangi et al. do, so the result does not depend on the image's contrast.
         append: whether the channels of the response follow those of the image; otherwise they replace them.
         spacing: None for voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimetres, one an axis.
+            millimeters, one an axis.
 
     Raises:
         ValueError: if a setting is none of these, sheets are asked for in 2D, an axis is shorter than 4 voxels (ITK's

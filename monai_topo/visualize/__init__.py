@@ -9,22 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_topo._utils.kernel import Border, Connectivity
-from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, StructureError, widened
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, StructureError, dilate_mask
 from monai_topo.persistence.induced_matching import betti_matching
 
 __all__ = [
-    "ERROR_COLOURS",
-    "OUTSIDE_COLOUR",
+    "ERROR_COLORS",
+    "OUTSIDE_COLOR",
     "MatchedDiagram",
     "draw_diagram",
     "draw_errors",
+    "draw_mask",
     "error_overlay",
-    "feature_names",
-    "marked_mask",
-    "matched_diagrams",
-    "stretched",
-    "window_around",
+    "error_window",
+    "match_diagrams",
+    "rescale_intensity",
 ]
 
 Mask = NDArray[np.bool_]
@@ -32,9 +31,9 @@ Labels = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
-#: Colour of each of `STRUCTURE_ERRORS`: what is missing warm, what is spurious cool. After Okabe and Ito, told apart by
-#: colour-blind readers too; ends, which change no topology, are paler.
-ERROR_COLOURS = {
+#: Color of each of `STRUCTURE_ERRORS`: what is missing warm, what is spurious cool. After Okabe and Ito, told apart by
+#: color-blind readers too; ends, which change no topology, are paler.
+ERROR_COLORS = {
     1: "#d55e00",
     2: "#f0b400",
     3: "#c9b56f",
@@ -44,10 +43,10 @@ ERROR_COLOURS = {
     7: "#cc79a7",
     8: "#00b386",
 }
-#: Colour of what lies outside of a field of view, a shade from the background.
-OUTSIDE_COLOUR = "#34373d"
+#: Color of what lies outside of a field of view, a shade from the background.
+OUTSIDE_COLOR = "#34373d"
 # Background, only the label, only the prediction, both.
-_GREYS = np.array([[26, 28, 32], [128, 116, 104], [100, 112, 128], [188, 190, 194]], dtype=np.uint8)
+_GRAYS = np.array([[26, 28, 32], [128, 116, 104], [100, 112, 128], [188, 190, 194]], dtype=np.uint8)
 _PAINTED = (3, 6, 1, 4, 7, 8, 5, 2)  # what is small comes last, on top
 
 
@@ -60,51 +59,51 @@ def error_overlay(
     view_axis: int = 0,
     widen_vox: int = 1,
 ) -> Picture:
-    """Draw prediction and label in greys and the errors between them in colours.
+    """Draw prediction and label in grays and the errors between them in colors.
 
     Args:
         prediction: `(H, W)` or `(D, H, W)` bool.
         label: bool of the same shape.
-        errors: of the same shape, from :py:func:`monai_topo.masks.structure_errors.classified_errors`.
+        errors: of the same shape, from :py:func:`monai_topo.masks.structure_errors.classify_errors`.
         inside: bool of the same shape, the field of view outside of which both masks are empty; None: everything.
         view_axis: of volumes: the axis along which the greatest value is taken (both masks before one, one before
             none).
         widen_vox: how far the marks are widened, to be seen; holes stay as they are.
 
     Returns:
-        `(rows, columns, 3)` uint8, the first axis that is left as rows. See `ERROR_COLOURS`; light grey is both masks,
-        blue-grey the prediction alone, brown-grey the label alone.
+        `(rows, columns, 3)` uint8, the first axis that is left as rows. See `ERROR_COLORS`; light gray is both masks,
+        blue-gray the prediction alone, brown-gray the label alone.
     """
     both = label.astype(np.uint8) + 2 * prediction.astype(np.uint8)
-    picture: Picture = _GREYS[_projected(both, view_axis)]
+    picture: Picture = _GRAYS[_projected(both, view_axis)]
     if inside is not None:
-        _paint(picture, ~_projected(inside, view_axis), OUTSIDE_COLOUR, 0)
+        _paint(picture, ~_projected(inside, view_axis), OUTSIDE_COLOR, 0)
     for kind in _PAINTED:
         is_hole = kind in (7, 8)
-        _paint(picture, _projected(errors == kind, view_axis), ERROR_COLOURS[kind], 0 if is_hole else widen_vox)
+        _paint(picture, _projected(errors == kind, view_axis), ERROR_COLORS[kind], 0 if is_hole else widen_vox)
     return picture
 
 
-def marked_mask(mask: Mask, marks: Sequence[tuple[Mask, str]], *, view_axis: int = 0, widen_vox: int = 1) -> Picture:
-    """Draw a mask in grey and parts of it, or of what is round it, in colours.
+def draw_mask(mask: Mask, marks: Sequence[tuple[Mask, str]], *, view_axis: int = 0, widen_vox: int = 1) -> Picture:
+    """Draw a mask in gray and parts of it, or of what is round it, in colors.
 
     Args:
         mask: `(H, W)` or `(D, H, W)` bool.
-        marks: masks of the same shape and their colours as `"#rrggbb"`; the last one is on top.
+        marks: masks of the same shape and their colors as `"#rrggbb"`; the last one is on top.
         view_axis: of volumes: the axis along which the greatest value is taken.
         widen_vox: how far the marks are widened, to be seen.
 
     Returns:
         `(rows, columns, 3)` uint8.
     """
-    picture: Picture = _GREYS[3 * _projected(mask.astype(np.uint8), view_axis)]
-    for mark, colour in marks:
-        _paint(picture, _projected(mark, view_axis), colour, widen_vox)
+    picture: Picture = _GRAYS[3 * _projected(mask.astype(np.uint8), view_axis)]
+    for mark, color in marks:
+        _paint(picture, _projected(mark, view_axis), color, widen_vox)
     return picture
 
 
-def stretched(image: NDArray[Any]) -> Picture:
-    """Grey values or colours to be looked at: from black at the 1st percentile of all values to white at the 99th.
+def rescale_intensity(image: NDArray[Any]) -> Picture:
+    """Gray values or colors to be looked at: from black at the 1st percentile of all values to white at the 99th.
 
     Args:
         image: of any shape, not empty; values that are not finite count as 0.
@@ -118,11 +117,11 @@ def stretched(image: NDArray[Any]) -> Picture:
     return shown
 
 
-def window_around(error: StructureError, shape: Sequence[int], *, margin_vox: int = 12) -> tuple[slice, ...]:
+def error_window(error: StructureError, shape: Sequence[int], *, margin_vox: int = 12) -> tuple[slice, ...]:
     """The part of an image in which one error is seen: in volumes a slice through its middle, across the shortest axis.
 
     Args:
-        error: from :py:func:`monai_topo.masks.structure_errors.listed_errors`.
+        error: from :py:func:`monai_topo.masks.structure_errors.list_errors`.
         shape: of the image, `(H, W)` or `(D, H, W)`.
         margin_vox: how much is seen on each side of it; the window is at least four times as wide. Near the border of
             the image it moves inwards.
@@ -163,8 +162,8 @@ def draw_errors(axes: Any, picture: Picture, errors: Sequence[StructureError], *
                 textcoords="offset points",
                 color="white",
                 fontsize=8,
-                bbox={"boxstyle": "round,pad=0.2", "color": ERROR_COLOURS[error.kind]},
-                arrowprops={"arrowstyle": "-", "color": ERROR_COLOURS[error.kind]},
+                bbox={"boxstyle": "round,pad=0.2", "color": ERROR_COLORS[error.kind]},
+                arrowprops={"arrowstyle": "-", "color": ERROR_COLORS[error.kind]},
             )
 
 
@@ -182,7 +181,7 @@ class MatchedDiagram(NamedTuple):
     missing: Points
 
 
-def matched_diagrams(
+def match_diagrams(
     likelihood: Tensor, label: Tensor, *, connectivity: Connectivity = "full", border: Border = "open"
 ) -> list[MatchedDiagram]:
     """Match the persistence diagram of a likelihood map with that of its label, by place.
@@ -196,7 +195,7 @@ def matched_diagrams(
     Returns:
         One diagram a dimension, 0 to d-1. The component that never ends is left out: it is always there.
 
-    Matched as :py:func:`monai_topo.betti_matching` does, where the cost is told.
+    MatchResult as :py:func:`monai_topo.betti_matching` does, where the cost is told.
     """
     images, labels = likelihood[None], label[None].to(likelihood)
     matching = betti_matching(images, labels, connectivity=connectivity, border=border)
@@ -221,7 +220,7 @@ def draw_diagram(
 
     Args:
         axes: `matplotlib.axes.Axes`.
-        diagram: of :py:func:`matched_diagrams`.
+        diagram: of :py:func:`match_diagrams`.
         title: above it.
         threshold: of the mask; features within the dotted corner, born above it and dead below, are the mask's own.
         min_persistence: predicted features that live no longer are noise and left out; the title tells how many.
@@ -255,20 +254,15 @@ def _plot_points(axes: Any, birth: Points, death: Points, **style: Any) -> None:
     axes.plot(birth, death, linestyle="", clip_on=not len(birth), **style)
 
 
-def feature_names(ndim: int) -> tuple[str, ...]:
-    """What the features of dimensions 0 to d-1 are called."""
-    return ("components", "holes") if ndim == 2 else ("components", "loops", "cavities")
-
-
-def _paint(picture: Picture, marks: Mask, colour: str, widen_vox: int) -> None:
+def _paint(picture: Picture, marks: Mask, color: str, widen_vox: int) -> None:
     if marks.any():
-        picture[widened(marks, by_vox=widen_vox) if widen_vox else marks] = _rgb(colour)
+        picture[dilate_mask(marks, by_vox=widen_vox) if widen_vox else marks] = _rgb(color)
 
 
 def _projected(volume: NDArray[Any], view_axis: int) -> NDArray[Any]:
     return volume if volume.ndim == 2 else volume.max(axis=view_axis)
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(colour[1:])
+def _rgb(color: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(color[1:])
     return red, green, blue

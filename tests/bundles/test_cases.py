@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_topo.bundle import SettingsError, check_cases, find_images
+from monai_topo.bundle import UserError, check_cases, find_images
 
 
 def write_cases(folder: Path, image: np.ndarray, label: np.ndarray) -> None:
@@ -73,17 +73,17 @@ def test_unfit_cases(
     image: np.ndarray, label: np.ndarray, settings: dict[str, Any], sentence: str, tmp_path: Path
 ) -> None:
     write_cases(tmp_path, image, label)
-    with pytest.raises(SettingsError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         check(tmp_path, **settings)
 
 
 def test_missing_and_unreadable_files_are_named(tmp_path: Path) -> None:
     write_cases(tmp_path, IMAGE, LABEL)
     (tmp_path / "label.png").write_bytes(b"no picture")
-    with pytest.raises(SettingsError, match=r"Expected .*label\.png to be an image, but got"):
+    with pytest.raises(UserError, match=r"Expected .*label\.png to be an image, but got"):
         check(tmp_path)
     (tmp_path / "label.png").unlink()
-    with pytest.raises(SettingsError, match=r"to exist, but got none at .*label\.png"):
+    with pytest.raises(UserError, match=r"to exist, but got none at .*label\.png"):
         check(tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_every_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
     Image.fromarray(LABEL[:, :50]).save(tmp_path / "label07.png")
     cases = [{"image": f"image{name}.png", "label": f"label{name}.png"} for name in names]
     (tmp_path / "datalist.json").write_text(json.dumps({"training": cases}))
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         check(tmp_path, sections=["training"])
     lines = str(caught.value).splitlines()
     assert lines[0] == "Expected every case to fit, but got 2 that do not:"
@@ -126,7 +126,7 @@ def test_every_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
     assert "image07.png and" in lines[2]
     for name in names:
         (tmp_path / f"label{name}.png").write_bytes(b"no picture")
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UserError) as caught:
         check(tmp_path, sections=["training"])
     assert len(str(caught.value).splitlines()) == 12  # ten cases, between how many and how many more
     assert str(caught.value).endswith("... (12 cases)")
@@ -145,14 +145,14 @@ def test_grids_of_image_and_label_have_to_be_one(shift_mm: float, fits: bool, tm
     if fits:
         check(tmp_path, sections=["training"], spatial_dims=3)
         return
-    with pytest.raises(SettingsError, match=r"to lie on the same grid, but got affines that differ by up to 0\.4 mm"):
+    with pytest.raises(UserError, match=r"to lie on the same grid, but got affines that differ by up to 0\.4 mm"):
         check(tmp_path, sections=["training"], spatial_dims=3)
 
 
 def test_small_training_images_pass_as_they_are_padded(tmp_path: Path) -> None:
     write_cases(tmp_path, IMAGE, LABEL)
     check(tmp_path, sections=["training"], smallest_shape=64)
-    with pytest.raises(SettingsError, match="at least as large as `topology_patch_size`"):
+    with pytest.raises(UserError, match="at least as large as `topology_patch_size`"):
         check(tmp_path, sections=["validation"], smallest_shape=64)
 
 
@@ -161,10 +161,10 @@ def test_masks_beside_the_label_are_read_too(tmp_path: Path) -> None:
     entry = {"image": "image.png", "label": "label.png", "mask": "mask.png", "subject": 7}
     (tmp_path / "datalist.json").write_text(json.dumps({"training": [entry]}))
     keys = ["image", "label", "mask"]
-    with pytest.raises(SettingsError, match=r"to exist, but got none at .*mask\.png"):
+    with pytest.raises(UserError, match=r"to exist, but got none at .*mask\.png"):
         check(tmp_path, sections=["training"], file_keys=keys)
     Image.fromarray(LABEL[:30]).save(tmp_path / "mask.png")
-    with pytest.raises(SettingsError, match=r"image\.png and .*mask\.png to have the same shape"):
+    with pytest.raises(UserError, match=r"image\.png and .*mask\.png to have the same shape"):
         check(tmp_path, sections=["training"], file_keys=keys)
     Image.fromarray(LABEL).save(tmp_path / "mask.png")
     check(tmp_path, sections=["training"], file_keys=keys)
@@ -182,6 +182,6 @@ def test_a_pattern_that_finds_nothing_is_answered_by_one_that_does(tmp_path):
     (tmp_path / "images").mkdir()
     for name in ("images/a.nii.gz", "images/b.nii.gz", "images/notes.txt", "datalist.json", "more.json", "third.json"):
         (tmp_path / name).touch()
-    with pytest.raises(SettingsError, match=r"got '\*\.png', which finds none; .* '\*\*/\*\.nii\.gz'\."):
+    with pytest.raises(UserError, match=r"got '\*\.png', which finds none; .* '\*\*/\*\.nii\.gz'\."):
         find_images(tmp_path, "*.png")
     assert len(find_images(tmp_path, "**/*.nii.gz")) == 2

@@ -10,7 +10,7 @@ import pytest
 import torch
 from bundle_runs import MEMBRANES, VESSELS, Training, last_line, rows_of, started, succeeded
 
-from monai_topo.bundle import SettingsError, check_cases, join_processes
+from monai_topo.bundle import UserError, check_cases, join_processes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -48,7 +48,7 @@ def test_evaluation_in_two_processes_equals_that_in_one(trainings: dict[str, Tra
 
 
 def test_a_process_alone_is_told_how_to_start(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="to be started by torchrun, but got a process alone"):
+    with pytest.raises(UserError, match="to be started by torchrun, but got a process alone"):
         join_processes(torch.device("cpu"))
     refused = last_line(MEMBRANES.run(["train.json", "multi_gpu_train.json"], tmp_path))
     assert "torchrun --standalone --nproc_per_node=N -m monai.bundle run" in refused
@@ -60,7 +60,7 @@ def test_fewer_cases_than_processes_are_refused(
     shared = trainings[MEMBRANES.name]
     assert shared.process.returncode == 0
     monkeypatch.setattr("monai_topo.bundle.case_checks.world_size", lambda: 3)
-    with pytest.raises(SettingsError, match="a case for each of the 3 processes, but got 2 in all"):
+    with pytest.raises(UserError, match="a case for each of the 3 processes, but got 2 in all"):
         check_cases(
             shared.home / "data",
             datalist="datalist.json",

@@ -12,7 +12,7 @@ import torch
 from bundle_runs import MEMBRANES, VESSELS, Training, in_process, last_line
 from monai.bundle import ConfigWorkflow
 
-from monai_topo.bundle import SettingsError, check_sizes, check_space, check_training_settings, start_run
+from monai_topo.bundle import UserError, check_sizes, check_space, check_training_settings, start_run
 
 
 def test_an_unknown_setting_is_noticed(tmp_path: Path) -> None:
@@ -64,10 +64,10 @@ def test_runs_are_refused_in_process_too(
     paths = [str(MEMBRANES.configs / name) for name in files]
     run = ConfigWorkflow(paths, logging_file=False, **{**places, **sizes, **settings})
     run.initialize()
-    with pytest.raises((RuntimeError, SettingsError)) as caught:  # MONAI wraps ours in its own
+    with pytest.raises((RuntimeError, UserError)) as caught:  # MONAI wraps ours in its own
         run.run()
     cause: BaseException | None = caught.value
-    while cause is not None and not isinstance(cause, SettingsError):
+    while cause is not None and not isinstance(cause, UserError):
         cause = cause.__cause__
     assert re.search(sentence, str(cause))
 
@@ -109,7 +109,7 @@ GOOD_TRAINING: dict[str, Any] = {
 )
 def test_impossible_training_settings(settings: dict[str, Any], sentence: str) -> None:
     check_training_settings(**GOOD_TRAINING)
-    with pytest.raises(SettingsError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         check_training_settings(**{**GOOD_TRAINING, **settings})
 
 
@@ -136,14 +136,14 @@ def test_impossible_sizes(settings: dict[str, Any], sentence: str) -> None:
     good = {"patch_size": [128, 128], "topology_patch_size": 64, "strides": [2, 2, 2], "spatial_dims": 2}
     check_sizes(**good)
     check_sizes(**{**good, "topology_patch_size": None})
-    with pytest.raises(SettingsError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         check_sizes(**{**good, **settings})
 
 
 def test_patches_of_anisotropic_networks() -> None:
     sizes: dict[str, Any] = {"patch_size": [64, 32, 4], "topology_patch_size": [32, 32, 4], "spatial_dims": 3}
     check_sizes(**sizes, strides=[[2, 2, 1], [2, 2, 2], [2, 2, 2]])
-    with pytest.raises(SettingsError, match="multiples of 8"):
+    with pytest.raises(UserError, match="multiples of 8"):
         check_sizes(**sizes, strides=[2, 2, 2])
 
 
@@ -153,7 +153,7 @@ def test_a_full_disk_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(82 * 2**20))
     check_space(tmp_path / "not" / "yet", network)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(82 * 2**20 - 1))
-    with pytest.raises(SettingsError, match=r"Expected 82 MiB to be free .*make room, or set another --output_dir"):
+    with pytest.raises(UserError, match=r"Expected 82 MiB to be free .*make room, or set another --output_dir"):
         check_space(tmp_path / "not" / "yet", network)
 
 

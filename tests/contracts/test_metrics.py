@@ -153,7 +153,6 @@ def test_handler_shows_the_settings_of_its_metric(handler_class: type[TopologyMe
     [
         (metrics.ClDiceMetric, "skimage.morphology", "scikit-image"),
         (metrics.SkeletonRecallMetric, "scipy.ndimage", "scipy"),
-        (metrics.AdaptedRandMetric, "scipy.ndimage", "scipy"),
     ],
 )
 def test_missing_package_is_named(metric_class, module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from monai.transforms import LoadImage
 from PIL import Image
-from test_data_synthetic import DATASET
+from test_synthetic import DATASET
 
 from monai_topo.data import load_datalist, write_synthetic_dataset
 

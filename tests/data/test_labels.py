@@ -129,7 +129,7 @@ def test_conventions_agree_on_one_label(label):
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7, 4), (3, 5, 7), (4, 5, 7)])
-def test_colour_pictures_are_refused(shape):
+def test_color_pictures_are_refused(shape):
     with pytest.raises(ValueError, match=r"one value a pixel, but got shape .* RGB\(A\) picture; keep one"):
         foreground_mask(np.zeros(shape, dtype=np.uint8))
 
@@ -203,7 +203,7 @@ def test_drive_vessels_are_the_255s(shared_data):
     np.testing.assert_array_equal(foreground_mask(label), label == 255)
 
 
-def test_a_colour_picture_given_as_label_is_refused(shared_data):
+def test_a_color_picture_given_as_label_is_refused(shared_data):
     with pytest.raises(ValueError, match=r"RGB\(A\)"):
         foreground_mask(picture(next((shared_data / "topomortar" / "train" / "images").glob("*.png"))), ">127")
 

@@ -58,11 +58,11 @@ def test_indices_of_a_png_stay_as_labels_have_them(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "indices.png")[0], ramp()[:, :, 0].T % 3)
 
 
-def test_colours_are_channels(tmp_path: Path) -> None:
-    colours = ramp()[:, :, :3]
-    for name in ("colours.png", "colours.tif"):
-        Image.fromarray(np.ascontiguousarray(colours)).save(tmp_path / name)
-        assert np.array_equal(read(tmp_path / name), colours.transpose(2, 1, 0))
+def test_colors_are_channels(tmp_path: Path) -> None:
+    colors = ramp()[:, :, :3]
+    for name in ("colors.png", "colors.tif"):
+        Image.fromarray(np.ascontiguousarray(colors)).save(tmp_path / name)
+        assert np.array_equal(read(tmp_path / name), colors.transpose(2, 1, 0))
 
 
 def test_pages_compressed_by_lzw_are_a_volume(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ def test_one_command_runs_a_set_and_the_next_start_finds_it_done(runs, tmp_path)
         (tmp_path / "topomortar" / "train" / folder).mkdir(parents=True)
     for number in range(10):
         image, label = synthetic_membranes((136, 150), seed=number)
-        grey = (255 * np.clip(image, 0, 1)).astype(np.uint8)
-        pictures = {"images": np.stack([grey] * 3, -1), "accurate": 255 * label.astype(np.uint8)}
+        gray = (255 * np.clip(image, 0, 1)).astype(np.uint8)
+        pictures = {"images": np.stack([gray] * 3, -1), "accurate": 255 * label.astype(np.uint8)}
         pictures["noisy"] = np.roll(pictures["accurate"], 1, axis=0)
         for folder, picture in pictures.items():
             Image.fromarray(picture).save(tmp_path / "topomortar" / "train" / folder / f"{number:03}.png")

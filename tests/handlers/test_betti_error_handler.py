@@ -235,4 +235,4 @@ def test_dimensions_are_counted_once_a_batch_and_anew_for_the_next(monkeypatch: 
     for name, errors in (("betti_0", [1, 0, 0]), ("betti_1", [1, 0, 1])):
         for protocol in ("None", "[6, 9]"):
             assert engine.state.metric_details[f"{name}_{protocol}"].flatten().tolist() == errors
-    assert engine.state.shared_results == {}, "nothing is kept beyond the validation"
+    assert engine.state.result_cache == {}, "nothing is kept beyond the validation"

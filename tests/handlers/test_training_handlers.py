@@ -18,18 +18,18 @@ from monai.handlers import MeanDice, from_engine
 from monai.inferers import SimpleInferer
 from PIL import Image
 
-from monai_topo._utils.io import whole_file
+from monai_topo._utils.io import atomic_write
 from monai_topo.bundle import new_run_dir
 from monai_topo.handlers import (
-    LossComponents,
+    AtomicCheckpointSaver,
+    LossComponentLogger,
     PredictionPictures,
     TrainingProgress,
     ValidationHistory,
     ValidationSchedule,
-    WholeCheckpointSaver,
 )
 from monai_topo.handlers.panels import error_panel
-from monai_topo.masks.structure_errors import structure_errors
+from monai_topo.masks.structure_errors import skeleton_errors
 
 
 def loss_of(weight: float, **components: float) -> Any:
@@ -97,12 +97,12 @@ def test_history_is_a_table_with_the_weight_in_force(tmp_path: Path, capsys: pyt
 
 
 def test_components_leave_out_what_is_not_computed() -> None:
-    assert LossComponents(loss_of(0.0, base=2.0, total=2.0))(None) == {
+    assert LossComponentLogger(loss_of(0.0, base=2.0, total=2.0))(None) == {
         "loss/base": 2.0,
         "loss/total": 2.0,
         "loss/weight": 0.0,
     }
-    assert LossComponents(loss_of(0.5, base=2.0, topology=4.0, total=4.0))(None)["loss/topology"] == 4.0
+    assert LossComponentLogger(loss_of(0.5, base=2.0, topology=4.0, total=4.0))(None)["loss/topology"] == 4.0
 
 
 def test_progress_is_one_bar_for_all_epochs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,12 +122,12 @@ def test_a_break_is_missing_and_a_bridge_is_spurious() -> None:
     label = bar()
     broken = label.copy()
     broken[:, 12] = False
-    missing, spurious = structure_errors(broken, label)
+    missing, spurious = skeleton_errors(broken, label)
     assert np.argwhere(missing).tolist() == [[7, 12]]
     assert not spurious.any()
     bridged = label.copy()
     bridged[0:6, 5] = True
-    missing, spurious = structure_errors(bridged, label)
+    missing, spurious = skeleton_errors(bridged, label)
     assert not missing.any()
     assert set(np.argwhere(spurious)[:, 1]) == {5}
 
@@ -139,7 +139,7 @@ def test_a_thicker_or_thinner_rim_is_no_error_of_structure() -> None:
     thicker[4:11, :] = True
     thinner[7, :] = True
     for prediction in (thicker, thinner):
-        missing, spurious = structure_errors(prediction, label)
+        missing, spurious = skeleton_errors(prediction, label)
         assert not missing.any()
         assert not spurious.any()
 
@@ -149,11 +149,11 @@ KINDS = MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE
 ENDS = "#9a8a5c", "#6f8b99"
 
 
-def coloured(prediction: np.ndarray, label: np.ndarray) -> dict[str, tuple[float, ...]]:
-    """Colours of errors in a panel, with the middle (y, x) of where each is seen."""
+def colored(prediction: np.ndarray, label: np.ndarray) -> dict[str, tuple[float, ...]]:
+    """Colors of errors in a panel, with the middle (y, x) of where each is seen."""
     panel = error_panel(prediction, label)
-    seen = {colour: (panel == tuple(bytes.fromhex(colour[1:]))).all(-1) for colour in (*KINDS, *ENDS)}
-    return {colour: tuple(np.argwhere(where).mean(0)) for colour, where in seen.items() if where.any()}
+    seen = {color: (panel == tuple(bytes.fromhex(color[1:]))).all(-1) for color in (*KINDS, *ENDS)}
+    return {color: tuple(np.argwhere(where).mean(0)) for color, where in seen.items() if where.any()}
 
 
 def ring(shape: tuple[int, ...]) -> np.ndarray:
@@ -169,29 +169,29 @@ def ring(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(25, 36), (25, 36, 11)])
-def test_loops_and_components_are_coloured(shape: tuple[int, ...]) -> None:
+def test_loops_and_components_are_colored(shape: tuple[int, ...]) -> None:
     label = ring(shape)
     opened, halved, bare = label.copy(), label.copy(), label.copy()
     opened[11:14, 5:8] = False
-    assert coloured(opened, label) == {BREAK: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
-    assert coloured(label, opened) == {BRIDGE: (6, 12)}  # a loop is spurious: a bridge
+    assert colored(opened, label) == {BREAK: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
+    assert colored(label, opened) == {BRIDGE: (6, 12)}  # a loop is spurious: a bridge
     halved[:, 16:19] |= label.any(axis=1, keepdims=True)  # a rung: two loops for one
-    assert list(coloured(halved, label)) == [BRIDGE]
+    assert list(colored(halved, label)) == [BRIDGE]
     bare[:] = False
     dot = bare.copy()
     dot[11:14, 16:19] = label.any(axis=(0, 1))
-    assert coloured(bare, dot) == {MISSING: (17, 12)}
-    assert coloured(dot, bare) == {SPURIOUS: (17, 12)}
-    assert coloured(label, label) == {}
+    assert colored(bare, dot) == {MISSING: (17, 12)}
+    assert colored(dot, bare) == {SPURIOUS: (17, 12)}
+    assert colored(label, label) == {}
 
 
-def test_cavities_and_pinholes_are_coloured() -> None:
+def test_cavities_and_pinholes_are_colored() -> None:
     solid = np.zeros((25, 36, 11), dtype=bool)
     solid[5:20, 6:30, 2:9] = True
     hollow = solid.copy()
     hollow[12, 20, 5] = False
-    assert coloured(solid, hollow)[FILLED] == (20, 12)
-    assert coloured(hollow, solid)[HOLE] == (20, 12)
+    assert colored(solid, hollow)[FILLED] == (20, 12)
+    assert colored(hollow, solid)[HOLE] == (20, 12)
 
 
 @pytest.mark.parametrize("shape", [(15, 24), (6, 15, 24)])
@@ -231,10 +231,10 @@ def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
     file = tmp_path / "new folder" / "file.txt"
-    with whole_file(file) as unfinished:
+    with atomic_write(file) as unfinished:
         unfinished.write_text("first")
         assert not file.exists()
-    with pytest.raises(UnicodeEncodeError), whole_file(file) as unfinished:
+    with pytest.raises(UnicodeEncodeError), atomic_write(file) as unfinished:
         unfinished.write_text("second \ud800", encoding="utf-8")
     assert file.read_text() == "first"
     assert [entry.name for entry in file.parent.iterdir()] == ["file.txt"]
@@ -242,7 +242,7 @@ def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
 
 def test_a_failed_save_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = torch.nn.Linear(2, 3)
-    saver = WholeCheckpointSaver(
+    saver = AtomicCheckpointSaver(
         save_dir=str(tmp_path), save_dict={"model": network}, save_key_metric=True, key_metric_filename="model.pt"
     )
     engine = evaluator([saver], [~bar(), bar()], bar())
@@ -274,14 +274,14 @@ def test_run_folders_never_meet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "last_line", "has_traceback"),
     [
-        ("SettingsError('Expected `epochs` to be 1.')", "Error: Expected `epochs` to be 1.", False),
+        ("UserError('Expected `epochs` to be 1.')", "Error: Expected `epochs` to be 1.", False),
         ("ZeroDivisionError('by zero')", "Cause: ZeroDivisionError: by zero", True),
     ],
 )
 def test_an_error_ends_with_its_cause(first: str, last_line: str, has_traceback: bool, tmp_path: Path) -> None:
     script = f"""
-from monai_topo.bundle import SettingsError, show_cause_last
-show_cause_last()
+from monai_topo.bundle import UserError, install_error_hook
+install_error_hook()
 try:
     raise {first}
 except Exception as error:

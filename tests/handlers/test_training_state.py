@@ -18,17 +18,17 @@ from monai.inferers import SimpleInferer
 from monai.transforms import RandGaussianNoise
 
 from monai_topo.handlers import (
-    EpochSeed,
+    AtomicCheckpointSaver,
+    AtomicMetricsSaver,
+    EpochSeedHandler,
     PredictionPictures,
-    StopWithoutImprovement,
-    TrainingState,
+    ResumeHandler,
+    ValidationEarlyStop,
     ValidationHistory,
-    WholeCheckpointSaver,
-    WholeMetricsSaver,
 )
 
 
-def trainer_of(network: torch.nn.Linear, path: Path, **settings: Any) -> tuple[Engine, TrainingState]:
+def trainer_of(network: torch.nn.Linear, path: Path, **settings: Any) -> tuple[Engine, ResumeHandler]:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
 
     def step(engine: Engine, batch: float) -> None:
@@ -37,7 +37,7 @@ def trainer_of(network: torch.nn.Linear, path: Path, **settings: Any) -> tuple[E
         optimizer.step()
 
     trainer = Engine(step)
-    state = TrainingState(path, {"network": network, "optimizer": optimizer, "nothing": None}, **settings)
+    state = ResumeHandler(path, {"network": network, "optimizer": optimizer, "nothing": None}, **settings)
     state.attach(trainer)
     return trainer, state
 
@@ -83,7 +83,7 @@ def test_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_an_epoch_draws_the_same_whatever_was_drawn_before() -> None:
     dataset = Dataset(torch.zeros(4, 1, 3), transform=RandGaussianNoise(prob=1.0))
-    seed = EpochSeed(7, dataset)
+    seed = EpochSeedHandler(7, dataset)
 
     def drawn(epoch: int) -> tuple[float, ...]:
         seed(SimpleNamespace(state=SimpleNamespace(epoch=epoch)))
@@ -94,7 +94,7 @@ def test_an_epoch_draws_the_same_whatever_was_drawn_before() -> None:
     assert drawn(3) == first
     assert all(a != b for a, b in zip(first, other, strict=True))
     before = torch.get_rng_state()
-    EpochSeed(None, dataset)(SimpleNamespace(state=SimpleNamespace(epoch=3)))
+    EpochSeedHandler(None, dataset)(SimpleNamespace(state=SimpleNamespace(epoch=3)))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -119,7 +119,7 @@ def test_training_ends_without_improvement(
             validator.state.best_metric_epoch = engine.state.epoch
 
     trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
-    StopWithoutImprovement(validator, patience, not_before).attach(trainer)
+    ValidationEarlyStop(validator, patience, not_before).attach(trainer)
     trainer.run([0], max_epochs=9)
     assert trainer.state.epoch == last
 
@@ -143,7 +143,7 @@ def evaluator(handlers: list[Any], predictions: list[torch.Tensor]) -> Supervise
 
 def test_the_best_model_survives_a_resumed_training_that_is_worse(tmp_path: Path) -> None:
     def handlers(network: torch.nn.Module) -> list[Any]:
-        saver = WholeCheckpointSaver(
+        saver = AtomicCheckpointSaver(
             save_dir=str(tmp_path), save_dict={"model": network}, save_key_metric=True, key_metric_filename="model.pt"
         )
         return [saver, ValidationHistory(tmp_path / "validation.csv"), PredictionPictures(tmp_path / "all.png")]
@@ -183,7 +183,7 @@ def test_pictures_of_the_worst_cases(tmp_path: Path) -> None:
 
 
 def test_tables_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saver = WholeMetricsSaver(save_dir=str(tmp_path / "metrics"), metrics="*")
+    saver = AtomicMetricsSaver(save_dir=str(tmp_path / "metrics"), metrics="*")
     engine = evaluator([saver], [bar()])
     engine.run(1)
     table = tmp_path / "metrics" / "metrics.csv"

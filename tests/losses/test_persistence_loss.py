@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.gudhi_diagrams import gudhi_diagram
-from test_matching import hungarian_cost
+from oracles.hungarian import hungarian_cost
 
 from monai_topo import betti_numbers
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss

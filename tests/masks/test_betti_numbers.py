@@ -1,4 +1,4 @@
-"""betti_numbers against labelled components, the boundary matrix, masks drawn by hand and published counts."""
+"""betti_numbers against labeled components, the boundary matrix, masks drawn by hand and published counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import BORDERS, CONNECTIVITIES, all_shapes
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 from oracles.boundary_matrix import critical_voxels
 
 from monai_topo import betti_numbers, persistence_pairs
@@ -53,17 +53,17 @@ def every_mask(shape: tuple[int, ...]) -> np.ndarray:
 
 @every_setting
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 2), (1, 2, 4)], ids=str)
-def test_labelling_agrees_with_the_boundary_matrix(shape, setting):
+def test_labeling_agrees_with_the_boundary_matrix(shape, setting):
     masks = [*every_mask(shape), *(random_mask(larger, 0.5) for larger in all_shapes((3, 3, 4)))]
     for mask in masks:
-        assert betti_by_labelling(mask, **setting) == betti_by_boundary_matrix(mask, **setting), repr(mask)
+        assert betti_by_labeling(mask, **setting) == betti_by_boundary_matrix(mask, **setting), repr(mask)
 
 
 @every_setting
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 3), (1, 1, 1), (2, 2, 3), (1, 3, 3)], ids=str)
-def test_betti_numbers_of_every_small_mask_equal_the_labelling(shape, setting):
+def test_betti_numbers_of_every_small_mask_equal_the_labeling(shape, setting):
     masks = every_mask(shape)
-    assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labelling(mask, **setting) for mask in masks]
+    assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labeling(mask, **setting) for mask in masks]
 
 
 @every_setting
@@ -72,9 +72,9 @@ def test_betti_numbers_of_every_small_mask_equal_the_labelling(shape, setting):
     [(33, 47), (1, 40), (29, 1), (5, 129), (11, 13, 17), (24, 31, 20), (1, 12, 9), (7, 1, 30), (8, 9, 1), (4, 3, 66)],
     ids=str,
 )
-def test_betti_numbers_of_random_masks_equal_the_labelling(shape, setting):
+def test_betti_numbers_of_random_masks_equal_the_labeling(shape, setting):
     masks = np.stack([random_mask(shape, density) for density in (0.03, 0.1, 0.3, 0.45, 0.55, 0.7, 0.9, 0.97)])
-    assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labelling(mask, **setting) for mask in masks]
+    assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labeling(mask, **setting) for mask in masks]
 
 
 @every_setting
@@ -83,7 +83,7 @@ def test_every_width_around_a_machine_word_is_counted(ndim, setting):
     for width in (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129):
         shape = (3, 4, width)[-ndim:]
         mask = random_mask(shape, 0.6)
-        assert betti_of(torch.from_numpy(mask)[None], **setting) == [betti_by_labelling(mask, **setting)], width
+        assert betti_of(torch.from_numpy(mask)[None], **setting) == [betti_by_labeling(mask, **setting)], width
 
 
 @every_setting
@@ -195,7 +195,7 @@ def test_strides_do_not_matter(setting):
         deep[..., 1],
     ]
     for view in views:
-        expected = [betti_by_labelling(np.ascontiguousarray(mask), **setting) for mask in view.numpy()]
+        expected = [betti_by_labeling(np.ascontiguousarray(mask), **setting) for mask in view.numpy()]
         assert betti_of(view, **setting) == expected
         assert betti_of(view.float(), **setting) == expected
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import BORDERS, CONNECTIVITIES
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 from scipy.ndimage import generate_binary_structure, label
 
 from monai_topo import betti_numbers
@@ -48,7 +48,7 @@ def chunked_masks(draw):
     return mask, tuple(chunks)
 
 
-def sizes_by_labelling(mask, connectivity):
+def sizes_by_labeling(mask, connectivity):
     components, _ = label(mask, generate_binary_structure(mask.ndim, mask.ndim if connectivity == "full" else 1))
     return np.sort(np.bincount(components.ravel())[1:])[::-1].tolist()
 
@@ -56,19 +56,19 @@ def sizes_by_labelling(mask, connectivity):
 @every_setting
 @given(masks=chunked_masks())
 @settings(max_examples=30)
-def test_betti_numbers_equal_the_labelling_of_the_whole_mask(setting, masks):
+def test_betti_numbers_equal_the_labeling_of_the_whole_mask(setting, masks):
     mask, chunks = masks
-    assert tuple(chunked_betti_numbers(mask, chunks=chunks, **setting).tolist()) == betti_by_labelling(mask, **setting)
+    assert tuple(chunked_betti_numbers(mask, chunks=chunks, **setting).tolist()) == betti_by_labeling(mask, **setting)
 
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @given(masks=chunked_masks())
 @settings(max_examples=30)
-def test_component_sizes_equal_the_labelling_of_the_whole_mask(connectivity, masks):
+def test_component_sizes_equal_the_labeling_of_the_whole_mask(connectivity, masks):
     mask, chunks = masks
     sizes = chunked_component_sizes(mask, connectivity=connectivity, chunks=chunks)
     assert sizes.dtype == torch.int64
-    assert sizes.tolist() == sizes_by_labelling(mask, connectivity)
+    assert sizes.tolist() == sizes_by_labeling(mask, connectivity)
 
 
 @every_setting
@@ -128,12 +128,12 @@ def test_real_vessels_and_cells(shared_data, setting):
     h5py, image_module = pytest.importorskip("h5py"), pytest.importorskip("PIL.Image")
     with h5py.File(shared_data / "plantseg" / "sample_ovule.h5") as file:
         cells = da.from_array(file["label"], chunks="auto") > 1  # the file's own chunks, read lazily
-        expected = betti_by_labelling(file["label"][...] > 1, **setting)
+        expected = betti_by_labeling(file["label"][...] > 1, **setting)
         assert tuple(chunked_betti_numbers(cells.rechunk(48), **setting).tolist()) == expected
     with image_module.open(sorted((shared_data / "vesselnn" / "labels").glob("*.tif"))[0]) as image:
         vessels = np.stack([np.asarray(image) > 0 for index in range(image.n_frames) if image.seek(index) is None])
     counted = chunked_betti_numbers(vessels, chunks=(5, 64, 100), **setting)
-    assert tuple(counted.tolist()) == betti_by_labelling(vessels, **setting)
+    assert tuple(counted.tolist()) == betti_by_labeling(vessels, **setting)
 
 
 # Kinds of arrays ---------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from oracles import BORDERS, CONNECTIVITIES
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 
-from monai_topo.masks.homotopy import critical_by_warping, simple_points
+from monai_topo.masks.homotopy import homotopy_warping_errors, simple_points
 
 every_connectivity = pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 every_border = pytest.mark.parametrize("border", BORDERS)
@@ -24,11 +24,11 @@ every_border = pytest.mark.parametrize("border", BORDERS)
 def keeps_topology(mask, voxel, **setting):
     flipped = mask.copy()
     flipped[voxel] ^= True
-    return betti_by_labelling(mask, **setting) == betti_by_labelling(flipped, **setting)
+    return betti_by_labeling(mask, **setting) == betti_by_labeling(flipped, **setting)
 
 
 @every_connectivity
-def test_all_neighbourhoods_of_the_plane(connectivity):
+def test_all_neighborhoods_of_the_plane(connectivity):
     patches = np.array(list(itertools.product([False, True], repeat=9))).reshape(-1, 3, 3)
     simple = simple_points(torch.from_numpy(patches), connectivity=connectivity)[:, 1, 1]
     expected = [keeps_topology(patch, (1, 1), connectivity=connectivity, border="open") for patch in patches]
@@ -38,7 +38,7 @@ def test_all_neighbourhoods_of_the_plane(connectivity):
 
 @every_connectivity
 @pytest.mark.parametrize("density", [0.15, 0.5, 0.85])
-def test_random_neighbourhoods_of_space(connectivity, density):
+def test_random_neighborhoods_of_space(connectivity, density):
     # Where the side of full connectivity is alone in its patch, a flip changes a Betti number unless it is simple.
     rng = np.random.default_rng(int(density * 100))
     patches = rng.random((250, 3, 3, 3)) < density
@@ -73,9 +73,9 @@ def test_the_flip_of_a_simple_point_changes_no_betti_number(mask, connectivity, 
 def test_masks_of_other_betti_numbers_leave_something_and_only_errors(masks, connectivity, border):
     setting = {"connectivity": connectivity, "border": border}
     prediction, label = torch.from_numpy(masks)[:, None]
-    critical = critical_by_warping(prediction.float(), label, **setting)
+    critical = homotopy_warping_errors(prediction.float(), label, **setting)
     assert not critical[prediction == label].any()
-    if betti_by_labelling(masks[0], **setting) != betti_by_labelling(masks[1], **setting):
+    if betti_by_labeling(masks[0], **setting) != betti_by_labeling(masks[1], **setting):
         assert critical.any()
 
 
@@ -92,7 +92,7 @@ def drawing(text):
     ids=["moved away", "ring of another place"],
 )
 def test_what_lies_elsewhere_is_critical_though_betti_numbers_agree(prediction, label):
-    assert critical_by_warping(drawing(prediction).float(), drawing(label)).any()
+    assert homotopy_warping_errors(drawing(prediction).float(), drawing(label)).any()
 
 
 @every_connectivity
@@ -106,8 +106,8 @@ def test_swollen_and_shifted_shapes_are_no_error(connectivity):
     volumes = [
         torch.stack([torch.zeros_like(mask), mask, mask, torch.zeros_like(mask)], 1) for mask in (prediction, label)
     ]
-    assert not critical_by_warping(prediction.float(), label, connectivity=connectivity).any()
-    assert not critical_by_warping(volumes[0].float(), volumes[1], connectivity=connectivity).any()
+    assert not homotopy_warping_errors(prediction.float(), label, connectivity=connectivity).any()
+    assert not homotopy_warping_errors(volumes[0].float(), volumes[1], connectivity=connectivity).any()
 
 
 @pytest.mark.parametrize("volume", [False, True])
@@ -121,7 +121,7 @@ def test_break_is_crossed_along_its_ridge(volume, connectivity):
     likelihood[:, 3, 6] = 0.2  # except at its bottom
     if volume:
         label, likelihood = (torch.stack([0 * x + 0.1 * (x.max() < 1), x, x, 0 * x], 1) for x in (label, likelihood))
-    critical = critical_by_warping(likelihood, label, connectivity=connectivity)
+    critical = homotopy_warping_errors(likelihood, label, connectivity=connectivity)
     assert critical.any()
     columns = critical.flatten(0, -2).any(0)
     assert columns.nonzero()[:, 0].tolist() == [5, 6, 7, 8]
@@ -131,7 +131,7 @@ def test_break_is_crossed_along_its_ridge(volume, connectivity):
 def test_what_lies_outside_decides_whether_a_cut_at_the_border_is_an_error(border):
     label, prediction = torch.ones(1, 5, 6), torch.ones(1, 5, 6)
     prediction[:, 2, 2:] = 0  # a cleft that is open to the border
-    critical = critical_by_warping(prediction, label, border=border)
+    critical = homotopy_warping_errors(prediction, label, border=border)
     assert critical.any() == (border == "foreground")
 
 
@@ -139,10 +139,10 @@ def test_what_lies_outside_decides_whether_a_cut_at_the_border_is_an_error(borde
 @pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5)], ids=str)
 def test_empty_and_full_masks(shape, border):
     empty, full = torch.zeros(1, *shape), torch.ones(1, *shape)
-    assert not critical_by_warping(empty, empty, border=border).any()
-    assert not critical_by_warping(full, full, border=border).any()
-    assert critical_by_warping(empty, full, border=border).all()
-    assert critical_by_warping(full, empty, border=border).all()
+    assert not homotopy_warping_errors(empty, empty, border=border).any()
+    assert not homotopy_warping_errors(full, full, border=border).any()
+    assert homotopy_warping_errors(empty, full, border=border).all()
+    assert homotopy_warping_errors(full, empty, border=border).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 40, 31), (3, 9, 12, 11)], ids=str)
@@ -150,25 +150,27 @@ def test_threads_batches_and_strides_change_nothing(shape):
     generator = torch.Generator().manual_seed(5)
     likelihood = torch.rand(shape, generator=generator)
     labels = torch.rand(shape, generator=generator) > 0.5
-    critical = critical_by_warping(likelihood, labels, num_threads=1)
-    assert torch.equal(critical_by_warping(likelihood, labels, num_threads=3), critical)
+    critical = homotopy_warping_errors(likelihood, labels, num_threads=1)
+    assert torch.equal(homotopy_warping_errors(likelihood, labels, num_threads=3), critical)
     for index in range(3):
-        one = critical_by_warping(likelihood[index : index + 1].double(), labels[index : index + 1])
+        one = homotopy_warping_errors(likelihood[index : index + 1].double(), labels[index : index + 1])
         assert torch.equal(one[0], critical[index])
-    strided = critical_by_warping(likelihood.transpose(1, 2), labels.transpose(1, 2).contiguous())
-    assert torch.equal(strided, critical_by_warping(*(x.transpose(1, 2).contiguous() for x in (likelihood, labels))))
+    strided = homotopy_warping_errors(likelihood.transpose(1, 2), labels.transpose(1, 2).contiguous())
+    assert torch.equal(
+        strided, homotopy_warping_errors(*(x.transpose(1, 2).contiguous() for x in (likelihood, labels)))
+    )
 
 
 def test_ctrl_c_stops_a_long_warp():
     script = """
 import os, signal, threading, torch
-from monai_topo.masks.homotopy import critical_by_warping
+from monai_topo.masks.homotopy import homotopy_warping_errors
 noise = torch.rand(1, 128, 128, 128, generator=torch.Generator().manual_seed(0))
 labels = noise.flip(1) > 0.5
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells that run things in the background ignore it
 threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
-    critical_by_warping(noise, labels)
+    homotopy_warping_errors(noise, labels)
 except KeyboardInterrupt:
     print("stopped")
 """
@@ -183,4 +185,4 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="`connectivity`"):
         simple_points(masks, connectivity="18")
     with pytest.raises(ValueError, match="of the shape of `likelihood`"):
-        critical_by_warping(masks, masks.transpose(1, 2))
+        homotopy_warping_errors(masks, masks.transpose(1, 2))

@@ -1,4 +1,4 @@
-"""The label check on masks drawn by hand, on random ones against another labelling, and on real labels."""
+"""The label check on masks drawn by hand, on random ones against another labeling, and on real labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import BORDERS, CONNECTIVITIES
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 from skimage.measure import label as skimage_label
 from skimage.measure import regionprops
 
@@ -73,7 +73,7 @@ def test_susceptibility_of_a_diagonal_wall():
     assert chosen(check_label(wall, min_component=2, connectivity="face"), "specks", "b0_cleaned") == [8, 0]
 
 
-def test_sizes_in_millimetres():
+def test_sizes_in_millimeters():
     volume = np.zeros((6, 7, 8), dtype=np.uint8)
     volume[1:5, 1:6, 1:6] = 1
     volume[2, 2, 2:4] = 0  # a cavity of 2 voxels, 4.5 mm^3
@@ -88,7 +88,7 @@ def test_sizes_in_millimetres():
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @pytest.mark.parametrize("shape", [(31, 42), (9, 12, 14)], ids=str)
-def test_counts_of_random_labels_equal_another_labelling(shape, connectivity, border):
+def test_counts_of_random_labels_equal_another_labeling(shape, connectivity, border):
     reach, dual = (len(shape), 1) if connectivity == "full" else (1, len(shape))
     for density in (0.2, 0.5, 0.8):
         mask = np.random.default_rng(17).random(shape) < density
@@ -103,9 +103,9 @@ def test_counts_of_random_labels_equal_another_labelling(shape, connectivity, bo
         for name, regions in (("specks", specks), ("pinholes", pinholes)):
             assert chosen(found, name, f"{name}_size") == [len(regions), sum(region.area for region in regions)]
         setting = {"connectivity": connectivity, "border": border}
-        assert betti(found, "cleaned") == betti_by_labelling(cleaned, **setting)
+        assert betti(found, "cleaned") == betti_by_labeling(cleaned, **setting)
         for other in CONNECTIVITIES:
-            assert betti(found, other) == betti_by_labelling(mask, connectivity=other, border=border)
+            assert betti(found, other) == betti_by_labeling(mask, connectivity=other, border=border)
         assert found["border_voxels"] == mask.sum() - mask[(slice(1, -1),) * mask.ndim].sum()
 
 

@@ -1,4 +1,4 @@
-"""label_components against scipy's labelling, masks drawn by hand and the Betti numbers."""
+"""label_components against scipy's labeling, masks drawn by hand and the Betti numbers."""
 
 from __future__ import annotations
 
@@ -8,26 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import BORDERS, CONNECTIVITIES
-from scipy.ndimage import generate_binary_structure, label
+from oracles.component_labels import labels_by_scipy
 
 from monai_topo import betti_numbers, label_components
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (13, 17), (1, 1, 1), (5, 1, 4), (1, 6, 7), (7, 8, 11)]
-
-
-def labels_by_scipy(mask: np.ndarray, connectivity: str, border: str) -> np.ndarray:
-    """Components numbered by their first voxel in C order, -1 for those of a frame of foreground."""
-    structure = generate_binary_structure(mask.ndim, mask.ndim if connectivity == "full" else 1)
-    framed = np.pad(mask, 1, constant_values=border == "foreground")
-    found, _ = label(framed, structure)
-    found = found[(slice(1, -1),) * mask.ndim] if border == "open" else found
-    frame = found.flat[0] if border == "foreground" else -1
-    found = found[(slice(1, -1),) * mask.ndim] if border == "foreground" else found
-    numbered, last = np.zeros(mask.shape, dtype=np.int32), 0
-    for name in dict.fromkeys(found[found > 0].tolist()):
-        last += name != frame
-        numbered[found == name] = -1 if name == frame else last
-    return numbered
 
 
 @pytest.mark.parametrize("border", BORDERS)

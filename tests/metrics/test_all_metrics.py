@@ -120,18 +120,18 @@ def test_what_is_dear_is_computed_once(monkeypatch):
     counted(monai_topo.metrics.diu, "persistence_pairs")
     counted(monai_topo.metrics.diagram_distance, "persistence_pairs")
     thinned = []
-    needed = monai_topo.masks.skeletons.needed
+    require = monai_topo.masks.skeletons.require
 
     class Morphology:
         @staticmethod
         def skeletonize(mask):
             thinned.append(mask.tobytes())
-            return needed("skimage.morphology", "scikit-image").skeletonize(mask)
+            return require("skimage.morphology", "scikit-image").skeletonize(mask)
 
     monkeypatch.setattr(
         monai_topo.masks.skeletons,
-        "needed",
-        lambda name, pip: Morphology if "morphology" in name else needed(name, pip),
+        "require",
+        lambda name, pip: Morphology if "morphology" in name else require(name, pip),
     )
     likelihood, label = case((40, 57))
     topology_report(likelihood, label)

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 
 from monai_topo.metrics import compute_betti_error
 
 
 def oracle_error(pred: np.ndarray, true: np.ndarray, *, connectivity: str = "full", border: str = "open") -> list[int]:
-    """The error by labelled components, their complement's, and the Euler characteristic."""
-    counts = [betti_by_labelling(mask, connectivity=connectivity, border=border) for mask in (pred, true)]
+    """The error by labeled components, their complement's, and the Euler characteristic."""
+    counts = [betti_by_labeling(mask, connectivity=connectivity, border=border) for mask in (pred, true)]
     return [abs(p - t) for p, t in zip(*counts, strict=True)]
 
 
@@ -191,7 +191,7 @@ masks_3d = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(data=st.data())
 @settings(max_examples=40)
-def test_equals_labelled_components(data: st.DataObject, connectivity: str, border: str) -> None:
+def test_equals_labeled_components(data: st.DataObject, connectivity: str, border: str) -> None:
     shape = data.draw(masks_2d | masks_3d)
     pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))
     error = compute_betti_error(

@@ -116,7 +116,7 @@ def test_lines_in_3d(arms: tuple[bool, bool, bool]) -> None:
         (1.9, 1.0, 0),
     ],
 )
-def test_tolerance_is_in_millimetres(tolerance_mm: float, spacing_mm, hit: float) -> None:
+def test_tolerance_is_in_millimeters(tolerance_mm: float, spacing_mm, hit: float) -> None:
     setting = {"tolerance_mm": tolerance_mm, "spacing_mm": spacing_mm}
     assert values(compute_cldice(LINE_BELOW, LINE, **setting)) == [hit, hit, hit]
     assert values(compute_cldice(EMPTY, LINE, **setting)) == pytest.approx([0, NAN, 0], nan_ok=True)
@@ -150,9 +150,9 @@ def test_weights_are_those_of_the_slow_loop(shape: tuple[int, ...], weight: str,
     assert not pred.all()
     expected = []
     for mask, other in ((pred, true), (true, pred)):
-        centreline = skeletonize(mask).astype(bool)
+        centerline = skeletonize(mask).astype(bool)
         worth = np.zeros(shape)
-        worth[centreline] = distance_to_outside(mask, spacing)[centreline] ** power
+        worth[centerline] = distance_to_outside(mask, spacing)[centerline] ** power
         expected.append(worth[other].sum() / worth.sum())
     found = values(compute_cldice(as_batch(pred), as_batch(true), weight=weight, spacing_mm=spacing))
     assert found[1:] == pytest.approx(expected)
@@ -184,11 +184,11 @@ def test_precision_is_the_sensitivity_of_the_other_way_round(pred: np.ndarray, d
     one, other = compute_cldice(as_batch(pred), as_batch(true)), compute_cldice(as_batch(true), as_batch(pred))
     torch.testing.assert_close(one.precision, other.sensitivity, equal_nan=True)
     torch.testing.assert_close(one.cldice, other.cldice, equal_nan=True)
-    centreline = skeletonize(true).astype(bool)
+    centerline = skeletonize(true).astype(bool)
     everything = np.ones((3,) * true.ndim)
-    if ndimage.label(centreline, everything)[1] == ndimage.label(true, everything)[1]:
+    if ndimage.label(centerline, everything)[1] == ndimage.label(true, everything)[1]:
         # Where scikit-image's thinning loses no component; ours gives it a voxel back.
-        expected = pred[centreline].mean() if centreline.any() else NAN
+        expected = pred[centerline].mean() if centerline.any() else NAN
         assert one.sensitivity.item() == pytest.approx(expected, nan_ok=True)
     plain = compute_skeleton_recall(as_batch(pred), as_batch(true), tube_vox=0)
     torch.testing.assert_close(plain, one.sensitivity, equal_nan=True)
@@ -198,9 +198,9 @@ def test_precision_is_the_sensitivity_of_the_other_way_round(pred: np.ndarray, d
 @settings(max_examples=50)
 def test_skeleton_is_within_the_mask_and_keeps_its_own(mask: np.ndarray) -> None:
     before = mask.copy()
-    centreline = skeleton(mask)
-    assert not (centreline & ~mask).any()
-    assert centreline.any() == mask.any()
+    centerline = skeleton(mask)
+    assert not (centerline & ~mask).any()
+    assert centerline.any() == mask.any()
     assert np.array_equal(mask, before)
 
 
@@ -215,7 +215,7 @@ def test_tube_is_repeated_dilation_cut_to_the_label(tube_vox: int) -> None:
         pred = generator.random(shape) < 0.5
         tube = skeletonize(true).astype(bool)
         for _ in range(tube_vox):
-            tube = dilation(tube)  # scikit-image's default: to the face neighbours
+            tube = dilation(tube)  # scikit-image's default: to the face neighbors
         tube &= true
         recall = compute_skeleton_recall(as_batch(pred), as_batch(true), tube_vox=tube_vox).item()
         assert recall == pytest.approx(pred[tube].mean())
@@ -277,9 +277,9 @@ def test_real_vessels(shared_data: Path) -> None:
         assert values(compute_cldice(as_batch(label), as_batch(label))) == [1, 1, 1]
         pred = label.copy()
         pred[..., : label.shape[-1] // 2] = False
-        centreline = skeletonize(label).astype(bool)
+        centerline = skeletonize(label).astype(bool)
         cldice, precision, sensitivity = values(compute_cldice(as_batch(pred), as_batch(label)))
         assert precision == 1
         # But for the specks of the stack that scikit-image's thinning loses.
-        assert sensitivity == pytest.approx(pred[centreline].mean(), abs=2e-4)
+        assert sensitivity == pytest.approx(pred[centerline].mean(), abs=2e-4)
         assert cldice == pytest.approx(2 * sensitivity / (1 + sensitivity))

@@ -1,4 +1,4 @@
-"""DIU: hand-drawn cases, linear algebra over Z/2, labelled components, real labels in 2D and 3D."""
+"""DIU: hand-drawn cases, linear algebra over Z/2, labeled components, real labels in 2D and 3D."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
-from oracles.induced_map import diu_by_labelling, diu_by_linear_algebra
+from oracles.induced_map import diu_by_labeling, diu_by_linear_algebra
 
 from monai_topo.metrics import DIUMetric, compute_betti_error, compute_diu
 
@@ -75,13 +75,13 @@ def test_equals_linear_algebra(data: st.DataObject, connectivity: str, border: s
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @pytest.mark.parametrize("shape", [(40, 57), (11, 17, 14)], ids=str)
-def test_equals_labelled_components_on_noise(shape: tuple[int, ...], connectivity: str) -> None:
+def test_equals_labeled_components_on_noise(shape: tuple[int, ...], connectivity: str) -> None:
     generator = np.random.default_rng(0)
     for density in (0.3, 0.5, 0.8):
         true = generator.random(shape) < density
         pred = true ^ (generator.random(shape) < 0.1)
         diu = compute_diu(as_batch(pred), as_batch(true), connectivity=connectivity)[0, 0].tolist()
-        assert [diu[0], diu[-1]] == list(diu_by_labelling(pred, true, connectivity=connectivity))
+        assert [diu[0], diu[-1]] == list(diu_by_labeling(pred, true, connectivity=connectivity))
         assert sum(diu) > 0
 
 
@@ -98,7 +98,7 @@ def test_real_mortar_with_pseudo_labels(shared_data: Path, name: str) -> None:
     folder = shared_data / "topomortar" / "train"
     true, pred = (label_image(folder / kind / name) for kind in ("accurate", "pseudo"))
     diu = compute_diu(as_batch(pred), as_batch(true))[0, 0].tolist()
-    assert diu == list(diu_by_labelling(pred, true, connectivity="full"))
+    assert diu == list(diu_by_labeling(pred, true, connectivity="full"))
     assert sum(diu) > 0
 
 
@@ -106,5 +106,5 @@ def test_real_vessels_against_the_same_two_slices_further(shared_data: Path) -> 
     label = label_stack(shared_data / "vesselnn" / "labels" / "burgess_noisy_sparse.tif")
     pred = np.roll(label, 2, axis=0)
     diu = compute_diu(as_batch(pred), as_batch(label))[0, 0].tolist()
-    assert [diu[0], diu[2]] == list(diu_by_labelling(pred, label, connectivity="full"))
+    assert [diu[0], diu[2]] == list(diu_by_labeling(pred, label, connectivity="full"))
     assert diu[0] > 0

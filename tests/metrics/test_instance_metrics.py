@@ -34,14 +34,14 @@ def values(result: tuple[torch.Tensor, ...]) -> list[float]:
     return [part.item() for part in result]
 
 
-def scikit_image_voi(pred: np.ndarray, true: np.ndarray, ignore_unlabelled: bool) -> list[float]:
-    split, merge = variation_of_information(true, pred, ignore_labels=(0,) if ignore_unlabelled else ())
+def scikit_image_voi(pred: np.ndarray, true: np.ndarray, ignore_unlabeled: bool) -> list[float]:
+    split, merge = variation_of_information(true, pred, ignore_labels=(0,) if ignore_unlabeled else ())
     return [split, merge, split + merge]
 
 
-def scikit_image_rand(pred: np.ndarray, true: np.ndarray, ignore_unlabelled: bool) -> list[float]:
+def scikit_image_rand(pred: np.ndarray, true: np.ndarray, ignore_unlabeled: bool) -> list[float]:
     """Error, precision, recall, scikit-image's last two being the other way round from its documentation."""
-    error, recall, precision = adapted_rand_error(true, pred, ignore_labels=(0,) if ignore_unlabelled else ())
+    error, recall, precision = adapted_rand_error(true, pred, ignore_labels=(0,) if ignore_unlabeled else ())
     return [error, precision, recall]
 
 
@@ -54,19 +54,19 @@ ids_3d = arrays(
 )
 
 
-@pytest.mark.parametrize("ignore_unlabelled", [True, False])
+@pytest.mark.parametrize("ignore_unlabeled", [True, False])
 @given(true=ids, data=st.data())
 @settings(max_examples=60)
-def test_ids_equal_scikit_image(true: np.ndarray, data: st.DataObject, ignore_unlabelled: bool) -> None:
+def test_ids_equal_scikit_image(true: np.ndarray, data: st.DataObject, ignore_unlabeled: bool) -> None:
     pred = data.draw(arrays(np.int64, true.shape, elements=st.integers(0, 4)))
-    setting = {"instances": "given", "ignore_unlabelled": ignore_unlabelled}
+    setting = {"instances": "given", "ignore_unlabeled": ignore_unlabeled}
     voi, rand = (f(as_batch(pred), as_batch(true), **setting) for f in FUNCTIONS[:2])
-    if ignore_unlabelled and not true.any():
+    if ignore_unlabeled and not true.any():
         assert values(voi) + values(rand) == pytest.approx([NAN] * 6, nan_ok=True)
         return
-    assert values(voi) == pytest.approx(scikit_image_voi(pred, true, ignore_unlabelled), abs=1e-6)
+    assert values(voi) == pytest.approx(scikit_image_voi(pred, true, ignore_unlabeled), abs=1e-6)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN there too
-        assert values(rand) == pytest.approx(scikit_image_rand(pred, true, ignore_unlabelled), abs=1e-6, nan_ok=True)
+        assert values(rand) == pytest.approx(scikit_image_rand(pred, true, ignore_unlabeled), abs=1e-6, nan_ok=True)
 
 
 def test_large_ids_and_either_way_of_counting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ EMPTY, FULL = torch.zeros_like(SPECKS), torch.ones_like(SPECKS)
 
 
 @pytest.mark.parametrize(
-    ("pred", "true", "ignore_unlabelled", "voi", "rand"),
+    ("pred", "true", "ignore_unlabeled", "voi", "rand"),
     [
         pytest.param(EMPTY, SPECKS, True, [0, math.log2(3)], [1 - 2 * 36 / (132 + 36), 36 / 132, 1]),
         pytest.param(SPECKS, EMPTY, True, [NAN, NAN], [NAN, NAN, NAN]),
@@ -177,10 +177,10 @@ EMPTY, FULL = torch.zeros_like(SPECKS), torch.ones_like(SPECKS)
     ],
     ids=["empty prediction", "empty label", "both empty", "both full", "both empty, all counted", "one instance each"],
 )
-def test_empty_and_full(pred, true, ignore_unlabelled: bool, voi: list[float], rand: list[float]) -> None:
-    found = compute_variation_of_information(pred, true, ignore_unlabelled=ignore_unlabelled)
+def test_empty_and_full(pred, true, ignore_unlabeled: bool, voi: list[float], rand: list[float]) -> None:
+    found = compute_variation_of_information(pred, true, ignore_unlabeled=ignore_unlabeled)
     assert values(found) == pytest.approx([*voi, sum(voi)], nan_ok=True)
-    found = compute_adapted_rand(pred, true, ignore_unlabelled=ignore_unlabelled)
+    found = compute_adapted_rand(pred, true, ignore_unlabeled=ignore_unlabeled)
     assert values(found) == pytest.approx(rand, nan_ok=True)
 
 
@@ -211,8 +211,8 @@ def test_settings_are_refused_at_once() -> None:
 @pytest.mark.parametrize(
     ("metric_class", "function", "setting"),
     [
-        (VariationOfInformationMetric, FUNCTIONS[0], {"unit": "nats", "ignore_unlabelled": False}),
-        (AdaptedRandMetric, FUNCTIONS[1], {"ignore_unlabelled": False}),
+        (VariationOfInformationMetric, FUNCTIONS[0], {"unit": "nats", "ignore_unlabeled": False}),
+        (AdaptedRandMetric, FUNCTIONS[1], {"ignore_unlabeled": False}),
         (ComponentDetectionMetric, FUNCTIONS[2], {"min_iou": 0.1}),
     ],
 )
@@ -233,7 +233,7 @@ def test_class_passes_every_setting_on(metric_class, function, setting) -> None:
 
 def test_real_membranes(shared_data: Path) -> None:
     folder = shared_data / "isbi2012" / "labels"
-    first, second = (~label_image(path) for path in sorted(folder.iterdir())[:2])  # neighbouring slices
+    first, second = (~label_image(path) for path in sorted(folder.iterdir())[:2])  # neighboring slices
     pred, true = (label_components(~mask, connectivity=1) for mask in (first, second))
     voi, rand = (f(as_batch(first), as_batch(second), instances="background") for f in FUNCTIONS[:2])
     assert values(voi) == pytest.approx(scikit_image_voi(pred, true, True), abs=1e-5)

@@ -1,4 +1,4 @@
-"""Kernel and cokernel of the map from intersection to union: by linear algebra over Z/2, and by labelled components."""
+"""Kernel and cokernel of the map from intersection to union: by linear algebra over Z/2, and by labeled components."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rank(vectors: list[int]) -> int:
     return cycles_and_rank([(0, vector) for vector in vectors])[1]
 
 
-def diu_by_labelling(pred: np.ndarray, true: np.ndarray, *, connectivity: str) -> tuple[int, int]:
+def diu_by_labeling(pred: np.ndarray, true: np.ndarray, *, connectivity: str) -> tuple[int, int]:
     """DIU in dimension 0 and d-1 with an open border: components, and by duality those of the complement."""
     reach, dual = (pred.ndim, 1) if connectivity == "full" else (1, pred.ndim)
     outside_inner, outside_union = (np.pad(~mask, 1, constant_values=True) for mask in (pred & true, pred | true))

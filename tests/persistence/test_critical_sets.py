@@ -9,7 +9,7 @@ from oracles import BORDERS, CONNECTIVITIES, smooth_image
 from oracles.gudhi_diagrams import gudhi_diagram
 
 from monai_topo import PersistenceLoss, PersistencePairs, betti_numbers, persistence_pairs
-from monai_topo.persistence.critical_sets import lift_structures, structure_cost
+from monai_topo.persistence.critical_sets import critical_set_loss, critical_set_targets
 
 SETTINGS = [{"connectivity": c, "border": b} for c in CONNECTIVITIES for b in BORDERS]
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(s.values()))
@@ -26,7 +26,7 @@ def lone(pairs, index):
 
 
 def moved(images, pairs, targets, **setting):
-    rise, fall = lift_structures(images, pairs, targets, **setting)
+    rise, fall = critical_set_targets(images, pairs, targets, **setting)
     assert (rise >= images).all()
     assert (fall <= images).all()
     assert not ((rise > images) & (fall < images)).any()
@@ -104,7 +104,7 @@ def test_outermost_target_holds_where_regions_are_nested():
     images = torch.tensor([[[0.1, 0.5, 0.3, 0.4, 0.0, 0.9]]])
     pairs = persistence_pairs(images)
     assert len(pairs) == 2
-    rise, fall = lift_structures(images, pairs, pairs.values(images).mean(1, keepdim=True).expand(-1, 2))
+    rise, fall = critical_set_targets(images, pairs, pairs.values(images).mean(1, keepdim=True).expand(-1, 2))
     assert fall.tolist()[0][0] == pytest.approx([0.1, 0.25, 0.25, 0.25, 0.0, 0.9])
     assert rise.tolist()[0][0] == pytest.approx([0.1, 0.5, 0.35, 0.4, 0.25, 0.9])
 
@@ -145,7 +145,7 @@ def test_towards_label_no_voxel_is_pulled_away_from_it():
 
 def test_cost_is_the_squared_distance():
     images = torch.tensor([[[0.5, 0.2]], [[0.1, 0.9]]], requires_grad=True)
-    cost = structure_cost(
+    cost = critical_set_loss(
         images, torch.tensor([[[0.8, 0.2]], [[0.0, 0.0]]]), torch.tensor([[[1.0, 0.1]], [[1.0, 1.0]]])
     )
     torch.testing.assert_close(cost, torch.tensor([0.09 + 0.01, 0.0]))
@@ -157,17 +157,17 @@ def test_threads_and_batches_change_nothing():
     images = torch.cat([smooth((6, 7, 9), seed) for seed in range(3)])
     pairs = persistence_pairs(images)
     targets = pairs.values(images).mean(1, keepdim=True).expand(-1, 2)
-    together = lift_structures(images, pairs, targets, num_threads=3)
+    together = critical_set_targets(images, pairs, targets, num_threads=3)
     for index in range(3):
         own = persistence_pairs(images[index : index + 1])
-        single = lift_structures(images[index : index + 1], own, targets[pairs.image == index], num_threads=1)
+        single = critical_set_targets(images[index : index + 1], own, targets[pairs.image == index], num_threads=1)
         assert torch.equal(single[0][0], together[0][index])
         assert torch.equal(single[1][0], together[1][index])
 
 
 def test_no_pair_and_no_image():
     for images in (torch.full((2, 3, 4), 0.5), torch.zeros(0, 3, 4)):
-        rise, fall = lift_structures(images, persistence_pairs(images), torch.zeros(0, 2))
+        rise, fall = critical_set_targets(images, persistence_pairs(images), torch.zeros(0, 2))
         assert torch.equal(rise, images)
         assert torch.equal(fall, images)
 

@@ -6,9 +6,9 @@ import torch
 from gudhi.hera import wasserstein_distance
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
+from oracles.hungarian import hungarian_cost
 
-from monai_topo.persistence.feature_matching import match_to_binary
+from monai_topo.persistence.feature_matching import match_by_value
 
 coordinates = st.integers(0, 8).map(lambda k: k / 8)  # ties are common
 diagrams = st.lists(st.tuples(coordinates, coordinates).filter(lambda bd: bd[0] > bd[1]), max_size=7)
@@ -21,21 +21,9 @@ def cost_of(values: np.ndarray, matched: np.ndarray, num_true: int) -> float:
     return float(np.where(matched, to_true, to_diagonal).sum() + (num_true - matched.sum()) / 2)
 
 
-def hungarian_cost(values: np.ndarray, num_true: int) -> float:
-    """Squared 2-Wasserstein distance to `num_true` points at (1, 0), by assignment on the full cost matrix."""
-    p = len(values)
-    cost = np.zeros((p + num_true, p + num_true))
-    for i, (birth, death) in enumerate(values):
-        cost[i, :num_true] = (birth - 1) ** 2 + death**2
-        cost[i, num_true:] = (birth - death) ** 2 / 2
-    cost[p:, :num_true] = 0.5
-    rows, columns = linear_sum_assignment(cost)
-    return float(cost[rows, columns].sum())
-
-
 def one_group(values: np.ndarray, num_true: int, matching: str) -> np.ndarray:
     group = torch.zeros(len(values), dtype=torch.int64)
-    return match_to_binary(torch.as_tensor(values), group, torch.tensor([num_true]), matching=matching).numpy()
+    return match_by_value(torch.as_tensor(values), group, torch.tensor([num_true]), matching=matching).numpy()
 
 
 @given(diagrams, st.integers(0, 5))
@@ -80,7 +68,7 @@ def test_groups_are_matched_apart(features, data):
     group = torch.tensor([g for g, _, _ in features], dtype=torch.int64)
     values = torch.tensor([[max(a, b), min(a, b)] for _, a, b in features], dtype=torch.float64).reshape(-1, 2)
     for matching in ("wasserstein", "rank"):
-        together = match_to_binary(values, group, num_true, matching=matching)
+        together = match_by_value(values, group, num_true, matching=matching)
         for g in range(4):
             alone = one_group(values[group == g].numpy(), int(num_true[g]), matching)
             assert together[group == g].tolist() == alone.tolist()

@@ -103,7 +103,7 @@ def test_components_are_matched_where_they_lie():
     prediction = draw("#..#....#", "#..#....#")
     label = draw("#..#..#..", "#..#..#..")
     assert counts(match(prediction, label), 0) == (1, 1, 1)
-    # Neighbours that touch make one component of the union; a bridge of the union joins three to two.
+    # Neighbors that touch make one component of the union; a bridge of the union joins three to two.
     assert counts(match(draw("##.....##"), draw("##...##..")), 0) == (1, 0, 0)
     assert counts(match(draw("##.#.#.##"), draw("##.###...")), 0) == (1, 2, 0)
 
@@ -140,7 +140,7 @@ def test_features_that_never_live_together_are_not_matched():
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(5, 8), (3, 4, 6)]))
-def test_components_of_masks_are_matched_as_labelling_says(seed, shape, connectivity):
+def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectivity):
     masks = np.random.default_rng(seed).random((2, *shape)) < 0.35
     structure = ndimage.generate_binary_structure(len(shape), len(shape) if connectivity == "full" else 1)
     union, number = ndimage.label(masks.any(0), structure)

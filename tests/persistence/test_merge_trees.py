@@ -13,7 +13,7 @@ from oracles.gudhi_diagrams import gudhi_diagram
 from scipy.ndimage import generate_binary_structure, label
 
 from monai_topo import persistence_pairs
-from monai_topo.persistence.merge_trees import merge_tree, outermost, simplify
+from monai_topo.persistence.merge_trees import merge_tree, outermost_marked_ancestor, simplify
 
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
 every_shape = pytest.mark.parametrize("shape", [(9, 13), (5, 4, 6), (1, 17), (4, 1, 7)], ids=str)
@@ -30,11 +30,11 @@ def drawn(kind, shape, seed=0):
 
 
 def flooding(image, setting, of_holes):
-    """Values that grow down, the structure of neighbours, and whether there is a frame, of the side that floods."""
-    grows_down = (setting["filtration"] == "superlevel") != of_holes
+    """Values that grow down, the structure of neighbors, and whether there is a frame, of the side that floods."""
+    is_descending = (setting["filtration"] == "superlevel") != of_holes
     full = (setting["connectivity"] == "full") != of_holes
     structure = generate_binary_structure(image.ndim, image.ndim if full else 1)
-    return (image if grows_down else -image), structure, (setting["border"] == "foreground") != of_holes
+    return (image if is_descending else -image), structure, (setting["border"] == "foreground") != of_holes
 
 
 def component_of(mask, voxel, structure, framed):
@@ -135,7 +135,7 @@ def test_simplified_image_has_the_other_pairs(shape, setting, of_holes):
     dim = len(shape) - 1 if of_holes else 0
     tree = merge_tree(images, dim=dim, **setting)
     marked = torch.rand(len(tree), generator=torch.Generator().manual_seed(1)) < 0.4
-    removed = outermost(tree, marked)[:-1] < len(tree)
+    removed = outermost_marked_ancestor(tree, marked)[:-1] < len(tree)
     assert 0 < marked.sum() <= removed.sum() < len(tree)
     before = images.clone()
     simplified = simplify(images, tree, marked)
@@ -171,10 +171,10 @@ def test_level_sets_lose_the_removed_components_and_nothing_else(filtration, of_
             if low < threshold:
                 peak, _ = component_of(height > low, extremum, structure, framed)
                 expected.ravel()[list(peak)] = False
-        assert np.array_equal((simplified if tree.grows_down else -simplified) >= threshold, expected)
+        assert np.array_equal((simplified if tree.is_descending else -simplified) >= threshold, expected)
 
 
-def test_gradient_of_what_is_levelled_goes_to_its_saddle():
+def test_gradient_of_what_is_leveled_goes_to_its_saddle():
     images = torch.tensor([[[0.9, 0.5, 0.2, 0.4, 0.7]]], requires_grad=True)
     tree = merge_tree(images)
     simplify(images, tree, torch.tensor([True]))[..., 4].sum().backward()

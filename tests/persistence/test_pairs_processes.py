@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import SETTINGS, assert_same_pairs, pairs_of_image
-from test_persistence_inputs import tied_integers
+from test_pairs_inputs import tied_integers
 from torch.utils.data import DataLoader, Dataset
 
 from monai_topo import persistence_pairs

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import BORDERS, CONNECTIVITIES
-from oracles.betti_by_labelling import betti_by_labelling
-from test_label_components import labels_by_scipy
+from oracles.betti_by_labeling import betti_by_labeling
+from oracles.component_labels import labels_by_scipy
 
 from monai_topo import PersistenceLoss, persistence_pairs
-from monai_topo.persistence.label_regions import true_places
+from monai_topo.persistence.label_regions import label_regions
 
 OTHER = {"full": "face", "face": "full", "open": "foreground", "foreground": "open"}
 
@@ -35,7 +35,7 @@ def at(*window):
     return tuple(slice(w, w + 1) if isinstance(w, int) else w for w in window)
 
 
-# Places ------------------------------------------------------------------------------------------------------------
+# LabelRegions ------------------------------------------------------------------------------------------------------------
 
 
 @given(
@@ -47,16 +47,16 @@ def at(*window):
 )
 def test_every_component_of_a_volume_has_room_for_its_own_loops(seed, shape, density, connectivity, border):
     masks = np.random.default_rng(seed).random((2, *shape)) < density
-    places = true_places(torch.from_numpy(masks), 1, connectivity=connectivity, border=border)
+    regions = label_regions(torch.from_numpy(masks), 1, connectivity=connectivity, border=border)
     for i, mask in enumerate(masks):
         numbers = labels_by_scipy(mask, connectivity, border)
         for number in np.unique(numbers):
             alone, frame = numbers == number, "foreground" if number == -1 else "open"
-            expected = betti_by_labelling(alone, connectivity=connectivity, border=frame)[1] if number else 0
-            assert places.room[places.first[i] + number + 1] == expected
+            expected = betti_by_labeling(alone, connectivity=connectivity, border=frame)[1] if number else 0
+            assert regions.capacity[regions.offset[i] + number + 1] == expected
         voxels = torch.arange(mask.size)
         assert torch.equal(
-            places.at(torch.full_like(voxels, i), voxels) - places.first[i] - 1,
+            regions.region_of(torch.full_like(voxels, i), voxels) - regions.offset[i] - 1,
             torch.from_numpy(numbers).flatten().long(),
         )
 
@@ -67,15 +67,15 @@ def test_every_component_of_a_volume_has_room_for_its_own_loops(seed, shape, den
 def test_places_of_components_and_holes_are_numbered_through_the_batch(shape, connectivity, border):
     masks = np.random.default_rng(1).random((3, *shape)) < np.array([0.2, 0.5, 0.8]).reshape(3, *[1] * len(shape))
     for dim in (0, len(shape) - 1):
-        places = true_places(torch.from_numpy(masks), dim, connectivity=connectivity, border=border, min_size=3)
+        regions = label_regions(torch.from_numpy(masks), dim, connectivity=connectivity, border=border, min_size=3)
         for i, mask in enumerate(masks):
             setting = (connectivity, border) if dim == 0 else (OTHER[connectivity], OTHER[border])
             numbers = labels_by_scipy(mask if dim == 0 else ~mask, *setting)
             sizes = [int((numbers == n).sum()) for n in range(1, numbers.max() + 1)]
-            room = places.room[places.first[i] :][: 2 + len(sizes)].tolist()
+            room = regions.capacity[regions.offset[i] :][: 2 + len(sizes)].tolist()
             assert room == [0, 0] + [1 if size >= 3 else -1 for size in sizes]
-            assert places.per_image()[i] == sum(size >= 3 for size in sizes)
-            np.testing.assert_array_equal(places.number[i].numpy(), numbers.ravel())
+            assert regions.per_image()[i] == sum(size >= 3 for size in sizes)
+            np.testing.assert_array_equal(regions.label_map[i].numpy(), numbers.ravel())
 
 
 # The loss ----------------------------------------------------------------------------------------------------------

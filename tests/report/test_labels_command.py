@@ -86,7 +86,7 @@ def test_a_gap_that_steps_from_corner_to_corner_speaks_for_face_connectivity(tmp
 
 
 def test_volumes_pictures_and_broken_files(tmp_path):
-    save_volume(tmp_path / "label" / "v.nii.gz", ladder((3, 40, 60)), (1, 1, 4))  # thin: not taken for colours
+    save_volume(tmp_path / "label" / "v.nii.gz", ladder((3, 40, 60)), (1, 1, 4))  # thin: not taken for colors
     save_picture(tmp_path / "label" / "p.png", ladder())
     (tmp_path / "label" / "x.nii").write_text("nothing")
     status, content = labels(tmp_path)

@@ -226,18 +226,18 @@ def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, 
         if measured:
             raise KeyboardInterrupt
         measured.append(case.name)
-        return cases.measured_case(case, settings)
+        return cases.measure_case(case, settings)
 
-    monkeypatch.setattr(case_pages, "measured_case", interrupted)
+    monkeypatch.setattr(case_pages, "measure_case", interrupted)
     assert report(two_cases) == 130
     assert not (two_cases / "out" / "report.html").exists()
     measured.clear()
 
     def counted(case, settings):
         measured.append(case.name)
-        return cases.measured_case(case, settings)
+        return cases.measure_case(case, settings)
 
-    monkeypatch.setattr(case_pages, "measured_case", counted)
+    monkeypatch.setattr(case_pages, "measure_case", counted)
     unfinished = two_cases / "out" / "report.unfinished.jsonl"
     with unfinished.open("a") as file:
         file.write('{"key": "half a li')

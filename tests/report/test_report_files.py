@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from monai_topo._utils.errors import SettingsError
+from monai_topo._utils.errors import UserError
 from monai_topo.report.files import find_files, paired
 
 
@@ -58,7 +58,7 @@ def test_equal_names_are_told_apart_by_their_folders(tmp_path):
 def test_mask_and_likelihood_of_one_image_are_to_be_chosen_from(tmp_path):
     predictions = touch(tmp_path / "out", "1_mask.png", "1_likelihood.png")
     labels = touch(tmp_path / "labels", "1.png", "2.png")
-    with pytest.raises(SettingsError, match=r"one prediction named '1', .*--prediction-files, such as '\*_mask"):
+    with pytest.raises(UserError, match=r"one prediction named '1', .*--prediction-files, such as '\*_mask"):
         paired(found(predictions), found(labels))
     cases, _ = paired(found(predictions, "*_mask.png"), found(labels))
     assert names(cases) == [("1", "1_mask.png", "1.png")]
@@ -100,7 +100,7 @@ def test_a_datalist_may_name_both(tmp_path):
 )
 def test_datalists_that_do_not_do_are_told(tmp_path, content, section, sentence):
     (tmp_path / "datalist.json").write_text(content)
-    with pytest.raises(SettingsError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         found(tmp_path / "datalist.json", section=section)
 
 
@@ -113,11 +113,11 @@ def test_all_sections_are_looked_at_where_that_is_meant(tmp_path):
 
 def test_nothing_found_is_told(tmp_path):
     touch(tmp_path, "a/1.png", "a/3.png", "b/2.png", "c/notes.txt")
-    with pytest.raises(SettingsError, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         found(tmp_path / "absent")
-    with pytest.raises(SettingsError, match=r"images \(\.nii\.gz"):
+    with pytest.raises(UserError, match=r"images \(\.nii\.gz"):
         found(tmp_path / "c")
-    with pytest.raises(SettingsError, match="same names"):
+    with pytest.raises(UserError, match="same names"):
         paired(found(tmp_path / "a"), found(tmp_path / "b"))
 
 
@@ -154,9 +154,9 @@ def test_a_label_without_mask_is_named_and_its_prediction_is_not(tmp_path):
 def test_masks_of_other_names_and_of_equal_ones_are_told(tmp_path):
     predictions = touch(tmp_path / "out", "1.png", "2.png")
     masks = touch(tmp_path / "masks", "x.png", "1.gif", "1_mask.png")
-    with pytest.raises(SettingsError, match=r"masks and labels of the same names, .* 'mask' beside every 'label'"):
+    with pytest.raises(UserError, match=r"masks and labels of the same names, .* 'mask' beside every 'label'"):
         paired(found(predictions), found(predictions), found(masks, "x.png"))
-    with pytest.raises(SettingsError, match=r"one mask named '1', .*--mask-files"):
+    with pytest.raises(UserError, match=r"one mask named '1', .*--mask-files"):
         paired(found(predictions), found(predictions), found(masks))
 
 

@@ -54,10 +54,10 @@ def test_the_image_is_seen_whole_and_where_each_error_is(case):
     shape = tuple(int(length) for length in content["cases"][0]["size"].split(" x "))[::-1]
     image, (low, high) = ramp(shape), np.quantile(ramp(shape), [0.01, 0.99])
     image = image if image.ndim == 2 else image.max(axis=0)
-    grey = 255 * np.clip((image - low) / (high - low), 0, 1)
+    gray = 255 * np.clip((image - low) / (high - low), 0, 1)
     whole = pictures(page, 'class="raw" href')[0]
     assert whole.shape == (40, 60, 3)
-    assert np.abs(whole - grey[..., None]).max() <= 2  # of 256
+    assert np.abs(whole - gray[..., None]).max() <= 2  # of 256
     closely = pictures(page, "<img src")
     assert len(closely) == 2 * 3  # overlay and image of a break, a speck and a pinhole
     for overlay, window in zip(closely[::2], closely[1::2], strict=True):
@@ -66,14 +66,14 @@ def test_the_image_is_seen_whole_and_where_each_error_is(case):
         assert np.ptp(window[..., 0]) > 20
 
 
-def test_colours_stay_colours(tmp_path):
+def test_colors_stay_colors(tmp_path):
     label = ladder()
     save_picture(tmp_path / "label" / "a.png", label)
     save_picture(tmp_path / "pred" / "a.png", broken(label))
-    colours = np.zeros((40, 60, 3), dtype=np.uint8)
-    colours[:20, :, 0], colours[20:, :, 2] = 250, 200
+    colors = np.zeros((40, 60, 3), dtype=np.uint8)
+    colors[:20, :, 0], colors[20:, :, 2] = 250, 200
     (tmp_path / "images").mkdir()
-    Image.fromarray(colours).save(tmp_path / "images" / "a.png")
+    Image.fromarray(colors).save(tmp_path / "images" / "a.png")
     _, _, page = report(tmp_path, "--images", str(tmp_path / "images" / "a.png"))
     [whole] = pictures(page, 'class="raw" href')
     assert whole[5, 5].tolist() == [255, 0, 0]

@@ -1,4 +1,4 @@
-"""Diagrams as arrays against labelled masks, GUDHI and drawings; simplification against the diagram it must leave."""
+"""Diagrams as arrays against labeled masks, GUDHI and drawings; simplification against the diagram it must leave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 
 from monai_topo import persistence_pairs
 from monai_topo.transforms import (
@@ -34,7 +34,7 @@ def test_a_betti_curve_counts_the_mask_of_every_threshold(image, connectivity, b
     assert curve.shape == (1, image.ndim, 7)
     for index, threshold in enumerate(np.linspace(-1 / 16, 15 / 16, 7)):
         mask = image >= threshold if filtration == "superlevel" else image <= threshold
-        expected = betti_by_labelling(mask, connectivity=connectivity, border=border)
+        expected = betti_by_labeling(mask, connectivity=connectivity, border=border)
         assert curve[0, :, index].tolist() == list(expected)
 
 
@@ -147,7 +147,7 @@ def test_no_mask_has_more_components_and_holes_than_are_kept(image, border, comp
     simplify = PersistenceSimplify(num_components=components, num_holes=holes, border=border)
     once = simplify(image[None])
     assert torch.equal(simplify(once), once)
-    counted = betti_by_labelling(once[0].numpy() >= threshold / 8, connectivity="full", border=border)
+    counted = betti_by_labeling(once[0].numpy() >= threshold / 8, connectivity="full", border=border)
     # One component stays that never ends; the frame's stands outside the count.
     assert counted[0] <= (max(components, 1) if border == "open" else components)
     assert counted[-1] <= holes

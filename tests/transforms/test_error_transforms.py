@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 
 from monai_topo import persistence_pairs
 from monai_topo.data import synthetic_membranes, synthetic_vessels
@@ -31,7 +31,7 @@ MODES = ["label", "image"]
 
 
 def betti(mask, connectivity="full"):
-    return np.array(betti_by_labelling(mask, connectivity=connectivity, border="open"))
+    return np.array(betti_by_labeling(mask, connectivity=connectivity, border="open"))
 
 
 def test_heat_lies_on_critical_voxels_and_sums_to_the_persistence():
@@ -207,7 +207,7 @@ def cross():
     return label, prediction
 
 
-def test_centres_lie_where_they_are_asked_for():
+def test_centers_lie_where_they_are_asked_for():
     label, prediction = cross()
     expected = {
         "skeleton": label[0] > 0,
@@ -230,7 +230,7 @@ def test_thin_places_weigh_more():
     assert weights[:12].sum() > 5 * weights[15:].sum()
 
 
-def test_places_near_the_border_count_at_the_nearest_possible_centre():
+def test_places_near_the_border_count_at_the_nearest_possible_center():
     label = np.zeros((1, 30, 40), dtype=np.uint8)
     label[0, 1, 2:38] = 1  # nearer to the border than half a patch
     weights = RandCropByTopology((20, 10), uniform=0).weights(label)[0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
 from skimage.measure import label as equal_components
 from skimage.morphology import remove_small_holes, remove_small_objects
@@ -61,7 +61,7 @@ def test_repairing_twice_changes_nothing_more_and_the_report_says_what_changed(
     assert "label_repairs" not in label_.meta
 
 
-def test_each_defect_is_reported_with_its_place_value_and_size_in_millimetres():
+def test_each_defect_is_reported_with_its_place_value_and_size_in_millimeters():
     drawn = np.zeros((1, 9, 12), dtype=np.uint8)
     drawn[0, 1:8, 1:8] = 4
     drawn[0, 3, 4] = 0  # one voxel of background
@@ -158,8 +158,8 @@ def test_a_cell_too_narrow_for_the_seed_distance_is_a_seed_whole():
 @given(mask=MASKS)
 def test_a_collar_turns_what_the_border_cuts_into_holes(mask):
     padded = RelativePad()(torch.from_numpy(mask[None]).float()).numpy()[0] > 0
-    counted = betti_by_labelling(padded, connectivity="full", border="open")
-    relative = betti_by_labelling(mask, connectivity="full", border="foreground")
+    counted = betti_by_labeling(padded, connectivity="full", border="open")
+    relative = betti_by_labeling(mask, connectivity="full", border="foreground")
     frame_is_one_more_component = counted[0] - 1
     assert frame_is_one_more_component == relative[0]
 

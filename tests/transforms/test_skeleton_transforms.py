@@ -1,4 +1,4 @@
-"""Skeletons and tubes: the label's topology, the middle in millimetres, classes, hand-drawn cases."""
+"""Skeletons and tubes: the label's topology, the middle in millimeters, classes, hand-drawn cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
-from oracles.betti_by_labelling import betti_by_labelling
+from oracles.betti_by_labeling import betti_by_labeling
 from scipy.ndimage import distance_transform_edt
 
 from monai_topo.data import synthetic_vessels
@@ -20,13 +20,13 @@ MASKS = SHAPES.flatmap(lambda shape: arrays(np.bool_, shape))
 
 
 def betti(mask: np.ndarray) -> tuple[int, ...]:
-    return tuple(betti_by_labelling(mask, connectivity="full", border="open"))
+    return tuple(betti_by_labeling(mask, connectivity="full", border="open"))
 
 
 @given(mask=MASKS, spacing=st.sampled_from([None, 0.5, "coarse"]), per_class=st.booleans())
 def test_a_skeleton_lies_inside_with_the_topology_of_the_label(mask, spacing, per_class):
-    millimetres = [3.0, 1.0, 1.2][: mask.ndim] if spacing == "coarse" else spacing
-    lines = Skeletonize(spacing=millimetres, per_class=per_class)(mask[None]).numpy()[0]
+    millimeters = [3.0, 1.0, 1.2][: mask.ndim] if spacing == "coarse" else spacing
+    lines = Skeletonize(spacing=millimeters, per_class=per_class)(mask[None]).numpy()[0]
     assert not (lines & ~mask).any()
     assert betti(lines) == betti(mask)
 
@@ -114,6 +114,6 @@ def test_a_spacing_for_another_number_of_axes_and_a_negative_radius_are_refused(
 
 def test_lines_that_meet_in_one_thick_slice_do_not_change_the_topology():
     rng = np.random.default_rng(0)
-    for _ in range(40):  # in about 8 of these the lines, thinned in millimetres, close a loop in a slice
+    for _ in range(40):  # in about 8 of these the lines, thinned in millimeters, close a loop in a slice
         mask = rng.random((1, 4, 6, 7)) < 0.6
         assert betti(Skeletonize(spacing=[4, 1, 1])(mask).numpy()[0]) == betti(mask[0])

@@ -11,7 +11,7 @@ from monai_topo.transforms import Vesselness
 
 
 def bell(shape, axes, width=2.0, spacing=None):
-    """A Gaussian around the middle of the image that falls off along some axes, in millimetres."""
+    """A Gaussian around the middle of the image that falls off along some axes, in millimeters."""
     spacing = spacing or (1.0,) * len(shape)
     grid = np.indices(shape).astype(np.float32)
     squared = sum(((grid[axis] - shape[axis] // 2) * spacing[axis]) ** 2 for axis in axes)
@@ -46,7 +46,7 @@ def test_axes_may_be_permuted_together_with_their_spacing(shape):
     assert np.allclose(turned.numpy()[0].T, straight[0], atol=1e-3)
 
 
-def test_a_tube_of_one_size_in_millimetres_answers_alike_at_every_sampling():
+def test_a_tube_of_one_size_in_millimeters_answers_alike_at_every_sampling():
     coarse = Vesselness(spacing=[1.0, 1.0, 2.0], append=False)(bell((20, 41, 21), [1, 2], 3.0, (1, 1, 2))[None])
     fine = Vesselness(append=False)(bell((20, 41, 41), [1, 2], 3.0)[None])
     as_voxels = Vesselness(append=False)(bell((20, 41, 21), [1, 2], 3.0, (1, 1, 2))[None])
@@ -70,7 +70,7 @@ def test_the_response_is_greatest_at_the_scale_of_the_tube():
     assert middle(Vesselness(sigmas=[1.0, 4.0, 12.0], gamma=0.5, append=False)(image)) == pytest.approx(max(answers))
 
 
-def test_channels_are_appended_and_the_affine_gives_millimetres():
+def test_channels_are_appended_and_the_affine_gives_millimeters():
     image = MetaTensor(torch.rand(2, 12, 15), affine=torch.diag(torch.tensor([1.0, 3.0, 1.0, 1.0])))
     both = Vesselness(spacing="affine")(image)
     assert both.shape == (4, 12, 15)

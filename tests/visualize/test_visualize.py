@@ -1,4 +1,4 @@
-"""Pictures of errors and diagrams: every error where it is, in its colour, with its number."""
+"""Pictures of errors and diagrams: every error where it is, in its color, with its number."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from matplotlib.figure import Figure
 from report_cases import broken, ladder
 from scipy import ndimage
 
-from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS, classified_errors, listed_errors
+from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS, classify_errors, list_errors
 from monai_topo.visualize import (
-    ERROR_COLOURS,
-    OUTSIDE_COLOUR,
+    ERROR_COLORS,
+    OUTSIDE_COLOR,
     draw_diagram,
     draw_errors,
+    draw_mask,
     error_overlay,
-    marked_mask,
-    matched_diagrams,
-    stretched,
-    window_around,
+    error_window,
+    match_diagrams,
+    rescale_intensity,
 )
 
 
-def rgb(colour):
-    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def rgb(color):
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
 @pytest.fixture(params=[(40, 60), (12, 40, 60)], ids=["2D", "3D"])
 def case(request):
     label = ladder(request.param)
     prediction = broken(label)
-    return prediction, label, classified_errors(prediction, label)
+    return prediction, label, classify_errors(prediction, label)
 
 
 def test_errors_are_listed_with_kind_place_and_size(case):
     prediction, _, drawn = case
-    errors = listed_errors(drawn)
+    errors = list_errors(drawn)
     topological = [error for error in errors if error.kind in CHANGES_OF_TOPOLOGY]
     assert [error.name for error in topological] == ["break", "spurious component", "spurious hole"]
     assert errors[: len(topological)] == topological  # ends come last
@@ -61,10 +61,10 @@ def test_a_line_beside_its_place_is_no_break_and_no_bridge():
     beside, torn = label.copy(), label.copy()
     beside[:, 18:23] = torn[:, 18:23] = False
     beside[8, 18:23] = True  # thinner there, and off the middle, but whole
-    assert not np.isin(classified_errors(beside, label), (2, 5)).any()
-    assert not np.isin(classified_errors(label, beside), (2, 5)).any()
-    assert [error.name for error in listed_errors(classified_errors(torn, label))] == ["break"]
-    assert [error.name for error in listed_errors(classified_errors(label, torn))] == ["bridge"]
+    assert not np.isin(classify_errors(beside, label), (2, 5)).any()
+    assert not np.isin(classify_errors(label, beside), (2, 5)).any()
+    assert [error.name for error in list_errors(classify_errors(torn, label))] == ["break"]
+    assert [error.name for error in list_errors(classify_errors(label, torn))] == ["bridge"]
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -75,12 +75,12 @@ def test_a_break_of_a_line_along_the_border_is_one(rows, axis):
     torn[:, 14:22] = False
     if axis:
         label, torn = label.T, torn.T
-    assert [error.name for error in listed_errors(classified_errors(torn, label))] == ["break"]
+    assert [error.name for error in list_errors(classify_errors(torn, label))] == ["break"]
 
 
 def test_the_list_has_every_piece_of_random_drawings_once():
     drawn = np.random.default_rng(3).choice(9, size=(9, 14, 11), p=[0.6] + [0.05] * 8).astype(np.uint8)
-    errors = listed_errors(drawn)
+    errors = list_errors(drawn)
     for kind in STRUCTURE_ERRORS:
         pieces, count = ndimage.label(drawn == kind, np.ones((3, 3, 3)))
         sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
@@ -89,13 +89,13 @@ def test_the_list_has_every_piece_of_random_drawings_once():
         assert len({pieces[error.at] for error in of_kind} - {0}) == count
 
 
-def test_overlay_has_each_error_in_its_colour_and_greys_elsewhere(case):
+def test_overlay_has_each_error_in_its_color_and_grays_elsewhere(case):
     prediction, label, drawn = case
     picture = error_overlay(prediction, label, drawn, widen_vox=0)
     seen = drawn if drawn.ndim == 2 else drawn.max(axis=0)
     for kind in set(np.unique(drawn)) - {0}:
         alone = seen == kind if drawn.ndim == 2 else (drawn == kind).any(0) & ~((drawn != kind) & (drawn > 0)).any(0)
-        assert (picture[alone] == rgb(ERROR_COLOURS[kind])).all()
+        assert (picture[alone] == rgb(ERROR_COLORS[kind])).all()
     spread = np.ptp(picture[seen == 0].astype(int), axis=1)
     assert spread.max() < 30
     both, neither = (prediction & label), ~(prediction | label)
@@ -118,8 +118,8 @@ def test_marks_are_widened_but_holes_are_not():
     drawn = np.zeros((9, 13), dtype=np.uint8)
     drawn[4, 3], drawn[4, 9] = 2, 7
     picture = error_overlay(empty, empty, drawn, widen_vox=1)
-    assert (picture == rgb(ERROR_COLOURS[2])).all(2).sum() == 9
-    assert (picture == rgb(ERROR_COLOURS[7])).all(2).sum() == 1
+    assert (picture == rgb(ERROR_COLORS[2])).all(2).sum() == 9
+    assert (picture == rgb(ERROR_COLORS[7])).all(2).sum() == 1
 
 
 @pytest.mark.parametrize("shape", [(9, 13), (4, 9, 13)])
@@ -130,15 +130,15 @@ def test_what_lies_outside_is_a_shade_from_the_background_and_below_the_marks(sh
     drawn = np.zeros(shape, dtype=np.uint8)
     drawn[..., 4, 10] = 2
     picture = error_overlay(empty, empty, drawn, inside=inside, widen_vox=1)
-    assert (picture == rgb(OUTSIDE_COLOUR)).all(2).sum() == 9 * 13 - 5 * 7 - 3 * 2
-    assert (picture == rgb(ERROR_COLOURS[2])).all(2).sum() == 9
+    assert (picture == rgb(OUTSIDE_COLOR)).all(2).sum() == 9 * 13 - 5 * 7 - 3 * 2
+    assert (picture == rgb(ERROR_COLORS[2])).all(2).sum() == 9
     assert 0 < np.ptp(picture[[0, 3], [0, 4]].astype(int), axis=0).max() < 40
 
 
 def test_marked_mask_paints_the_last_mark_on_top():
     mask = np.zeros((5, 8), dtype=bool)
     mask[2] = True
-    picture = marked_mask(mask, [(mask, "#102030"), (mask & (np.arange(8) > 3), "#405060")], widen_vox=0)
+    picture = draw_mask(mask, [(mask, "#102030"), (mask & (np.arange(8) > 3), "#405060")], widen_vox=0)
     assert (picture[2, :4] == (16, 32, 48)).all()
     assert (picture[2, 4:] == (64, 80, 96)).all()
     assert (picture[0] == picture[4, 0]).all()
@@ -146,8 +146,8 @@ def test_marked_mask_paints_the_last_mark_on_top():
 
 def test_a_window_holds_its_error_and_lies_in_the_image(case):
     _, label, drawn = case
-    for error in listed_errors(drawn):
-        window = window_around(error, label.shape, margin_vox=5)
+    for error in list_errors(drawn):
+        window = error_window(error, label.shape, margin_vox=5)
         for axis, side in enumerate(window):
             assert 0 <= side.start <= error.at[axis] < side.stop <= label.shape[axis]
         if label.ndim == 3:
@@ -157,7 +157,7 @@ def test_a_window_holds_its_error_and_lies_in_the_image(case):
 
 def test_numbers_are_drawn_for_what_changes_the_topology_only(case):
     prediction, label, drawn = case
-    errors = listed_errors(drawn)
+    errors = list_errors(drawn)
     axes = Figure().subplots()
     picture = error_overlay(prediction, label, drawn)
     draw_errors(axes, picture, errors, view_axis=None if label.ndim == 2 else 0)
@@ -173,7 +173,7 @@ def test_diagram_tells_matched_spurious_and_missing_features_apart():
     likelihood[3:6, 2:6] = 0.9
     likelihood[3:6, 12:16] = 0.4  # weak, but there
     likelihood[0, 19:21] = 0.7  # elsewhere
-    components, holes = matched_diagrams(likelihood, label)
+    components, holes = match_diagrams(likelihood, label)
     assert components.matched.round(3).tolist() == [[0.4, 0.01]]  # the first is the one that never ends
     assert components.spurious.round(3).tolist() == [[0.7, 0.01]]
     assert components.missing.tolist() == [[1.0, 0.0]]
@@ -186,7 +186,7 @@ def test_drawn_diagram_counts_in_its_legend_and_leaves_noise_out():
     likelihood = 0.9 * label
     likelihood[0, 20], likelihood[8, 25] = 0.7, 0.005
     axes = Figure(figsize=(3, 3), layout="constrained").subplots()
-    draw_diagram(axes, matched_diagrams(likelihood, label)[0], title="components", threshold=0.5)
+    draw_diagram(axes, match_diagrams(likelihood, label)[0], title="components", threshold=0.5)
     axes.figure.canvas.draw()
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend == ["1 spurious", "0 matched", "0 missing"]
@@ -194,12 +194,12 @@ def test_drawn_diagram_counts_in_its_legend_and_leaves_noise_out():
     assert axes.get_window_extent().width > 100  # matplotlib's layout has not given up
 
 
-def test_grey_values_are_stretched_from_the_first_percentile_to_the_last_but_one():
+def test_gray_values_are_stretched_from_the_first_percentile_to_the_last_but_one():
     image = np.arange(1000.0).reshape(20, 50)
-    shown = stretched(image)
+    shown = rescale_intensity(image)
     assert shown.dtype == np.uint8
     assert (shown.min(), shown.max()) == (0, 255)
     assert abs(int(shown[10, 0]) - 128) <= 1
-    assert (stretched(np.full((3, 4), 7.0)) == 0).all()
+    assert (rescale_intensity(np.full((3, 4), 7.0)) == 0).all()
     spoilt = np.where(image == 500, np.nan, image)
-    assert np.abs(stretched(spoilt).astype(int) - shown)[image != 500].max() <= 1
+    assert np.abs(rescale_intensity(spoilt).astype(int) - shown)[image != 500].max() <= 1

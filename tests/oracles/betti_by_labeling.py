@@ -1,4 +1,4 @@
-"""Betti numbers of masks from labelled components (scipy) and the Euler characteristic (scikit-image)."""
+"""Betti numbers of masks from labeled components (scipy) and the Euler characteristic (scikit-image)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy.ndimage import generate_binary_structure, label
 from skimage.measure import euler_number
 
 
-def betti_by_labelling(mask: np.ndarray, *, connectivity: str, border: str) -> tuple[int, ...]:
+def betti_by_labeling(mask: np.ndarray, *, connectivity: str, border: str) -> tuple[int, ...]:
     """Betti numbers of one binary mask; with `border="foreground"` relative to a frame of foreground around it."""
     ndim = mask.ndim
     reach, dual_reach = (ndim, 1) if connectivity == "full" else (1, ndim)

@@ -1,0 +1,105 @@
+"""The essential class: the one class of a filtration that has no pair, and the conventions for its birth and death."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from monai_topo._utils.typing import Border, Filtration
+
+__all__ = ["EssentialClass", "essential_class", "essential_dim", "extreme_voxels"]
+
+#: Where the essential component dies: at 0, at the last value of its image, or never.
+Until = Literal["zero", "last", "infinity"]
+
+
+class EssentialClass(NamedTuple):
+    """The essential class of every image of a batch.
+
+    Attributes:
+        dim: its homology dimension, see :py:func:`essential_dim`.
+        voxel: `(N,)` int64 on the CPU, its one critical voxel, a flat C-order index.
+        values: `(N, 2)`, birth and death, differentiable in the images.
+    """
+
+    dim: int
+    voxel: Tensor
+    values: Tensor
+
+
+def essential_dim(border: Border, spatial_dims: int) -> int:
+    """Return the dimension of the essential class: 0, or d-1 with the foreground as border.
+
+    With an open border one component outlives all others. With `border="foreground"` the frame is the oldest component
+    and is not reported; what is essential then is the hole that the frame surrounds until the last voxel fills it.
+    """
+    return 0 if border == "open" else spatial_dims - 1
+
+
+def extreme_voxels(images: Tensor, filtration: Filtration, border: Border) -> Tensor:
+    """Find the critical voxel of the essential class.
+
+    Args:
+        images: `(N, *spatial)`.
+        filtration: `"superlevel"` or `"sublevel"`.
+        border: with `"open"` the voxel that enters first, where the essential component is born; with `"foreground"`
+            the one that enters last, where the essential hole dies. Voxels of equal value enter in C order.
+
+    Returns:
+        `(N,)` int64 flat indices on the CPU.
+    """
+    flat = images.detach().flatten(1)
+    is_max = (filtration == "superlevel") == (border == "open")
+    if border == "open":
+        found = flat.argmax(1) if is_max else flat.argmin(1)  # of equal values the first
+    else:
+        flipped = flat.flip(1)
+        found = flat.shape[1] - 1 - (flipped.argmax(1) if is_max else flipped.argmin(1))
+    return found.cpu()
+
+
+def essential_class(
+    images: Tensor,
+    *,
+    filtration: Filtration = "superlevel",
+    border: Border = "open",
+    until: Until = "zero",
+    prefer: Tensor | None = None,
+) -> EssentialClass:
+    """Find the essential class of every image, and give it the birth or death that it lacks.
+
+    With `border="open"` it is a component, born at the first value, with a death by convention. With
+    `border="foreground"` it is a hole, born with the frame, at 1 (0 for sublevel sets), that dies at the last value.
+
+    Args:
+        images: `(N, *spatial)`, finite; likelihoods in [0, 1] if the constants 0 and 1 are to mean something.
+        filtration: `"superlevel"` or `"sublevel"`.
+        border: `"open"` or `"foreground"`.
+        until: death of the essential component: `"zero"`, as the features of a binary label die (losses, distances of
+            diagrams); `"last"`, the value at which the image is full; `"infinity"`, beyond every threshold. Holes die
+            in their image, whatever it is.
+        prefer: binary labels of the shape of `images`, or None. In a constant image every voxel is extreme; then the
+            first of the label is chosen (with `border="foreground"` the first of its background), if there is one.
+
+    Returns:
+        The essential classes. The gradient of `values` reaches one voxel of each image.
+    """
+    flat = images.flatten(1)
+    voxel = extreme_voxels(images, filtration, border)
+    if prefer is not None:
+        wanted = prefer.flatten(1) == (1 if border == "open" else 0)
+        is_free = wanted.any(1) & (flat.amin(1) == flat.amax(1))
+        voxel = torch.where(is_free.cpu(), wanted.int().argmax(1).cpu(), voxel)
+    value = flat.gather(1, voxel.to(flat.device)[:, None])[:, 0]
+    if border == "foreground":
+        birth = torch.full_like(value, 1.0 if filtration == "superlevel" else 0.0)
+        return EssentialClass(essential_dim(border, images.ndim - 1), voxel, torch.stack((birth, value), dim=1))
+    if until == "zero":
+        death = torch.zeros_like(value)
+    elif until == "last":
+        death = flat.amin(1) if filtration == "superlevel" else flat.amax(1)
+    else:
+        death = torch.full_like(value, -torch.inf if filtration == "superlevel" else torch.inf)
+    return EssentialClass(0, voxel, torch.stack((value, death), dim=1))
