@@ -6,19 +6,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parent / "study"))
-import filtration_pictures
-import one_page_pictures
 import page as study_page
-import pictures
 import toy_study
-import transform_pictures
+from figures import filtration, metrics, one_page, repair, transforms
 from sphinx.application import Sphinx
 
 project = "monai_topo"
 author = "The monai_topo developers"
 version = release = version_of("monai_topo")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "study"]
+exclude_patterns = ["_build", "figures", "study"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Topology-preserving segmentation for MONAI",
@@ -29,18 +26,16 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-# MONAI's and torch's own docstrings are theirs to format.
+# Docstrings inherited from MONAI and torch are not always valid reStructuredText.
 autodoc_inherit_docstrings = False
 
 
 def setup(app: Sphinx) -> None:
-    """Fields of a named tuple are described by its docstring, not by "Alias for field number 0"."""
+    """Skip the fields of named tuples, which the docstring of the class describes."""
     app.connect("autodoc-skip-member", lambda app, what, name, obj, *rest: type(obj).__name__ == "_tuplegetter" or None)
 
 
-one_page_pictures.make_all()
-filtration_pictures.make_all()
-pictures.make_all()
+for figure in (filtration, metrics, one_page, repair, transforms):
+    figure.make_all()
 toy_study.main([])
 study_page.make_all(Path(__file__).parent / "images")
-transform_pictures.make_all()

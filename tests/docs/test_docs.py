@@ -75,8 +75,8 @@ def test_links_inside_the_repository_lead_somewhere(page):
 
 
 def test_pictures_are_made_by_the_project(tmp_path):
-    script = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); import pictures; from pathlib import Path; "
-    script += f"pictures.repair(Path({str(tmp_path)!r}) / 'repair.png')"
+    script = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); from pathlib import Path; "
+    script += f"from figures import repair; repair.make_all(Path({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "MPLBACKEND": "agg"})
     assert (tmp_path / "repair.png").read_bytes().startswith(b"\x89PNG")
     assert (ROOT / "docs" / "images" / "repair.png").exists()

@@ -1,7 +1,7 @@
 """The page that tells everything by one drawing: picture and page show the same numbers, worked out by hand here."""
 
+import importlib
 import re
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,10 +17,7 @@ PAGE = (DOCS / "one_page.md").read_text(encoding="utf-8")
 @pytest.fixture
 def pictures(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
-    sys.modules.pop("one_page_pictures", None)
-    import one_page_pictures
-
-    return one_page_pictures
+    return importlib.import_module("figures.one_page")
 
 
 def rows_of_the_page():

@@ -28,10 +28,8 @@ def test_every_transform_has_a_section_a_picture_and_a_speed():
 
 
 def test_the_build_makes_the_pictures(tmp_path):
-    script = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); import transform_pictures; from pathlib import Path"
-    )
-    script += f"; transform_pictures.IMAGES = Path({str(tmp_path)!r}); transform_pictures.make_all()"
+    script = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); from pathlib import Path; "
+    script += f"from figures import transforms; transforms.make_all(Path({str(tmp_path)!r}))"
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "MPLBACKEND": "agg"})
     made = {path.name for path in tmp_path.glob("*.png")}
     assert made == {path.name for path in (ROOT / "docs" / "images" / "transforms").glob("*.png")}

@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/metrics.md: small drawn masks and the values that the metrics give them."""
+"""Figures of docs/metrics.md: small drawn masks with the values of each metric."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from figures.common import IMAGES, SKY_BLUE, VERMILION
 from monai_topo import metrics
 
-# Label and prediction in one drawing: # both, - missed by the prediction, + predicted falsely, . neither.
-WALL = "......#....."
+# Label and prediction in one drawing: # both, - missing from the prediction, + spurious, . neither.
 DRAWINGS = {
     "break": ("............", ".#####--###.", "............", "............", ".##########.", "............"),
     "false bridge": ("............", ".##########.", ".....+......", ".....+......", ".##########.", "............"),
@@ -43,22 +43,22 @@ DRAWINGS = {
     "one for two": ("............", ".###++###...", ".###++###...", ".###++###...", "............", "............"),
     "half hit": ("............", ".--###......", ".--###......", "............", "............", "............"),
 }
-COLORS = {".": "#ffffff", "#": "#999999", "-": "#56b4e9", "+": "#d55e00"}
+COLORS = {".": "#ffffff", "#": "#999999", "-": SKY_BLUE, "+": VERMILION}
 
 
 def masks(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prediction and label of a drawing."""
+    """Return the prediction and the label of a drawing."""
     cells = np.array([list(row) for row in DRAWINGS[name]])
     return tuple(torch.from_numpy(np.isin(cells, list(marks)))[None, None] for marks in ("#+", "#-"))  # type: ignore[return-value]
 
 
 def numbers(values: torch.Tensor) -> str:
-    """Values of one image and channel, short."""
+    """Format the values of one image and channel."""
     return ", ".join(f"{value:.3g}" for value in values.flatten().tolist())
 
 
 def parts(function: Callable[..., tuple[torch.Tensor, ...]], *names: str, **settings: object) -> Callable[..., str]:
-    """A text of named parts of a result."""
+    """Return a function that describes the named parts of a result."""
 
     def text(pred: torch.Tensor, label: torch.Tensor) -> str:
         result = function(pred, label, **settings)
@@ -68,12 +68,12 @@ def parts(function: Callable[..., tuple[torch.Tensor, ...]], *names: str, **sett
 
 
 def by_dimension(function: Callable[..., torch.Tensor], **settings: object) -> Callable[..., str]:
-    """A text of the values of dimension 0 and 1."""
+    """Return a function that describes the values in dimensions 0 and 1."""
     return lambda pred, label: f"dimension 0, 1: {numbers(function(pred, label, **settings))}"
 
 
 def likelihood_distance(pred: torch.Tensor, label: torch.Tensor) -> str:
-    """Both distances of a likelihood that is 0.9 where both agree, 0.6 where it is wrong, 0.3 where it misses."""
+    """Describe both distances of a likelihood: 0.9 where both agree, 0.6 on false and 0.3 on missed foreground."""
     likelihood = torch.where(pred & label, 0.9, 0.0) + torch.where(pred & ~label, 0.6, 0.0)
     likelihood += torch.where(label & ~pred, 0.3, 0.0)
     wasserstein, bottleneck = (metrics.compute_diagram_distance(likelihood, label, order=q) for q in (2.0, math.inf))
@@ -119,7 +119,7 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
 
 
 def sheet(path: Path, names: list[str], text: Callable[..., str]) -> None:
-    """One row of drawings with the values of a metric below each."""
+    """Draw a row of drawings with the values of a metric below each."""
     figure = Figure(figsize=(2.6 * len(names), 2.3), layout="constrained", dpi=80)
     for panel, name in zip(figure.subplots(1, len(names)), names, strict=True):
         rgb = [[[int(COLORS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in DRAWINGS[name]]
@@ -131,7 +131,7 @@ def sheet(path: Path, names: list[str], text: Callable[..., str]) -> None:
     figure.savefig(path)
 
 
-def make_all(folder: Path) -> None:
-    """Make a sheet for every metric."""
+def make_all(folder: Path = IMAGES) -> None:
+    """Draw one sheet per metric."""
     for metric, (names, text) in SHEETS.items():
         sheet(folder / f"metric_{metric}.png", names, text)

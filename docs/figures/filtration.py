@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/filtration.md: what connectivity and border change on drawn masks, and their numbers."""
+"""Figures of docs/filtration.md: the effect of connectivity and border on drawn masks, with their Betti numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from figures.common import BLUE, GREEN, IMAGES, ORANGE, PURPLE, SKY_BLUE, VERMILION, YELLOW, numbers_in_words
 from monai_topo import betti_numbers, label_components
 from monai_topo.persistence import Border, Connectivity
 
-IMAGES = Path(__file__).parent / "images"
 STEPS = (
     "..............",
     ".##......###..",
@@ -32,12 +32,12 @@ WALLS = (
     "........##....",
     ".........#....",
 )
-# Up to eight colors that color-blind readers tell apart, after Okabe and Ito; 0 is the ground.
-COLORS = ("#f2f2f2", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#f0e442", "#000000")
+# Background, then one color per component or hole.
+COLORS = ("#f2f2f2", ORANGE, SKY_BLUE, GREEN, VERMILION, BLUE, PURPLE, YELLOW, "#000000")
 
 
 def mask_of(drawing: tuple[str, ...]) -> torch.Tensor:
-    """`(1, H, W)` bool."""
+    """Convert a drawing to a bool mask `(1, H, W)`."""
     return torch.tensor([[mark == "#" for mark in row] for row in drawing])[None]
 
 
@@ -56,19 +56,21 @@ def _draw(panel: Axes, ids: torch.Tensor, title: str, frame: str | None = None) 
 
 
 def connectivity(path: Path) -> None:
-    """Components of one mask with either connectivity, each in a color of its own."""
+    """Draw the components of one mask with each connectivity, one color per component."""
     mask = mask_of(STEPS)
     figure = Figure(figsize=(8.4, 2.5), layout="constrained", dpi=100)
     settings: tuple[Connectivity, ...] = ("full", "face")
     for panel, setting in zip(figure.subplots(1, 2), settings, strict=True):
         ids = label_components(mask, connectivity=setting)
         colors = torch.where(ids > 0, (ids - 1) % (len(COLORS) - 1) + 1, 0)
-        _draw(panel, colors, f'connectivity="{setting}": {_words(betti_numbers(mask, connectivity=setting))}')
+        _draw(
+            panel, colors, f'connectivity="{setting}": {numbers_in_words(betti_numbers(mask, connectivity=setting)[0])}'
+        )
     figure.savefig(path)
 
 
 def border(path: Path) -> None:
-    """A patch of cell walls, alone and within its frame; every region that counts as a hole in a color."""
+    """Draw a patch of cell walls with each border condition; each region that counts as a hole has its own color."""
     mask = mask_of(WALLS)
     holes = label_components(~mask, connectivity="face")
     figure = Figure(figsize=(8.4, 2.5), layout="constrained", dpi=100)
@@ -77,21 +79,12 @@ def border(path: Path) -> None:
     for panel, setting in zip(figure.subplots(1, 2), settings, strict=True):
         ids = torch.where(mask, wall, 0) if setting == "open" else torch.where(mask, wall, holes)
         frame = None if setting == "open" else COLORS[wall]
-        _draw(panel, ids, f'border="{setting}": {_words(betti_numbers(mask, border=setting))}', frame)
+        _draw(panel, ids, f'border="{setting}": {numbers_in_words(betti_numbers(mask, border=setting)[0])}', frame)
     figure.savefig(path)
 
 
-def _words(numbers: torch.Tensor) -> str:
-    components, loops = numbers[0].tolist()
-    return f"{components} component{'s' * (components != 1)}, {loops} loop{'s' * (loops != 1)}"
-
-
 def make_all(folder: Path = IMAGES) -> None:
-    """Make every picture of the page."""
+    """Draw all figures of the page."""
     folder.mkdir(exist_ok=True)
     connectivity(folder / "filtration_connectivity.png")
     border(folder / "filtration_border.png")
-
-
-if __name__ == "__main__":
-    make_all()

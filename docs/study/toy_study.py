@@ -1,4 +1,4 @@
-"""What each loss makes of a broken likelihood map, alone and without a network: `python docs/toy_study.py`.
+"""What each loss makes of a broken likelihood map, alone and without a network: `python docs/study/toy_study.py`.
 
 The logits of a map are descended on directly, in 2D and 3D. The map has one error of every kind: a break, a false
 bridge, a hole and a speck. Prints a table (in markdown) and draws the maps before, during and after. A loss more is one
@@ -30,7 +30,7 @@ from monai_topo import (
     betti_numbers,
 )
 
-PICTURE = Path(__file__).parent / "images" / "toy_study.png"
+PICTURE = Path(__file__).parents[1] / "images" / "toy_study.png"
 SHAPES = {2: (32, 46), 3: (13, 32, 46)}
 STEPS, LEARNING_RATE = 80, 0.1
 # Rows and columns round the break, the bridge, the hole and the speck: errors that cancel each other count there.

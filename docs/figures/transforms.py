@@ -1,8 +1,9 @@
-"""Makes the pictures of docs/transforms.md, one before and one after: `python docs/transform_pictures.py`."""
+"""Figures of docs/transforms.md: an image or label before and after each transform."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,25 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
+from figures.common import BLUE, GREEN, IMAGES, ORANGE, PURPLE, SKY_BLUE, VERMILION, YELLOW
 from monai_topo import transforms
 from monai_topo.data import synthetic_membranes, synthetic_vessels
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 
-IMAGES = Path(__file__).parent / "images" / "transforms"
-# Okabe and Ito's colors, told apart by color-blind readers too; 0 is the background.
-COLORS = ["#1f1f1f", "#d55e00", "#e69f00", "#f0e442", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#ffffff"]
+# Background, then one color per label or kind of error.
+COLORS = ["#1f1f1f", VERMILION, ORANGE, YELLOW, BLUE, SKY_BLUE, GREEN, PURPLE, "#ffffff"]
 
 Draw = Callable[[Axes], Any]
+FigureOf = tuple[str, list[tuple[str, Draw]]]  # the name of a transform, and a row of panels with their titles
 
 
-def save(name: str, panels: Sequence[tuple[str, Draw]]) -> None:
-    """Save a row of panels."""
+def save(path: Path, panels: Sequence[tuple[str, Draw]]) -> None:
+    """Draw and save a row of panels."""
     figure = Figure(figsize=(3.4 * len(panels), 2.9), layout="constrained", dpi=100)
     for place, (title, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         draw(place)
         place.set_title(title, fontsize=10)
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(IMAGES / f"{name}.png")
+    figure.savefig(path)
 
 
 def gray(image: Any, **limits: float) -> Draw:
@@ -56,51 +57,50 @@ def ids(labels: Any) -> Draw:
 
 
 def likelihood(image: np.ndarray) -> np.ndarray:
-    """A likelihood as an undertrained network gives it."""
+    """Return a likelihood like that of an undertrained network."""
     contrast = gaussian_filter(image, 1) - gaussian_filter(image, 9)
     return (1 / (1 + np.exp(3 - 30 * contrast)))[None].astype(np.float32)
 
 
-def make_all() -> None:
-    """Make every picture."""
+def make_all(folder: Path = IMAGES / "transforms") -> None:
+    """Draw all figures of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
     image, label = synthetic_vessels((120, 160), seed=7, num_trees=1, num_branches=9, loops=2, gaps=0.1, noise=0.04)
     electron, membrane = synthetic_membranes((120, 160), seed=3, cell_size=26)
     image, label, electron, membrane = (array[None] for array in (image, label, electron, membrane))
     probability = likelihood(image[0])
-    _of_labels(label, membrane)
-    _of_likelihoods(probability)
-    _of_pairs(image, label, probability)
+    figures = (_of_labels(label, membrane), _of_likelihoods(probability), _of_pairs(image, label, probability))
+    for name, panels in chain(*figures):
+        save(folder / f"{name}.png", panels)
 
 
-def _of_labels(label: np.ndarray, membrane: np.ndarray) -> None:
-    save("Skeletonize", [("label", gray(label)), ("Skeletonize", gray(transforms.Skeletonize()(label)))])
-    save("TubedSkeleton", [("label", gray(label)), ("radius 1.5", gray(transforms.TubedSkeleton(radius=1.5)(label)))])
+def _of_labels(label: np.ndarray, membrane: np.ndarray) -> Iterator[FigureOf]:
+    yield "Skeletonize", [("label", gray(label)), ("Skeletonize", gray(transforms.Skeletonize()(label)))]
+    yield "TubedSkeleton", [("label", gray(label)), ("radius 1.5", gray(transforms.TubedSkeleton(radius=1.5)(label)))]
     noise = np.random.default_rng(0).random(label.shape)
     dirty = np.where(noise < 0.006, 1 - label, label)
     clean = transforms.RepairLabel(min_component=9, min_hole=9)(dirty)
-    save("RepairLabel", [("label with specks and pinholes", gray(dirty)), ("RepairLabel", gray(clean))])
+    yield "RepairLabel", [("label with specks and pinholes", gray(dirty)), ("RepairLabel", gray(clean))]
     inverted = 255 * (1 - membrane)
     mask = transforms.LabelToForeground(foreground=0)(inverted)
-    save("LabelToForeground", [("0 is membrane, 255 is cell", gray(inverted)), ("LabelToForeground", gray(mask))])
+    yield "LabelToForeground", [("0 is membrane, 255 is cell", gray(inverted)), ("LabelToForeground", gray(mask))]
     cells = transforms.MembraneToInstances()(membrane)
-    save("MembraneToInstances", [("membrane", gray(membrane)), ("MembraneToInstances", ids(cells))])
+    yield "MembraneToInstances", [("membrane", gray(membrane)), ("MembraneToInstances", ids(cells))]
     walls = transforms.InstancesToMembrane(radius=1.5)(cells)
-    save("InstancesToMembrane", [("instances", ids(cells)), ("InstancesToMembrane", gray(walls))])
+    yield "InstancesToMembrane", [("instances", ids(cells)), ("InstancesToMembrane", gray(walls))]
     patch = membrane[:, 30:70, 40:95]
     padded = transforms.RelativePad(width=3)(patch)
-    save("RelativePad", [("patch of a membrane", gray(patch)), ("RelativePad", gray(padded))])
+    yield "RelativePad", [("patch of a membrane", gray(patch)), ("RelativePad", gray(padded))]
     corrupt = transforms.RandTopologyError(prob=1, num_errors=9, radius=(1.5, 3.0), reach=25).set_random_state(2)
-    save("RandTopologyError", [("label", gray(label)), ("mode 'label'", gray(corrupt(label)))])
+    yield "RandTopologyError", [("label", gray(label)), ("mode 'label'", gray(corrupt(label)))]
 
 
-def _of_likelihoods(probability: np.ndarray) -> None:
+def _of_likelihoods(probability: np.ndarray) -> Iterator[FigureOf]:
     simple = transforms.PersistenceSimplify(min_persistence=0.4)(probability)
-    save("PersistenceSimplify", [("likelihood", gray(probability)), ("min_persistence 0.4", gray(simple))])
+    yield "PersistenceSimplify", [("likelihood", gray(probability)), ("min_persistence 0.4", gray(simple))]
     heat = transforms.CriticalVoxelMap(sigma=1.5, min_persistence=0.05)(probability).numpy()
-    save(
-        "CriticalVoxelMap",
-        [("likelihood", gray(probability)), ("births of components", gray(heat[:1])), ("of loops", gray(heat[2:3]))],
-    )
+    births = [("births of components", gray(heat[:1])), ("births of loops", gray(heat[2:3]))]
+    yield "CriticalVoxelMap", [("likelihood", gray(probability)), *births]
     diagram = transforms.PersistenceDiagram(num_pairs=200)(probability).numpy()[0]
     curves = transforms.BettiCurve()(probability).numpy()[0]
     pictures = transforms.PersistenceImage(num_rows=40, num_columns=40)(probability).numpy()[0]
@@ -108,14 +108,14 @@ def _of_likelihoods(probability: np.ndarray) -> None:
     start = ("likelihood", gray(probability))
 
     def points(place: Axes) -> None:
-        for dim, (color, marker) in enumerate((("#0072b2", "o"), ("#d55e00", "^"))):
+        for dim, (color, marker) in enumerate(((BLUE, "o"), (VERMILION, "^"))):
             place.scatter(*diagram[dim].T, s=14, c=color, marker=marker, label=f"dimension {dim}")
         place.plot([0, 1], [0, 1], c="0.6", lw=0.8)
         place.set(xlabel="birth", ylabel="death")
         place.legend(fontsize=8)
 
     def curve(place: Axes) -> None:
-        for dim, color in enumerate(("#0072b2", "#d55e00")):
+        for dim, color in enumerate((BLUE, VERMILION)):
             place.plot(np.linspace(0, 1, 100), curves[dim], c=color, label=f"Betti number {dim}")
         place.set(xlabel="threshold")
         place.legend(fontsize=8)
@@ -128,13 +128,13 @@ def _of_likelihoods(probability: np.ndarray) -> None:
         place.plot(np.linspace(0, 1, 100), landscapes[1].T)
         place.set(xlabel="threshold")
 
-    save("PersistenceDiagram", [start, ("PersistenceDiagram", points)])
-    save("BettiCurve", [start, ("BettiCurve", curve)])
-    save("PersistenceImage", [start, ("PersistenceImage, loops (root)", picture)])
-    save("PersistenceLandscape", [start, ("PersistenceLandscape, loops", landscape)])
+    yield "PersistenceDiagram", [start, ("PersistenceDiagram", points)]
+    yield "BettiCurve", [start, ("BettiCurve", curve)]
+    yield "PersistenceImage", [start, ("PersistenceImage, loops (root)", picture)]
+    yield "PersistenceLandscape", [start, ("PersistenceLandscape, loops", landscape)]
 
 
-def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> None:
+def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> Iterator[FigureOf]:
     prediction = (probability > 0.5).astype(np.float32)
     wrong = transforms.TopologyErrorMap()(prediction, label).numpy()[0]
 
@@ -147,19 +147,19 @@ def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> 
         place.legend(fontsize=6, loc="lower left", markerscale=2)
         place.set_axis_off()
 
-    save("TopologyErrorMap", [("prediction", gray(prediction)), ("wrong structures over the label", errors)])
+    yield "TopologyErrorMap", [("prediction", gray(prediction)), ("wrong structures over the label", errors)]
     vessels = transforms.Vesselness(sigmas=[1.5, 3.0])(image)
-    save("Vesselness", [("image", gray(image)), ("Vesselness", gray(vessels))])
+    yield "Vesselness", [("image", gray(image)), ("Vesselness", gray(vessels))]
     fade = transforms.RandTopologyError(prob=1, num_errors=8, radius=(2.0, 4.0), reach=25, mode="image", contrast=1)
     fade.set_random_state(0)
     faded = fade(image, label)
-    save("RandTopologyError_image", [("image", gray(image)), ("mode 'image': the label stays", gray(faded))])
+    yield "RandTopologyError_image", [("image", gray(image)), ("mode 'image': the label stays", gray(faded))]
     boxes = []
     for around in ("skeleton", "thin_places"):
         crop = transforms.RandCropByTopology((24, 24), 12, around=around, uniform=0).set_random_state(1)
         crop.randomize(crop.weights(label))
         boxes.append((f"around {around.replace('_', ' ')}", _patches(label, np.array(crop.centers))))
-    save("RandCropByTopology", [("label", gray(label)), *boxes])
+    yield "RandCropByTopology", [("label", gray(label)), *boxes]
 
 
 def _patches(label: np.ndarray, centers: np.ndarray) -> Draw:
@@ -167,11 +167,7 @@ def _patches(label: np.ndarray, centers: np.ndarray) -> Draw:
         place.imshow(label[0], cmap="gray")
         for row, column in centers:
             sides = np.array([[-12, -12], [-12, 12], [12, 12], [12, -12], [-12, -12]])
-            place.plot(column + sides[:, 1], row + sides[:, 0], c="#e69f00", lw=1.2)
+            place.plot(column + sides[:, 1], row + sides[:, 0], c=ORANGE, lw=1.2)
         place.set_axis_off()
 
     return draw
-
-
-if __name__ == "__main__":
-    make_all()

@@ -1,4 +1,7 @@
-"""Makes the picture of docs/tutorial.md of what its commands wrote: `python docs/tutorial_picture.py BUNDLE [CASE]`."""
+"""The figure of docs/tutorial.md, drawn from the files that its commands wrote.
+
+From the root: `PYTHONPATH=docs python -m figures.tutorial BUNDLE [CASE]`.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from monai_topo import betti_numbers
+from figures.common import IMAGES, count_in_words
 
-IMAGES = Path(__file__).parent / "images"
-MISSING, SPURIOUS = (213, 94, 0), (86, 180, 233)  # told apart by color-blind readers too
+MISSING, SPURIOUS = (213, 94, 0), (86, 180, 233)  # vermilion and sky blue
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -22,12 +24,11 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 
 def _title(name: str, mask: NDArray[np.bool_]) -> str:
-    components, loops = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
-    return f"{name}\n{components} component{'s' * (components != 1)}, {loops} loop{'s' * (loops != 1)}"
+    return f"{name}\n{count_in_words(torch.from_numpy(mask))}"
 
 
 def picture(bundle: Path, case: str, path: Path) -> None:
-    """Image, label and both predictions of one case of `data/unseen`."""
+    """Draw image, label and both predictions of one case of `data/unseen`."""
     data = bundle / "data" / "unseen"
     image, label = _read(data / "images" / f"{case}.png"), _read(data / "labels" / f"{case}.png") > 0
     figure = Figure(figsize=(13, 3.2), layout="constrained", dpi=100)

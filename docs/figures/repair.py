@@ -1,24 +1,23 @@
-"""Makes the pictures of the documentation: `python docs/pictures.py`."""
+"""The figure of README.md and docs/index.md: a broken likelihood map repaired by the persistence loss alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import metric_pictures
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
+from figures.common import IMAGES, SKY_BLUE, VERMILION, count_in_words
 from monai_topo import PersistenceLoss, betti_numbers
 from monai_topo.data import synthetic_vessels
 
-IMAGES = Path(__file__).parent / "images"
-RISE, FALL = "#d55e00", "#56b4e9"  # told apart by color-blind readers too
+RISE, FALL = VERMILION, SKY_BLUE
 
 
 def repair(path: Path) -> None:
-    """A broken vessel likelihood, which voxels the loss pulls, what gradient descent makes of it, and the label."""
+    """Draw a broken vessel likelihood, its gradient, its mask before and after gradient descent, and the label."""
     image, label = synthetic_vessels((120, 160), seed=7, num_trees=1, num_branches=9, loops=1, gaps=0.1, noise=0.04)
     target = torch.from_numpy(label)[None, None].float()
     contrast = gaussian_filter(image, 1) - gaussian_filter(image, 9)
@@ -50,11 +49,11 @@ def repair(path: Path) -> None:
         panels[1].scatter(columns, rows, s=9, c=color, marker=marker, linewidths=0)
     panels[1].set_title("likelihood\npulled ▲ up, ▼ down", fontsize=13)
     panels[2].imshow(before[0, 0] > 0.5, cmap="gray")
-    panels[2].set_title(f"before\n{_words(before)}", fontsize=13)
+    panels[2].set_title(f"before\n{count_in_words(before[0, 0] > 0.5)}", fontsize=13)
     panels[3].imshow(after[0, 0] > 0.5, cmap="gray")
-    panels[3].set_title(f"after {steps} steps\n{_words(after)}", fontsize=13)
+    panels[3].set_title(f"after {steps} steps\n{count_in_words(after[0, 0] > 0.5)}", fontsize=13)
     panels[4].imshow(label, cmap="gray")
-    panels[4].set_title(f"label\n{_words(target)}", fontsize=13)
+    panels[4].set_title(f"label\n{count_in_words(target[0, 0] > 0.5)}", fontsize=13)
     for panel in panels:
         panel.set_axis_off()
     figure.savefig(path)
@@ -64,17 +63,7 @@ def _betti(likelihood: torch.Tensor) -> torch.Tensor:
     return betti_numbers(likelihood.detach()[0] > 0.5)[0]
 
 
-def _words(likelihood: torch.Tensor) -> str:
-    components, loops = _betti(likelihood).tolist()
-    return f"{components} component{'s' * (components != 1)}, {loops} loop{'s' * (loops != 1)}"
-
-
-def make_all() -> None:
-    """Make every picture of the documentation."""
-    IMAGES.mkdir(exist_ok=True)
-    repair(IMAGES / "repair.png")
-    metric_pictures.make_all(IMAGES)
-
-
-if __name__ == "__main__":
-    make_all()
+def make_all(folder: Path = IMAGES) -> None:
+    """Draw the figure."""
+    folder.mkdir(exist_ok=True)
+    repair(folder / "repair.png")

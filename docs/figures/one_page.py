@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/one_page.md: a 6 x 6 likelihood map, its sweep, its diagram and its gradient."""
+"""Figures of docs/one_page.md: a 6 x 6 likelihood map, its superlevel sets, its diagram and its gradient."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from figures.common import BLUE, IMAGES, VERMILION
 from monai_topo import PersistenceLoss, betti_numbers, persistence_pairs
 
-IMAGES = Path(__file__).parent / "images"
-# The map of the page, in tenths, and its label; tests/test_one_page.py holds the two to each other.
+# The map of the page, in tenths, and its label; tests/docs/test_one_page.py compares them with the page.
 TENTHS = (
     (1, 1, 2, 1, 0, 0),
     (8, 7, 4, 7, 1, 0),
@@ -25,7 +25,7 @@ TENTHS = (
     (1, 1, 1, 1, 1, 8),
 )
 RING = ("......", "####..", "#..#..", "#..#..", "####..", "......")
-BORN, DIES, GRAY = "#d55e00", "#0072b2", "#bbbbbb"  # told apart by color-blind readers too
+BORN, DIES, GRAY = VERMILION, BLUE, "#bbbbbb"
 SWEEP = (
     (0.9, (4, 1), "born", "first component\nborn at (4, 1)"),
     (0.8, (5, 5), "born", "second component\nborn at (5, 5)"),
@@ -38,12 +38,12 @@ Values = NDArray[np.float64]
 
 
 def likelihood() -> torch.Tensor:
-    """The map, `(1, 1, 6, 6)` float64."""
+    """Return the map, `(1, 1, 6, 6)` float64."""
     return torch.tensor(TENTHS, dtype=torch.float64)[None, None] / 10
 
 
 def label() -> torch.Tensor:
-    """Its label, `(1, 1, 6, 6)` float64."""
+    """Return its label, `(1, 1, 6, 6)` float64."""
     return torch.tensor([[mark == "#" for mark in row] for row in RING], dtype=torch.float64)[None, None]
 
 
@@ -62,7 +62,7 @@ def _grid(panel: Axes, title: str) -> None:
 
 
 def _numbers(panel: Axes, values: Values, title: str) -> None:
-    """Cells shaded by value, with the value in each."""
+    """Shade the cells by value and write the value into each."""
     panel.imshow(values, cmap="gray_r", vmin=0, vmax=1.6)
     for (row, column), value in np.ndenumerate(values):
         text = f"{value:.2f}".rstrip("0").rstrip(".") if value else "0"
@@ -76,7 +76,7 @@ def _frame(panel: Axes, place: tuple[int, int], color: str) -> None:
 
 
 def map_and_label(path: Path) -> None:
-    """The map with its numbers, the mask that a threshold of one half makes of it, and the label."""
+    """Draw the map with its numbers, its mask at threshold 0.5, and the label."""
     figure = Figure(figsize=(8.4, 3.0), layout="constrained", dpi=100)
     panels = figure.subplots(1, 3)
     values = likelihood()[0, 0].numpy()
@@ -90,7 +90,7 @@ def map_and_label(path: Path) -> None:
 
 
 def sweep(path: Path) -> None:
-    """What is there at five thresholds, with the voxel at which something is born or dies."""
+    """Draw the superlevel sets at five thresholds, with the critical voxel of each birth or death."""
     figure = Figure(figsize=(11.5, 3.2), layout="constrained", dpi=100)
     values = likelihood()
     shades = ListedColormap(["#f2f2f2", "#999999"])
@@ -105,7 +105,7 @@ def sweep(path: Path) -> None:
 
 
 def diagram(path: Path) -> None:
-    """The life of each feature as a bar, and the same as points, with the place where the loss wants them."""
+    """Draw each feature as a bar from birth to death, and as a point with an arrow to the target of the loss."""
     values = likelihood()[:, 0]
     pairs = persistence_pairs(values)
     (second, loop) = pairs.values(values).tolist()
@@ -130,7 +130,7 @@ def diagram(path: Path) -> None:
 
 
 def gradient(path: Path) -> None:
-    """Where the loss pulls, and the map after one step of descent."""
+    """Draw the gradient of the loss, and the map after one step of gradient descent."""
     values = likelihood().requires_grad_()
     PersistenceLoss()(values, label()).backward()
     assert values.grad is not None
@@ -152,13 +152,9 @@ def gradient(path: Path) -> None:
 
 
 def make_all(folder: Path = IMAGES) -> None:
-    """Make every picture of the page."""
+    """Draw all figures of the page."""
     folder.mkdir(exist_ok=True)
     map_and_label(folder / "one_page_map.png")
     sweep(folder / "one_page_sweep.png")
     diagram(folder / "one_page_diagram.png")
     gradient(folder / "one_page_gradient.png")
-
-
-if __name__ == "__main__":
-    make_all()

@@ -1,7 +1,7 @@
-"""How many steps mend an error, and what else they change: gradients at critical voxels and along structures.
+"""Steps to repair one error, and what else changes: gradients at critical voxels, along critical sets, and warping.
 
-`python docs/gradient_study.py` optimizes small likelihood maps by one topology loss alone and prints a table. A minute
-on one core.
+`python docs/study/gradient_study.py` optimizes small likelihood maps by one topology loss alone and prints a table. It
+takes a minute on one core.
 """
 
 from __future__ import annotations
