@@ -1,4 +1,4 @@
-"""What was mended and what was not, to look at: the test case that is worst without a topology loss."""
+"""Pictures of repaired and remaining errors, for the test case that is worst without a topology loss."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, classify_erro
 from monai_topo.visualize import error_overlay
 
 SHOWN = (BASE, "soft clDice", "persistence, spatial", "soft clDice + persistence, spatial")
-SIDE = 256  # pixels of the window that is shown
+SIDE = 256  # pixels per side of the window
 
 
 def write_examples(first: Run, cases: pd.DataFrame) -> None:
-    """Write `examples.npz`, a picture `(rows, columns, 3)` a method: errors of structure in colors.
+    """Write `examples.npz`, one picture `(rows, columns, 3)` per method with its structural errors in colors.
 
-    Case and window are the worst ones of the pixel loss alone with the first seed, so that the choice favors no other.
+    Case and window are the worst of the pixel loss alone with the first seed, so the choice favors no topology loss.
     """
     study_set = SETS[first.set_name]
     base = cases[(cases.method == BASE) & (cases.seed == first.seed) & (cases.split == "test")]
@@ -38,13 +38,13 @@ def write_examples(first: Run, cases: pd.DataFrame) -> None:
         if method == BASE:
             window = _worst_window(np.isin(errors, CHANGES_OF_TOPOLOGY))
         overlay = error_overlay(mask, label, errors, view_axis=label.ndim - 1)[window]
-        pictures[method] = overlay.swapaxes(0, 1)  # the reader's first axis is x
+        pictures[method] = overlay.swapaxes(0, 1)  # the first axis of the data reader is x
     with atomic_write(first.out / "examples.npz") as file:
         np.savez_compressed(file, **pictures)
 
 
 def _worst_window(errors: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Where most voxels of errors lie, looked for in steps of a quarter of the window."""
+    """Find the window with the most error voxels, in steps of a quarter of its size."""
     flat = errors if errors.ndim == 2 else errors.any(axis=2)
     starts = [range(0, max(1, size - SIDE + 1), SIDE // 4) for size in flat.shape]
     windows = [(slice(x, x + SIDE), slice(y, y + SIDE)) for x in starts[0] for y in starts[1]]

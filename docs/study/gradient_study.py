@@ -25,7 +25,7 @@ MAX_STEPS = 300
 
 
 def band(shape: tuple[int, ...], *, rows: range) -> Tensor:
-    """A bar along the last axis; in 3D a rod of the same rows in the middle planes."""
+    """Draw a bar along the last axis; in 3D a rod of the same rows in the middle planes."""
     label = torch.zeros(shape)
     where = (slice(shape[0] // 2 - 1, shape[0] // 2 + 2), rows) if len(shape) == 3 else (rows,)
     label[(*where[:-1], slice(rows.start, rows.stop), slice(None))] = 1
@@ -33,18 +33,18 @@ def band(shape: tuple[int, ...], *, rows: range) -> Tensor:
 
 
 def blurred(mask: Tensor, label: Tensor, seed: int) -> Case:
-    """Likelihood of a network that sees `mask`, with some noise."""
+    """Return the likelihood of a network that detects `mask`, with some noise."""
     noise = torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed)).numpy()
     logits = 7 * gaussian_filter(mask.numpy(), 0.8) - 3.2 + 1.5 * gaussian_filter(noise, 1.0)
     return torch.sigmoid(torch.from_numpy(logits)).float()[None, None], label[None, None]
 
 
 def cases(shape: tuple[int, ...], seed: int) -> dict[str, Case]:
-    """One error each: a broken bar, a bridge between two bars, a speck, a hole."""
+    """Return one case per error: a broken bar, a bridge between two bars, a speck, a hole."""
     one = band(shape, rows=range(6, 9))
     two = torch.maximum(band(shape, rows=range(3, 6)), band(shape, rows=range(12, 15)))
     gap, bridge, speck = one.clone(), two.clone(), one.clone()
-    gap[..., 10:17] *= 0.3  # hardly seen
+    gap[..., 10:17] *= 0.3  # hardly visible
     middle = (slice(shape[0] // 2 - 1, shape[0] // 2 + 1),) if len(shape) == 3 else ()
     bridge[(*middle, slice(6, 12), slice(14, 17))] = 0.9
     speck[(*middle, slice(13, 16), slice(5, 9))] = 1
@@ -58,14 +58,14 @@ def cases(shape: tuple[int, ...], seed: int) -> dict[str, Case]:
 
 
 def errors(likelihood: Tensor, label: Tensor) -> tuple[int, int]:
-    """Betti number error, summed over the dimensions, and number of wrong voxels, at threshold 0.5."""
+    """Compute the Betti number error, summed over dimensions, and the number of wrong voxels at threshold 0.5."""
     mask = likelihood > 0.5
     difference = betti_numbers(mask[0]) - betti_numbers(label[0])
     return int(difference.abs().sum()), int((mask != label.bool()).sum())
 
 
-def mend(case: Case, loss: Callable[[Tensor, Tensor], Tensor], optimizer: str) -> tuple[int | None, int, int]:
-    """Steps until the Betti numbers are right (None: not in `MAX_STEPS`), voxels wrong before and after."""
+def repair(case: Case, loss: Callable[[Tensor, Tensor], Tensor], optimizer: str) -> tuple[int | None, int, int]:
+    """Return the steps until the Betti numbers are correct, None for never, and wrong voxels before and after."""
     likelihood, label = case
     logits = torch.logit(likelihood, eps=1e-4).requires_grad_()
     steps = torch.optim.SGD([logits], lr=5.0) if optimizer == "sgd" else torch.optim.Adam([logits], lr=0.2)
@@ -81,14 +81,14 @@ def mend(case: Case, loss: Callable[[Tensor, Tensor], Tensor], optimizer: str) -
 
 
 def main() -> None:
-    """Print the median over five noises of every case, optimizer and loss."""
-    print("| image | optimizer | error | loss | mended | steps | wrong voxels before | after |")
+    """Print the median over the noise seeds for each case, optimizer and loss."""
+    print("| image | optimizer | error | loss | repaired | steps | wrong voxels before | after |")
     print("|---|---|---|---|---|---|---|---|")
     for shape, seeds in (((19, 30), 5), ((9, 19, 30), 3)):
         for optimizer in ("sgd", "adam"):
             for error in cases(shape, 0):
                 for name, loss in LOSSES.items():
-                    runs = [mend(cases(shape, seed)[error], loss, optimizer) for seed in range(seeds)]
+                    runs = [repair(cases(shape, seed)[error], loss, optimizer) for seed in range(seeds)]
                     steps = sorted(MAX_STEPS + 1 if run[0] is None else run[0] for run in runs)
                     median = steps[seeds // 2]
                     row = [

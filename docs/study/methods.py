@@ -1,4 +1,4 @@
-"""What is compared: pixel loss alone, and with one topology loss beside it."""
+"""The compared methods: the pixel loss alone, and with one topology loss in addition."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ BASE = "CE + Dice"
 
 @dataclass(frozen=True)
 class Method:
-    """A topology loss of a data set, called with likelihood logits and a case; None for none."""
+    """A topology loss, or None, with the weights to try; `loss` makes it with the settings of a data set."""
 
     loss: Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]] | None
     target: str = "label"
-    weights: tuple[float, ...] = WEIGHTS  # to choose from; a loss that pulls many voxels needs less of it
-    weight_of: str | None = None  # the method whose chosen weight it takes over
-    from_start: bool = False  # whether the term is there in the first half too
+    weights: tuple[float, ...] = WEIGHTS  # to choose from; a loss that pulls many voxels needs smaller ones
+    weight_of: str | None = None  # the method whose chosen weight is used
+    from_start: bool = False  # whether the term is also used in the first half
 
 
 def _persistence(
@@ -40,7 +40,7 @@ def _persistence(
 
 
 def _both(study_set: StudySet) -> Callable[[Tensor, Tensor], Tensor]:
-    """Both at the weights that were chosen for each alone on the first data set."""
+    """Combine both losses with the weights that were chosen for each alone on the first data set."""
     cldice, persistence = SoftclDiceLoss(sigmoid=True), _persistence(matching="spatial")(study_set)
     return lambda logits, label: cldice(logits, label) + 0.3 * persistence(logits, label)
 
@@ -59,7 +59,7 @@ METHODS = {
 }
 COMPARED = tuple(METHODS)
 
-# What pulls whole structures. A voxel of theirs has the force of a critical one, so the weights are smaller.
+# Losses that pull whole structures: each voxel has the force of a critical voxel, so the weights are smaller.
 METHODS |= {
     "spatial, along structures": Method(_persistence(matching="spatial", gradient="structure"), weights=SMALL_WEIGHTS),
     "spatial, along structures towards the label": Method(
@@ -68,7 +68,7 @@ METHODS |= {
     "warping": Method(lambda s: WarpingLoss(sigmoid=True, connectivity=s.connectivity), weights=(0.0003, 0.001, 0.003)),
 }
 
-# Why it helps, or does not: the spatial loss with one setting changed, at the weight chosen for it.
+# Ablations: the spatial loss with one setting changed, at the weight chosen for the unchanged loss.
 VARIANTS = {
     "spatial, open border": {"border": "open"},
     "spatial, components only": {"dims": [0]},
@@ -84,16 +84,16 @@ METHODS |= {
 
 
 class PerFeature(PersistenceLoss):
-    """The mean over the features of a patch instead of their sum."""
+    """Take the mean over the features of a patch instead of their sum."""
 
     def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Loss of every patch, `(N,)`."""
+        """Compute the loss of every patch, `(N,)`."""
         pairs = persistence_pairs(images.detach(), connectivity=self.connectivity, border=self.border)
         return super().per_image(images, labels) / (1 + pairs.image.bincount(minlength=len(images)))
 
 
 def _steeper(factor: float) -> Method:
-    """Another likelihood with the same critical voxels: a steep one leaves alone what is far from one half."""
+    """Change the slope of the sigmoid: a steep one saturates values far from 0.5, the critical voxels stay the same."""
     likelihood = _persistence(
         matching="spatial", sigmoid=False, other_act=lambda logits: torch.sigmoid(factor * logits)
     )
@@ -111,7 +111,7 @@ METHODS |= {
 
 
 def total_loss(method: Method, weight: float, study_set: StudySet) -> Callable[[Tensor, Case], Tensor]:
-    """The loss of a batch: `base + weight * topology`."""
+    """Return the loss of a batch: `base + weight * topology`."""
     base = DiceCELoss(sigmoid=True)
     topology = method.loss(study_set) if method.loss else None
 

@@ -1,4 +1,4 @@
-"""What the documentation shows of the study: a table and a figure for each data set, from the results kept here."""
+"""Tables and figures of docs/study.md, one per data set, from the results kept here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def make_all(images: Path) -> None:
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:
-    """Draw the test cases, a dot a seed, and, if it was chosen here, how the weight was, a line a method."""
+    """Draw the test cases, one dot per seed, and, where the weight was chosen here, its search, one line per method."""
     shown = cases[cases.method.isin(COMPARED)]
     seeds = summary(shown)
     errors = [name for name in MEASURES if name in seeds and name.startswith("patch_betti")]
@@ -69,7 +69,7 @@ def draw(cases: pd.DataFrame, path: Path) -> None:
 
 
 def draw_examples(pictures: Path, path: Path) -> None:
-    """Draw one case, a panel a method, with a legend."""
+    """Draw one case, one panel per method, with a legend."""
     with np.load(pictures) as file:
         shown = {method: file[method] for method in file.files}
     figure = Figure(figsize=(3.1 * len(shown), 4.2), layout="constrained", dpi=100)

@@ -1,4 +1,4 @@
-"""All runs of a data set, on several processes; each finished one is kept at once, and a second start goes on."""
+"""All runs of a data set, in parallel processes; finished runs are saved, and a second start continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training import Run, second_half, warm_up
 from monai_topo._utils.io import atomic_write
 from monai_topo.benchmark.machine import processor
 
-DICE_LOST = 0.005  # more than that a weight may not cost on the tuning split
+DICE_LOST = 0.005  # the most that a weight may cost on the tuning split
 KEYS = ["method", "weight", "seed"]
 Rows = list[dict[str, Any]]
 T = TypeVar("T")
@@ -30,10 +30,10 @@ T = TypeVar("T")
 def study(
     first: Run, methods: Sequence[str], weights: Sequence[float] | Path | None, seeds: int, jobs: int
 ) -> pd.DataFrame:
-    """Run what is missing and return the table of all cases.
+    """Do the missing runs and return the table of all cases.
 
-    The weight of a method is chosen on the tuning split with the first seed, and only then the other seeds run; or it
-    is the one that another data set's results, the folder `weights`, have chosen.
+    The weight of a method is chosen on the tuning split with the first seed, before the other seeds run. If `weights` is
+    the results folder of another data set, the weights chosen there are used.
     """
     results = Results(first.out)
     results.begin({"warmup_steps": first.warmup_steps, "steps": first.steps})
@@ -61,10 +61,10 @@ def study(
 
 
 def choose_weights(cases: pd.DataFrame) -> dict[str, float]:
-    """Of each method the weight with the fewest patch-wise Betti errors on the tuning split, seed 0.
+    """Choose for each method the weight with the fewest patch-wise Betti errors on the tuning split, seed 0.
 
-    Weights that lose more than `DICE_LOST` of Dice against the pixel loss alone are out, unless all do: then the one
-    that loses least is taken.
+    Weights that lose more than `DICE_LOST` of Dice compared with the pixel loss alone are excluded. If all do, the
+    weight that loses least is chosen.
     """
     tuned = cases[(cases.split == "tune") & (cases.seed == 0)].copy()
     tuned["error"] = tuned.filter(like="patch_betti_error").sum(axis=1)
@@ -79,13 +79,13 @@ def choose_weights(cases: pd.DataFrame) -> dict[str, float]:
 
 
 class Results:
-    """The two tables of a data set on disk: `runs.csv`, what a run cost, and `cases.csv`, what it reached."""
+    """The two tables of a data set on disk: `runs.csv` with the cost of each run, `cases.csv` with its measures."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
 
     def begin(self, settings: dict[str, int]) -> None:
-        """Tell how long the runs are, once, and by what they were made; other lengths do not go into the same table."""
+        """Record the lengths of the runs and the versions, once; refuse other lengths for the same table."""
         file = self.out / "about.json"
         if file.exists():
             about = json.loads(file.read_text())
@@ -102,15 +102,15 @@ class Results:
             )
 
     def cases(self) -> pd.DataFrame:
-        """Read what all finished runs reached."""
+        """Read the measures of all finished runs."""
         return pd.read_csv(self.out / "cases.csv")
 
     def add(self, runs: Sequence[Run], jobs: int) -> None:
-        """Do the runs that are not there yet."""
+        """Do the runs that are missing."""
         there = self._there()
         missing = [run for run in runs if (run.method, run.weight, run.seed) not in there]
         for cost, cases in _map(one_run, missing, jobs, "second halves"):
-            # The cases first: a run counts as done when its cost is told.
+            # The cases first: a run counts as done once its cost is recorded.
             self._append("cases.csv", cases)
             self._append("runs.csv", [cost])
 
@@ -135,7 +135,7 @@ def _commit() -> str:
 
 
 def one_run(run: Run) -> tuple[dict[str, Any], Rows]:
-    """Train the second half and measure it at its end; nothing is picked on the way."""
+    """Train the second half and measure the final network; no checkpoint is selected."""
     network, cost = second_half(run)
     key = {"method": run.method, "weight": run.weight, "seed": run.seed}
     masks = mask_file(run.out, run.method, run.weight, run.seed)
@@ -148,11 +148,11 @@ def one_run(run: Run) -> tuple[dict[str, Any], Rows]:
 
 
 def mask_file(out: Path, method: str, weight: float, seed: int) -> Path:
-    """Where the masks of the test cases of a run are kept."""
+    """Return the path of the masks of the test cases of a run."""
     return out / "masks" / f"{method}, {weight}, seed {seed}.npz"
 
 
 def _map(task: Callable[[Run], T], runs: Sequence[Run], jobs: int, what: str) -> Iterator[T]:
-    # One process a run: its peak memory is its own.
+    # One process per run, so that its peak memory can be measured.
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         yield from tqdm(pool.imap_unordered(task, runs), total=len(runs), desc=what, disable=not runs)

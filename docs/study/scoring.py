@@ -1,4 +1,4 @@
-"""Every case of a split, predicted as a whole from sliding windows and measured as a whole and in patches."""
+"""Predict every case of a split with sliding windows, and measure it as a whole and in patches."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from monai_topo._utils.io import atomic_write
 from monai_topo.metrics import compute_betti_error
 from monai_topo.metrics.all_metrics import topology_report
 
-PATCHES = 100  # random ones a case, the same for every method
+PATCHES = 100  # random patches per case, the same for every method
 
 
 def score(
     network: UNet, study_set: StudySet, data: Path, split: Split, masks: Path | None = None
 ) -> list[dict[str, float | str]]:
-    """Measure the masks at likelihood 0.5, one row a case; keep them at `masks` if that is given."""
+    """Measure the masks at likelihood 0.5, one row per case; save them to `masks` if it is given."""
     network.eval()
     inferer = SlidingWindowInferer(study_set.crop, sw_batch_size=4, overlap=0.5, mode="gaussian")
     rows, kept = [], []
     for number, case in enumerate(load_cases(study_set, data, split)):
         with torch.inference_mode():
             mask = (inferer(case["image"][None], network) > 0).float()[0]
-        if "mask" in case:  # outside the field of view nothing counts
+        if "mask" in case:  # ignore everything outside the field of view
             mask = mask * (case["mask"] > 0)
         rows.append(
             {"split": split, "case": study_set.splits[split][number], **_measures(study_set, mask, case["label"])}

@@ -1,4 +1,4 @@
-"""The data of the study: which cases train, which choose the weights, which are reported, and what foreground means."""
+"""The data of the study: training, tuning and test cases, and what is foreground."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Case = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class StudySet:
-    """One data set with the settings that all methods share."""
+    """A data set with the settings that all methods share."""
 
     folder: str
-    splits: dict[Split, Sequence[int]]  # of the data list, training cases before validation cases
-    foreground: int | str  # as `LabelToForeground` takes it
+    splits: dict[Split, Sequence[int]]  # indices into the datalist, training cases before validation cases
+    foreground: int | str  # argument of `LabelToForeground`
     connectivity: Connectivity
     crop: tuple[int, ...]
-    patch: tuple[int, ...]  # of the topology losses and of the patch-wise Betti errors
-    instances: Literal["foreground", "background"]  # what variation of information compares: vessels, or cells
-    training_labels: str = "accurate"  # TopoMortar has others; test cases always have accurate ones
-    border: Border = "foreground"  # of patches; whole images are scored with an open border
+    patch: tuple[int, ...]  # size for the topology losses and the patch-wise Betti errors
+    instances: Literal["foreground", "background"]  # compared by variation of information: vessels, or cells
+    training_labels: str = "accurate"  # TopoMortar also has noisy ones; test labels are always accurate
+    border: Border = "foreground"  # for patches; whole images are scored with an open border
 
     @property
     def ndim(self) -> int:
-        """2 or 3."""
+        """Number of spatial axes, 2 or 3."""
         return len(self.crop)
 
 
@@ -85,7 +85,7 @@ SETS = {
 
 
 def load_cases(study_set: StudySet, data: Path, split: Split) -> list[Case]:
-    """Read the images, labels (1, *spatial) and tubed skeletons of the labels of one split."""
+    """Read the images, the labels `(1, *spatial)` and the tubed skeletons of the labels of one split."""
     files = _files(study_set, data / study_set.folder, split)
     keys = ["image", "label"] + ["mask"] * ("mask" in files[0])
     read = Compose(
@@ -102,7 +102,7 @@ def load_cases(study_set: StudySet, data: Path, split: Split) -> list[Case]:
     for case in map(read, files):
         tensors = {key: torch.as_tensor(case[key]).as_subclass(Tensor).float() for key in keys}
         tensors["skeleton"] = torch.as_tensor(case["skeleton_of_label"]).as_subclass(Tensor).float()
-        # A stack of fewer slices than a crop has is continued by its last one.
+        # A stack with fewer slices than a crop is padded with its last slice.
         cases.append(SpatialPadd(list(tensors), study_set.crop, mode="edge")(tensors) if split == "train" else tensors)
     return cases
 

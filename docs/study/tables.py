@@ -1,4 +1,4 @@
-"""Tables of a study, from its files alone."""
+"""Tables of a study, computed from its files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MEASURES = {
     "voi": "VOI",
     "adapted_rand_error": "Rand",
 }
-# By place: what Betti errors hide, where a missing feature makes up for a spurious one.
+# By location: in Betti errors a missing and a spurious feature cancel.
 PLACES = {f"{kind}_{k}": f"{kind} b{k}" for k in range(3) for kind in ("spurious", "missing")}
 
 
 def summary(cases: pd.DataFrame, split: Split = "test") -> pd.DataFrame:
-    """Mean over the cases of a split for each method, at its chosen weight, and seed."""
+    """Compute the mean over the cases of a split for each method, at its chosen weight, and each seed."""
     weights = {BASE: 0.0, **choose_weights(cases)}
     chosen = cases[(cases.split == split) & (cases.weight == cases.method.map(weights))]
     measures = [name for name in [*MEASURES, *PLACES] if name in chosen]
@@ -32,12 +32,12 @@ def summary(cases: pd.DataFrame, split: Split = "test") -> pd.DataFrame:
 
 
 def chosen_here(cases: pd.DataFrame) -> bool:
-    """Whether the weights were chosen on the tuning cases, rather than taken over from another set."""
+    """Return whether the weights were chosen on this set rather than on another one."""
     return bool(cases[cases.method.isin(COMPARED)].groupby("method").weight.nunique().max() > 1)
 
 
 def markdown(cases: pd.DataFrame, titles: Mapping[str, str] = MEASURES, split: Split = "test") -> str:
-    """One row a method: mean ± standard deviation over seeds."""
+    """Format one row per method: mean ± standard deviation over seeds."""
     seeds = summary(cases, split)
     measures = [name for name in titles if name in seeds]
     heads = ["loss", "weight", "seeds", *(titles[name] for name in measures)]
@@ -55,7 +55,7 @@ def _mean_and_spread(values: pd.Series) -> str:
 
 
 def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
-    """One row a data set and method: points of Dice gained, and what share of each error of the pixel loss is left."""
+    """Format one row per data set and method: points of Dice gained, and the remaining share of each error."""
     errors = ("betti_error_0", "betti_error_1", "betti_error_2", "betti_matching_error", "voi", "adapted_rand_error")
     rows = []
     for name, cases in sets.items():
@@ -68,7 +68,7 @@ def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
 
 
 def cost(runs: pd.DataFrame) -> str:
-    """One row a method: computing time of a step, also as a multiple of the pixel loss alone, and peak memory."""
+    """Format one row per method: computing time per step, its ratio to the pixel loss alone, and peak memory."""
     means = runs.groupby("method", sort=False)[["seconds_per_step", "peak_mib"]].median()
     base = float(means.seconds_per_step[BASE])
     rows = [

@@ -1,8 +1,8 @@
-"""What each loss makes of a broken likelihood map, alone and without a network: `python docs/study/toy_study.py`.
+"""Repair a broken likelihood map by one loss alone, without a network: `python docs/study/toy_study.py`.
 
-The logits of a map are descended on directly, in 2D and 3D. The map has one error of every kind: a break, a false
-bridge, a hole and a speck. Prints a table (in markdown) and draws the maps before, during and after. A loss more is one
-line in `LOSSES`.
+The logits of a map are optimized directly, in 2D and 3D. The map has one error of each kind: a break, a false bridge, a
+hole and a speck. The script prints a markdown table and draws the maps before, during and after the optimization. A new
+loss is one line in `LOSSES`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from monai_topo import (
 PICTURE = Path(__file__).parents[1] / "images" / "toy_study.png"
 SHAPES = {2: (32, 46), 3: (13, 32, 46)}
 STEPS, LEARNING_RATE = 80, 0.1
-# Rows and columns round the break, the bridge, the hole and the speck: errors that cancel each other count there.
+# Rows and columns around the break, the bridge, the hole and the speck: within them errors cannot cancel each other.
 WINDOWS = [(slice(18, 29), slice(7, 20)), (slice(4, 14), slice(15, 31)), (slice(15, 30), slice(28, 43))]
 WINDOWS += [(slice(24, 31), slice(20, 28))]
 
@@ -66,7 +66,7 @@ LOSSES: dict[str, Callable[[Tensor], Loss]] = {
 
 
 class Toy(NamedTuple):
-    """A label, the logits of a broken map, and where it was broken."""
+    """A label, the logits of a broken map, and the mask of its errors."""
 
     label: Tensor  # (1, 1, *spatial)
     logits: Tensor
@@ -74,7 +74,7 @@ class Toy(NamedTuple):
 
 
 def toy(ndim: int) -> Toy:
-    """A ring, a bar and a ball (in 2D a disc), with a break, a bridge, a hole and a speck."""
+    """Draw a ring, a bar and a ball (in 2D a disc), with a break, a bridge, a hole and a speck."""
     grid = np.indices(SHAPES[ndim]).astype(float)
     height = grid[0] - SHAPES[3][0] // 2 if ndim == 3 else np.zeros(SHAPES[2])
     row, column = grid[-2:]
@@ -91,8 +91,8 @@ def toy(ndim: int) -> Toy:
     noise = np.random.default_rng(0).normal(1, 0.1, outside_vox.shape)
     logits = 2.5 * noise * np.tanh(-outside_vox / 1.5)
     errors = [
-        (ball(23, 13, 2.6), -0.8),  # the ring is broken
-        (segment(8.5, 17, 28, 1.1), 0.8),  # and bridged to the bar
+        (ball(23, 13, 2.6), -0.8),  # a break of the ring
+        (segment(8.5, 17, 28, 1.1), 0.8),  # a bridge from the ring to the bar
         (ball(22, 35, 1.3), -0.8),  # a hole in the disc, a cavity in the ball
         (ball(27, 24, 1.5), 0.8),  # a speck
     ]
@@ -107,29 +107,29 @@ def toy(ndim: int) -> Toy:
 
 @dataclass
 class Run:
-    """What a loss made of a map."""
+    """The result of optimizing a map by one loss."""
 
-    frames: list[Tensor]  # masks before, half way and after
-    steps: int | None  # to the Betti numbers of the label, if they were reached
+    frames: list[Tensor]  # masks before, halfway and after
+    steps: int | None  # until the Betti numbers of the label were reached; None: never
     betti_error: int
     dice: float
-    elsewhere: int  # voxels that changed sides away from the errors
+    elsewhere: int  # voxels that crossed the threshold away from the errors
 
 
 def mask_of(logits: Tensor) -> Tensor:
-    """The map thresholded at one half."""
+    """Threshold the map at likelihood 0.5."""
     return logits.detach()[0, 0] > 0
 
 
 def betti_error(logits: Tensor, label: Tensor) -> int:
-    """Differences of Betti numbers, summed over dimensions, for the whole map and round each of its errors."""
+    """Sum the Betti number errors over dimensions, for the whole map and for a window around each error."""
     both = torch.stack((mask_of(logits), label[0, 0] > 0))
     crops = [both, *(both[(..., *window)] for window in WINDOWS)]
     return sum(int(betti_numbers(crop).diff(dim=0).abs().sum()) for crop in crops)
 
 
 def descend(name: str, case: Toy, max_steps: int) -> Run:
-    """Descend by Adam until the Betti numbers are right, and to the end for the pictures."""
+    """Optimize with Adam for `max_steps`, and note the step at which the Betti numbers are first correct."""
     loss, logits = LOSSES[name](case.label), case.logits.clone().requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=LEARNING_RATE)
     frames, reached = [mask_of(logits)], None
@@ -149,16 +149,16 @@ def descend(name: str, case: Toy, max_steps: int) -> Run:
 
 
 def draw(runs: dict[int, dict[str, Run]], cases: dict[int, Toy], path: Path) -> None:
-    """A row for each loss: before, half way and after, in 2D and, seen from above, in 3D."""
+    """Draw one row per loss: before, halfway and after, in 2D and, seen from above, in 3D."""
     names = list(next(iter(runs.values())))
-    columns = [f"{ndim}D, {when}" for ndim in runs for when in ("before", "half way", "after")]
+    columns = [f"{ndim}D, {when}" for ndim in runs for when in ("before", "halfway", "after")]
     figure = Figure(figsize=(2.1 * len(columns), 1.6 * len(names)), layout="constrained", dpi=80)
     axes = figure.subplots(len(names), len(columns), squeeze=False)
     for name, row in zip(names, axes, strict=True):
         frames = [(frame, cases[ndim].label[0, 0] > 0) for ndim in runs for frame in runs[ndim][name].frames]
         for (mask, label), panel, title in zip(frames, row, columns, strict=True):
             seen, true = ((x.any(0) if x.ndim == 3 else x).numpy() for x in (mask, label))
-            # White: right; vermilion: missing; sky blue: surplus.
+            # White: correct; vermilion: missing; sky blue: spurious.
             colors = np.array([[[0, 0, 0], [86, 180, 233]], [[213, 94, 0], [255, 255, 255]]], dtype=np.uint8)
             panel.imshow(colors[true.astype(int), seen.astype(int)])
             panel.set(xticks=[], yticks=[])
@@ -170,7 +170,7 @@ def draw(runs: dict[int, dict[str, Run]], cases: dict[int, Toy], path: Path) -> 
 
 
 def table(runs: dict[int, dict[str, Run]]) -> list[str]:
-    """The results as lines of a markdown table."""
+    """Format the results as lines of a markdown table."""
     heads = [f"{ndim}D {head}" for ndim in runs for head in ("steps", "Betti error", "Dice", "changed elsewhere")]
     lines = [f"| loss | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for name in next(iter(runs.values())):
@@ -183,10 +183,10 @@ def table(runs: dict[int, dict[str, Run]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run everything."""
+    """Optimize with every loss, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=STEPS, help="of descent")
-    parser.add_argument("--picture", type=Path, default=PICTURE, help="where the picture goes")
+    parser.add_argument("--steps", type=int, default=STEPS, help="number of optimization steps")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help="path of the figure")
     options = parser.parse_args(arguments)
     cases = {ndim: toy(ndim) for ndim in SHAPES}
     runs = {ndim: {name: descend(name, case, options.steps) for name in LOSSES} for ndim, case in cases.items()}

@@ -1,4 +1,4 @@
-"""One run: the second half of a training that all methods of a seed share the first half of."""
+"""One run: the second half of a training run whose first half is shared by all methods of a seed."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from monai_topo._utils.io import atomic_write
 
 BATCH = {2: 4, 3: 2}
 CHANNELS = {2: (16, 32, 64, 128), 3: (8, 16, 32, 64)}
-LEARNING_RATES = (2e-3, 2e-4)  # constant in the first half, then falling along a cosine
+LEARNING_RATES = (2e-3, 2e-4)  # constant in the first half, then decreasing along a cosine
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a worker process is asked for."""
+    """The settings of one run, sent to a worker process."""
 
     set_name: str
     data: Path
@@ -47,12 +47,12 @@ class Run:
 
     @property
     def first_half(self) -> Path:
-        """Where the shared first half of the seed is kept."""
+        """Path of the shared first half of the seed."""
         return self.out / f"warmup_seed{self.seed}.pt"
 
 
 def warm_up(run: Run) -> None:
-    """Train with the pixel loss alone and keep network and optimizer."""
+    """Train with the pixel loss alone and save the network and the optimizer."""
     study_set, network, optimizer = _start(run)
     _first_half(run, study_set, network, optimizer, total_loss(METHODS[BASE], 0.0, study_set))
     with atomic_write(run.first_half) as file:
@@ -71,7 +71,7 @@ def _first_half(
 
 
 def second_half(run: Run) -> tuple[UNet, dict[str, float]]:
-    """Go on with a method; return the network and what it cost."""
+    """Continue with a method; return the network and the cost of the run."""
     study_set, network, optimizer = _start(run)
     loss = total_loss(METHODS[run.method], run.weight, study_set)
     if METHODS[run.method].from_start:
@@ -87,10 +87,10 @@ def second_half(run: Run) -> tuple[UNet, dict[str, float]]:
 
 
 def _start(run: Run) -> tuple[StudySet, UNet, torch.optim.Optimizer]:
-    torch.set_num_threads(1)  # runs are the parallel unit, so that results do not depend on the number of cores
+    torch.set_num_threads(1)  # parallelism is over runs, so that results do not depend on the number of cores
     set_determinism(run.seed)
     study_set = SETS[run.set_name]
-    # Slices of a stack are far apart: no pooling across them at the finest level, as in the vessel bundle.
+    # The slices of a stack are far apart: no pooling across slices at the finest level, as in the vessel bundle.
     strides: Sequence[Any] = [2, 2, 2] if study_set.ndim == 2 else [(2, 2, 1), 2, 2]
     network = UNet(
         spatial_dims=study_set.ndim,
@@ -105,7 +105,7 @@ def _start(run: Run) -> tuple[StudySet, UNet, torch.optim.Optimizer]:
 
 
 def _batches(study_set: StudySet, cases: Sequence[Case], seed: int) -> Iterator[Case]:
-    """Random crops without end; the same ones for every method."""
+    """Yield random crops endlessly, the same for every method."""
     keys = ["image", "label", "skeleton"]
     augment = Compose(
         [
@@ -132,7 +132,7 @@ def _descend(
     steps: int,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
 ) -> float:
-    """Take the steps; return seconds of computing, which other processes of the machine hardly change."""
+    """Train for some steps; return the CPU seconds, which other processes hardly affect."""
     start = time.process_time()
     for _ in range(steps):
         batch = next(batches)
