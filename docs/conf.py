@@ -1,6 +1,8 @@
 """Sphinx configuration: `sphinx-build -W docs docs/_build`."""
 
+import inspect
 import sys
+from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -8,13 +10,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parent / "study"))
 import page as study_page
 import toy_study
+from docutils.nodes import Node
+from docutils.statemachine import StringList
 from figures import filtration, metrics, one_page, repair, transforms
 from sphinx.application import Sphinx
+from sphinx.ext.autosummary import Autosummary
 
 project = "monai_topo"
 author = "The monai_topo developers"
 version = release = version_of("monai_topo")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+]
 exclude_patterns = ["_build", "figures", "study"]
 html_theme = "alabaster"
 html_theme_options = {
@@ -30,8 +41,25 @@ myst_heading_anchors = 3
 autodoc_inherit_docstrings = False
 
 
+class Summary(Autosummary):
+    """List the functions and classes of a module with their summary lines, without dictionary versions and aliases."""
+
+    required_arguments = 1
+
+    def run(self) -> list[Node]:
+        """List the names instead of the content of the directive."""
+        module = import_module(self.arguments[0])
+        found = {name: getattr(module, name) for name in module.__all__}
+        shown = [name for name, value in found.items() if inspect.isclass(value) or inspect.isroutine(value)]
+        aliases = {name + end for name in shown for end in ("d", "D", "Dict")}
+        self.options["nosignatures"] = None
+        self.content = StringList([f"~{module.__name__}.{name}" for name in shown if name not in aliases])
+        return super().run()
+
+
 def setup(app: Sphinx) -> None:
-    """Skip the fields of named tuples, which the docstring of the class describes."""
+    """Add the directive, and skip the fields of named tuples, which the docstring of the class describes."""
+    app.add_directive("summary", Summary)
     app.connect("autodoc-skip-member", lambda app, what, name, obj, *rest: type(obj).__name__ == "_tuplegetter" or None)
 
 

@@ -32,8 +32,8 @@ def study(
 ) -> pd.DataFrame:
     """Do the missing runs and return the table of all cases.
 
-    The weight of a method is chosen on the tuning split with the first seed, before the other seeds run. If `weights` is
-    the results folder of another data set, the weights chosen there are used.
+    The weight of a method is chosen on the tuning split with the first seed, before the other seeds run. If `weights`
+    is the results folder of another data set, the weights chosen there are used.
     """
     results = Results(first.out)
     results.begin({"warmup_steps": first.warmup_steps, "steps": first.steps})
