@@ -129,7 +129,7 @@ def floats(array: Array) -> Array:
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 
-def with_report(result: NdarrayOrTensor, name: str, found: list[dict[str, Any]]) -> NdarrayOrTensor:
+def record_in_metadata(result: NdarrayOrTensor, name: str, found: list[dict[str, Any]]) -> NdarrayOrTensor:
     """Say in a result's metadata what was found, as JSON text: lists of unequal length could not be collated."""
     if isinstance(result, MetaTensor):
         result.meta[name] = json.dumps(found)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data.meta_obj import get_track_meta
-from monai.transforms.transform import MapTransform, Transform
+from monai.transforms.transform import Transform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
@@ -19,12 +19,12 @@ from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.pairs import persistence_pairs
 from monai_topo.transforms._base import (
     ArrayTransform,
-    ArrayTransformd,
     channel_first,
     file_named,
     floats,
     with_metadata_of,
 )
+from monai_topo.transforms._dictionary import DictionaryTransform, P
 
 gaussian_filter, _ = optional_import("scipy.ndimage", name="gaussian_filter")
 
@@ -171,84 +171,32 @@ class TopologyErrorMap(Transform):
         return with_metadata_of(tensor, drawn[None])
 
 
-class CriticalVoxelMapd(ArrayTransformd):
-    """Dictionary twin of :py:class:`CriticalVoxelMap`.
+class _WithLabel(DictionaryTransform[P]):
+    """Base of :py:class:`TopologyErrorMapd`: compare every key with the label.
 
     Args:
-        keys: keys of the likelihoods.
-        sigma: see :py:class:`CriticalVoxelMap`.
-        min_persistence: see :py:class:`CriticalVoxelMap`.
-        dims: see :py:class:`CriticalVoxelMap`.
-        filtration: see :py:class:`CriticalVoxelMap`.
-        connectivity: see :py:class:`CriticalVoxelMap`.
-        border: see :py:class:`CriticalVoxelMap`.
-        new_key_prefix: put before a key for the key of its result; None replaces the likelihood.
-        allow_missing_keys: whether a key that a case lacks is passed over.
+        keys: Keys of the predictions.
+        label_key: Key of the label.
+        new_key_prefix: Prefix of the key of each map; None replaces the prediction.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
     def __init__(
         self,
         keys: KeysCollection,
-        *,
-        sigma: float = 0.0,
-        min_persistence: float = 0.0,
-        dims: Sequence[int] | None = None,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = CriticalVoxelMap(
-            sigma=sigma,
-            min_persistence=min_persistence,
-            dims=dims,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class TopologyErrorMapd(MapTransform):
-    """Dictionary twin of :py:class:`TopologyErrorMap`.
-
-    Args:
-        keys: keys of the predictions.
-        label_key: key of the label.
-        threshold: see :py:class:`TopologyErrorMap`.
-        connectivity: see :py:class:`TopologyErrorMap`.
-        border: see :py:class:`TopologyErrorMap`.
-        new_key_prefix: put before a key for the key of its map; None replaces the prediction.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    backend = TopologyErrorMap.backend
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
         label_key: str = "label",
-        threshold: float = 0.5,
-        connectivity: Connectivity = "full",
-        border: Border = "open",
         new_key_prefix: str | None = None,
         allow_missing_keys: bool = False,
+        *args: P.args,
+        **settings: P.kwargs,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.error_map = TopologyErrorMap(threshold=threshold, connectivity=connectivity, border=border)
+        super().__init__(keys, new_key_prefix, allow_missing_keys, *args, **settings)
         self.label_key = label_key
-        self.new_key_prefix = new_key_prefix
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the case with the maps; the given dictionary stays as it is."""
-        case = dict(data)
-        for key in self.key_iterator(case):
-            new_key = key if self.new_key_prefix is None else f"{self.new_key_prefix}{key}"
-            case[new_key] = self.error_map(data[key], data[self.label_key])
-        return case
+    def result(self, data: Mapping[Hashable, Any], key: Hashable) -> Any:
+        """Return the map of one prediction."""
+        return self.transform(data[key], data[self.label_key])
 
 
-CriticalVoxelMapD = CriticalVoxelMapDict = CriticalVoxelMapd
-TopologyErrorMapD = TopologyErrorMapDict = TopologyErrorMapd
+CriticalVoxelMapd = CriticalVoxelMapD = CriticalVoxelMapDict = DictionaryTransform.of(CriticalVoxelMap)
+TopologyErrorMapd = TopologyErrorMapD = TopologyErrorMapDict = _WithLabel.of(TopologyErrorMap)

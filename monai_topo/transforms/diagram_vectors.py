@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from monai.config import KeysCollection
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
 from monai_topo._utils.validation import check_at_least
-from monai_topo.transforms._base import ArrayTransformd
+from monai_topo.transforms._dictionary import DictionaryTransform
 from monai_topo.transforms.diagrams import DiagramTransform, Points, check_count, check_range
 
 # GUDHI has both (`gudhi.representations`), but only beside scikit-learn, which is no dependency of this package; they
@@ -145,95 +144,5 @@ class PersistenceLandscape(DiagramTransform):
         return landscapes
 
 
-class PersistenceImaged(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceImage`.
-
-    Args:
-        keys: keys of the images.
-        num_rows: see :py:class:`PersistenceImage`.
-        num_columns: see :py:class:`PersistenceImage`.
-        sigma: see :py:class:`PersistenceImage`.
-        power: see :py:class:`PersistenceImage`.
-        value_range: see :py:class:`PersistenceImage`.
-        filtration: see :py:class:`PersistenceImage`.
-        connectivity: see :py:class:`PersistenceImage`.
-        border: see :py:class:`PersistenceImage`.
-        dims: see :py:class:`PersistenceImage`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_rows: int = 20,
-        num_columns: int = 20,
-        sigma: float = 0.05,
-        power: float = 1.0,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceImage(
-            num_rows=num_rows,
-            num_columns=num_columns,
-            sigma=sigma,
-            power=power,
-            value_range=value_range,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class PersistenceLandscaped(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceLandscape`.
-
-    Args:
-        keys: keys of the images.
-        num_landscapes: see :py:class:`PersistenceLandscape`.
-        num_samples: see :py:class:`PersistenceLandscape`.
-        value_range: see :py:class:`PersistenceLandscape`.
-        filtration: see :py:class:`PersistenceLandscape`.
-        connectivity: see :py:class:`PersistenceLandscape`.
-        border: see :py:class:`PersistenceLandscape`.
-        dims: see :py:class:`PersistenceLandscape`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_landscapes: int = 5,
-        num_samples: int = 100,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceLandscape(
-            num_landscapes=num_landscapes,
-            num_samples=num_samples,
-            value_range=value_range,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-PersistenceImageD = PersistenceImageDict = PersistenceImaged
-PersistenceLandscapeD = PersistenceLandscapeDict = PersistenceLandscaped
+PersistenceImaged = PersistenceImageD = PersistenceImageDict = DictionaryTransform.of(PersistenceImage)
+PersistenceLandscaped = PersistenceLandscapeD = PersistenceLandscapeDict = DictionaryTransform.of(PersistenceLandscape)

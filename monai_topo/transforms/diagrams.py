@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
 from monai_topo._utils.validation import check_topology_settings
 from monai_topo.persistence.essential import Until, essential_class
 from monai_topo.persistence.pairs import persistence_pairs
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, floats
+from monai_topo.transforms._base import ArrayTransform, floats
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 __all__ = [
     "BettiCurve",
@@ -196,80 +196,5 @@ def check_range(value_range: Sequence[float]) -> tuple[float, float]:
     return float(value_range[0]), float(value_range[1])
 
 
-class PersistenceDiagramd(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceDiagram`.
-
-    Args:
-        keys: keys of the images.
-        num_pairs: see :py:class:`PersistenceDiagram`.
-        filtration: see :py:class:`PersistenceDiagram`.
-        connectivity: see :py:class:`PersistenceDiagram`.
-        border: see :py:class:`PersistenceDiagram`.
-        dims: see :py:class:`PersistenceDiagram`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_pairs: int = 100,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceDiagram(
-            num_pairs=num_pairs,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class BettiCurved(ArrayTransformd):
-    """Dictionary twin of :py:class:`BettiCurve`.
-
-    Args:
-        keys: keys of the images.
-        num_samples: see :py:class:`BettiCurve`.
-        value_range: see :py:class:`BettiCurve`.
-        filtration: see :py:class:`BettiCurve`.
-        connectivity: see :py:class:`BettiCurve`.
-        border: see :py:class:`BettiCurve`.
-        dims: see :py:class:`BettiCurve`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_samples: int = 100,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = BettiCurve(
-            num_samples=num_samples,
-            value_range=value_range,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-BettiCurveD = BettiCurveDict = BettiCurved
-PersistenceDiagramD = PersistenceDiagramDict = PersistenceDiagramd
+BettiCurved = BettiCurveD = BettiCurveDict = DictionaryTransform.of(BettiCurve)
+PersistenceDiagramd = PersistenceDiagramD = PersistenceDiagramDict = DictionaryTransform.of(PersistenceDiagram)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array, Connectivity, Mask
 from monai_topo._utils.validation import check_at_least, check_choice
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 ndimage, _ = optional_import("scipy.ndimage")
 watershed, _ = optional_import("skimage.segmentation", name="watershed")
@@ -155,63 +155,5 @@ class MembraneToInstances(ArrayTransform):
         return np.asarray(grown[None], dtype=np.int32)
 
 
-class InstancesToMembraned(ArrayTransformd):
-    """Dictionary twin of :py:class:`InstancesToMembrane`.
-
-    Args:
-        keys: keys of the instance ids.
-        radius: see :py:class:`InstancesToMembrane`.
-        membrane_id: see :py:class:`InstancesToMembrane`.
-        spacing: see :py:class:`InstancesToMembrane`.
-        new_key_prefix: put before a key for the key of its result; None replaces the ids.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        radius: float = 1.0,
-        membrane_id: int | None = None,
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = InstancesToMembrane(radius=radius, membrane_id=membrane_id, spacing=spacing)
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class MembraneToInstancesd(ArrayTransformd):
-    """Dictionary twin of :py:class:`MembraneToInstances`.
-
-    Args:
-        keys: keys of the membranes.
-        threshold: see :py:class:`MembraneToInstances`.
-        connectivity: see :py:class:`MembraneToInstances`.
-        seed_distance: see :py:class:`MembraneToInstances`.
-        fill: see :py:class:`MembraneToInstances`.
-        spacing: see :py:class:`MembraneToInstances`.
-        new_key_prefix: put before a key for the key of its result; None replaces the membrane.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        threshold: float = 0.5,
-        connectivity: Connectivity = "full",
-        seed_distance: float = 0.0,
-        fill: bool = True,
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = MembraneToInstances(
-            threshold=threshold, connectivity=connectivity, seed_distance=seed_distance, fill=fill, spacing=spacing
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-InstancesToMembraneD = InstancesToMembraneDict = InstancesToMembraned
-MembraneToInstancesD = MembraneToInstancesDict = MembraneToInstancesd
+InstancesToMembraned = InstancesToMembraneD = InstancesToMembraneDict = DictionaryTransform.of(InstancesToMembrane)
+MembraneToInstancesd = MembraneToInstancesD = MembraneToInstancesDict = DictionaryTransform.of(MembraneToInstances)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from monai.config import KeysCollection, NdarrayOrTensor
+from monai.config import NdarrayOrTensor
 from monai.data.meta_obj import get_track_meta
 from monai.utils import convert_to_tensor, optional_import
 from numpy.typing import NDArray
@@ -15,15 +15,15 @@ from monai_topo._utils.typing import Array, Border, Connectivity, Mask
 from monai_topo._utils.validation import check_at_least, check_choice
 from monai_topo.transforms._base import (
     ArrayTransform,
-    ArrayTransformd,
     Spacing,
     channel_first,
     check_spacing,
     file_named,
+    record_in_metadata,
     spacing_in_mm,
     with_metadata_of,
-    with_report,
 )
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 ndimage, _ = optional_import("scipy.ndimage")
 
@@ -104,7 +104,7 @@ class RepairLabel(ArrayTransform):
             for defect in [*self._removed(channel, voxel_size), *self._filled(channel, voxel_size)]:
                 found.append({"channel": number, **defect})
         kept = repaired if self.action == "repair" else array.copy()
-        return with_report(with_metadata_of(tensor, kept), "label_repairs", found)
+        return record_in_metadata(with_metadata_of(tensor, kept), "label_repairs", found)
 
     def _removed(self, label: Array, voxel_size: float) -> Iterator[dict[str, Any]]:
         """Remove the specks of one channel, in place, and tell them."""
@@ -157,43 +157,4 @@ def _components(mask: Mask, *, full: bool) -> Ids:
     return ids
 
 
-class RepairLabeld(ArrayTransformd):
-    """Dictionary twin of :py:class:`RepairLabel`.
-
-    Args:
-        keys: keys of the labels.
-        min_component: see :py:class:`RepairLabel`.
-        min_hole: see :py:class:`RepairLabel`.
-        connectivity: see :py:class:`RepairLabel`.
-        border: see :py:class:`RepairLabel`.
-        action: see :py:class:`RepairLabel`.
-        spacing: see :py:class:`RepairLabel`.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        min_component: float = 0,
-        min_hole: float = 0,
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        action: Action = "repair",
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = RepairLabel(
-            min_component=min_component,
-            min_hole=min_hole,
-            connectivity=connectivity,
-            border=border,
-            action=action,
-            spacing=spacing,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-RepairLabelD = RepairLabelDict = RepairLabeld
+RepairLabeld = RepairLabelD = RepairLabelDict = DictionaryTransform.of(RepairLabel)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from monai.config import DtypeLike, KeysCollection
+from monai.config import DtypeLike
 from monai.utils import get_equivalent_dtype
 
 from monai_topo._utils.typing import Array
 from monai_topo.data.labels import foreground_mask, parse_foreground
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd
+from monai_topo.transforms._base import ArrayTransform
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 __all__ = ["LabelToForeground", "LabelToForegroundD", "LabelToForegroundDict", "LabelToForegroundd"]
 
@@ -52,26 +53,4 @@ class LabelToForeground(ArrayTransform):
         return mask.astype(get_equivalent_dtype(self.dtype, np.ndarray))
 
 
-class LabelToForegroundd(ArrayTransformd):
-    """Dictionary twin of :py:class:`LabelToForeground`.
-
-    Args:
-        keys: keys of the labels.
-        foreground: see :py:class:`LabelToForeground`.
-        dtype: dtype of the masks.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        foreground: int | str = "nonzero",
-        dtype: DtypeLike = np.float32,
-        allow_missing_keys: bool = False,
-        new_key_prefix: str | None = None,
-    ) -> None:
-        super().__init__(keys, LabelToForeground(foreground, dtype), new_key_prefix, allow_missing_keys)
-
-
-LabelToForegroundD = LabelToForegroundDict = LabelToForegroundd
+LabelToForegroundd = LabelToForegroundD = LabelToForegroundDict = DictionaryTransform.of(LabelToForeground)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from torch import Tensor
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
 from monai_topo._utils.validation import check_at_least, check_topology_settings
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, floats
+from monai_topo.transforms._base import ArrayTransform, floats
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 __all__ = ["PersistenceSimplify", "PersistenceSimplifyD", "PersistenceSimplifyDict", "PersistenceSimplifyd"]
 
@@ -131,46 +131,4 @@ class PersistenceSimplify(ArrayTransform):
         return torch.from_numpy(np.lexsort((first, older, -persistence.numpy())))
 
 
-class PersistenceSimplifyd(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceSimplify`.
-
-    Args:
-        keys: keys of the likelihoods.
-        min_persistence: see :py:class:`PersistenceSimplify`.
-        num_components: see :py:class:`PersistenceSimplify`.
-        num_holes: see :py:class:`PersistenceSimplify`.
-        dims: see :py:class:`PersistenceSimplify`.
-        filtration: see :py:class:`PersistenceSimplify`.
-        connectivity: see :py:class:`PersistenceSimplify`.
-        border: see :py:class:`PersistenceSimplify`.
-        new_key_prefix: put before a key for the key of its result; None replaces the likelihood.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        min_persistence: float = 0.0,
-        num_components: int | None = None,
-        num_holes: int | None = None,
-        dims: Sequence[int] | None = None,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceSimplify(
-            min_persistence=min_persistence,
-            num_components=num_components,
-            num_holes=num_holes,
-            dims=dims,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-PersistenceSimplifyD = PersistenceSimplifyDict = PersistenceSimplifyd
+PersistenceSimplifyd = PersistenceSimplifyD = PersistenceSimplifyDict = DictionaryTransform.of(PersistenceSimplify)

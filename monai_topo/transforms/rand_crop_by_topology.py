@@ -11,7 +11,7 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import RandWeightedCrop
 from monai.transforms.traits import MultiSampleTrait
-from monai.transforms.transform import LazyTransform, MapTransform, Randomizable
+from monai.transforms.transform import LazyTransform
 from monai.utils import convert_to_tensor, fall_back_tuple, optional_import
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ from monai_topo._utils.validation import check_choice
 from monai_topo.masks.skeletons import skeleton
 from monai_topo.masks.structure_errors import skeleton_errors
 from monai_topo.transforms._base import channel_first
+from monai_topo.transforms._dictionary import P, RandomDictionaryTransform
 
 ndimage, _ = optional_import("scipy.ndimage")
 
@@ -133,21 +134,16 @@ def _interest(mask: Mask, around: Around) -> NDArray[np.float64]:
     return lines.astype(float)
 
 
-class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSampleTrait):
-    """Dictionary twin of :py:class:`RandCropByTopology`: the same patches, drawn once, of all keys.
+class _CropOfAllKeys(RandomDictionaryTransform[P], LazyTransform, MultiSampleTrait):
+    """Base of :py:class:`RandCropByTopologyd`: draw the places once and crop all keys there.
+
+    The result is a list of `num_samples` cases. Entries under other keys are copied into each of them.
 
     Args:
-        keys: keys of what is cropped.
-        label_key: key of the label.
-        spatial_size: see :py:class:`RandCropByTopology`.
-        num_samples: see :py:class:`RandCropByTopology`.
-        around: see :py:class:`RandCropByTopology`.
-        prediction_key: key of the prediction, for `around="errors"`.
-        uniform: see :py:class:`RandCropByTopology`.
-        lazy: see :py:class:`RandCropByTopology`.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-
-    Returns a list of `num_samples` cases; what is not in `keys` is copied into each.
+        keys: Keys of the arrays to crop.
+        label_key: Key of the label.
+        prediction_key: Key of the prediction, for `around="errors"`.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
     backend = RandCropByTopology.backend
@@ -156,20 +152,15 @@ class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSample
         self,
         keys: KeysCollection,
         label_key: str,
-        spatial_size: Sequence[int] | int,
-        num_samples: int = 1,
-        *,
-        around: Around = "skeleton",
         prediction_key: str | None = None,
-        uniform: float = 0.1,
-        lazy: bool = False,
         allow_missing_keys: bool = False,
+        *args: P.args,
+        **settings: P.kwargs,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        LazyTransform.__init__(self, lazy)
-        if around == "errors" and prediction_key is None:
+        RandomDictionaryTransform.__init__(self, keys, None, allow_missing_keys, *args, **settings)
+        LazyTransform.__init__(self, self.transform.lazy)
+        if self.transform.around == "errors" and prediction_key is None:
             raise ValueError("Expected `prediction_key` to name the prediction for `around='errors'`, but got None.")
-        self.cropper = RandCropByTopology(spatial_size, num_samples, around=around, uniform=uniform, lazy=lazy)
         self.label_key = label_key
         self.prediction_key = prediction_key
 
@@ -177,32 +168,24 @@ class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSample
     def lazy(self, value: bool) -> None:
         """Crop lazily or at once."""
         self._lazy = value
-        self.cropper.lazy = value
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandCropByTopologyd:
-        """Seed the draws."""
-        super().set_random_state(seed, state)
-        self.cropper.set_random_state(seed, state)
-        return self
+        self.transform.lazy = value
 
     def randomize(self, weights: NdarrayOrTensor) -> None:
         """Draw the centers by their weights."""
-        self.cropper.randomize(weights)
+        self.transform.randomize(weights)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> list[dict[Hashable, Any]]:
         """Return the cases; the given dictionary stays as it is."""
         prediction = None if self.prediction_key is None else data[self.prediction_key]
-        self.randomize(self.cropper.weights(data[self.label_key], prediction))
+        self.randomize(self.transform.weights(data[self.label_key], prediction))
         keys = list(self.key_iterator(dict(data)))
         rest = {key: value for key, value in data.items() if key not in keys}
-        cases: list[dict[Hashable, Any]] = [deepcopy(rest) for _ in range(self.cropper.num_samples)]
+        cases: list[dict[Hashable, Any]] = [deepcopy(rest) for _ in range(self.transform.num_samples)]
         lazy = self.lazy if lazy is None else lazy
         for key in keys:
-            for case, patch in zip(cases, self.cropper(data[key], randomize=False, lazy=lazy), strict=True):
+            for case, patch in zip(cases, self.transform(data[key], randomize=False, lazy=lazy), strict=True):
                 case[key] = patch
         return cases
 
 
-RandCropByTopologyD = RandCropByTopologyDict = RandCropByTopologyd
+RandCropByTopologyd = RandCropByTopologyD = RandCropByTopologyDict = _CropOfAllKeys.of(RandCropByTopology)

@@ -10,13 +10,14 @@ import numpy as np
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.data.meta_obj import get_track_meta
-from monai.transforms.transform import MapTransform, RandomizableTransform
+from monai.transforms.transform import RandomizableTransform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array, Connectivity
 from monai_topo._utils.validation import check_at_least, check_choice
 from monai_topo.transforms._base import channel_first, floats, with_metadata_of
+from monai_topo.transforms._dictionary import P, RandomDictionaryTransform
 from monai_topo.transforms._error_sampling import ERROR_KINDS, ErrorSettings, TopologyError, sample_errors
 
 ndimage, _ = optional_import("scipy.ndimage")
@@ -125,10 +126,10 @@ class RandTopologyError(RandomizableTransform):
         changed = self._corrupted(array) if self.mode == "label" else self._painted(floats(array), true[0] != 0)
         result = with_metadata_of(tensor, changed)
         if isinstance(result, MetaTensor):
-            result.meta["topology_errors"] = self.report()
+            result.meta["topology_errors"] = self.errors_as_json()
         return result
 
-    def report(self) -> str:
+    def errors_as_json(self) -> str:
         """Return what the last call did, as JSON text."""
         return json.dumps([error.told() for error in self.planned])
 
@@ -191,22 +192,15 @@ def _pair(name: str, value: float | Sequence[float]) -> tuple[float, float]:
     return pair[0], pair[1]
 
 
-class RandTopologyErrord(RandomizableTransform, MapTransform):
-    """Dictionary twin of :py:class:`RandTopologyError`: the same errors, drawn once, for all keys.
+class _SameErrorsForAllKeys(RandomDictionaryTransform[P]):
+    """Base of :py:class:`RandTopologyErrord`: draw the errors once and make them in all keys.
 
     Args:
-        keys: keys of labels (mode `"label"`) or of images (mode `"image"`).
-        label_key: key of the label in which places are sought; None takes the first of `keys`, in mode `"label"` only.
-        prob: see :py:class:`RandTopologyError`.
-        errors: see :py:class:`RandTopologyError`.
-        num_errors: see :py:class:`RandTopologyError`.
-        radius: see :py:class:`RandTopologyError`.
-        reach: see :py:class:`RandTopologyError`.
-        mode: see :py:class:`RandTopologyError`.
-        contrast: see :py:class:`RandTopologyError`.
-        connectivity: see :py:class:`RandTopologyError`.
-        report_key: key of the report, JSON text; None writes none.
-        allow_missing_keys: whether a key that a case lacks is passed over.
+        keys: Keys of labels (mode `"label"`) or of images (mode `"image"`).
+        label_key: Key of the label for which the errors are drawn. None, in mode `"label"` only: the first of `keys`.
+        errors_key: Key under which the errors are listed, as JSON text; None lists them in the metadata only.
+        new_key_prefix: Prefix of the key of each result; None replaces the array.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
     backend = RandTopologyError.backend
@@ -214,43 +208,18 @@ class RandTopologyErrord(RandomizableTransform, MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        *,
         label_key: str | None = None,
-        prob: float = 0.1,
-        errors: Sequence[str] = ERROR_KINDS,
-        num_errors: int | Sequence[int] = (1, 3),
-        radius: float | Sequence[float] = (1.0, 2.0),
-        reach: float = 12.0,
-        mode: Mode = "label",
-        contrast: float | Sequence[float] = (0.7, 1.0),
-        connectivity: Connectivity = "full",
-        report_key: str | None = "topology_errors",
+        errors_key: str | None = "topology_errors",
+        new_key_prefix: str | None = None,
         allow_missing_keys: bool = False,
+        *args: P.args,
+        **settings: P.kwargs,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, 1.0)
-        if mode == "image" and label_key is None:
+        super().__init__(keys, new_key_prefix, allow_missing_keys, *args, **settings)
+        if self.transform.mode == "image" and label_key is None:
             raise ValueError("Expected `label_key` to name the label in mode 'image', but got None.")
-        self.corrupt = RandTopologyError(
-            prob=prob,
-            errors=errors,
-            num_errors=num_errors,
-            radius=radius,
-            reach=reach,
-            mode=mode,
-            contrast=contrast,
-            connectivity=connectivity,
-        )
         self.label_key = label_key
-        self.report_key = report_key
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandTopologyErrord:
-        """Seed the draws."""
-        super().set_random_state(seed, state)
-        self.corrupt.set_random_state(seed, state)
-        return self
+        self.errors_key = errors_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the case with its errors; the given dictionary stays as it is."""
@@ -259,13 +228,13 @@ class RandTopologyErrord(RandomizableTransform, MapTransform):
         if not keys:
             return case
         label = case[keys[0] if self.label_key is None else self.label_key]
-        self.corrupt.randomize(channel_first(convert_to_tensor(label, track_meta=False)))
+        self.transform.randomize(channel_first(convert_to_tensor(label, track_meta=False)))
         for key in keys:
-            image_label = label if self.corrupt.mode == "image" else None
-            case[key] = self.corrupt(case[key], image_label, randomize=False)
-        if self.report_key is not None:
-            case[self.report_key] = self.corrupt.report()
+            image_label = label if self.transform.mode == "image" else None
+            case[self.result_key(key)] = self.transform(data[key], image_label, randomize=False)
+        if self.errors_key is not None:
+            case[self.errors_key] = self.transform.errors_as_json()
         return case
 
 
-RandTopologyErrorD = RandTopologyErrorDict = RandTopologyErrord
+RandTopologyErrord = RandTopologyErrorD = RandTopologyErrorDict = _SameErrorsForAllKeys.of(RandTopologyError)

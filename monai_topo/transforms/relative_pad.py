@@ -6,11 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import BorderPad
 from monai.transforms.inverse import InvertibleTransform
-from monai.transforms.transform import MapTransform
+
+from monai_topo.transforms._dictionary import DictionaryTransform, P
 
 __all__ = ["RelativePad", "RelativePadD", "RelativePadDict", "RelativePadd"]
 
@@ -72,37 +72,22 @@ class RelativePad(InvertibleTransform):
         return self.padder.inverse(data)
 
 
-class RelativePadd(MapTransform, InvertibleTransform):
-    """Dictionary twin of :py:class:`RelativePad`.
+class _InvertibleDictionaryTransform(DictionaryTransform[P], InvertibleTransform):
+    """Base of :py:class:`RelativePadd`: its results can be inverted.
 
     Args:
-        keys: keys of predictions and labels.
-        width: see :py:class:`RelativePad`.
-        value: see :py:class:`RelativePad`; the same for all keys (put two of these transforms where they differ).
-        allow_missing_keys: whether a key that a case lacks is passed over.
+        keys: Keys of predictions and labels. One `value` holds for all of them: use two of these transforms where the
+            values differ.
+        new_key_prefix: Prefix of the key of each result; None replaces the array.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
-    backend = BorderPad.backend
-
-    def __init__(
-        self, keys: KeysCollection, *, width: int = 1, value: Values = 1.0, allow_missing_keys: bool = False
-    ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.padder = RelativePad(width=width, value=value)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the case with the padded arrays; the given dictionary stays as it is."""
-        case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = self.padder(case[key])
-        return case
-
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Cut the collars off again."""
+        """Return the case with the collars of the results removed; the given dictionary stays as it is."""
         case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = self.padder.inverse(case[key])
+        for key in map(self.result_key, self.key_iterator(case)):
+            case[key] = self.transform.inverse(case[key])
         return case
 
 
-RelativePadD = RelativePadDict = RelativePadd
+RelativePadd = RelativePadD = RelativePadDict = _InvertibleDictionaryTransform.of(RelativePad)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.utils import optional_import
 
 from monai_topo._utils.typing import Array, Mask
 from monai_topo._utils.validation import check_at_least
 from monai_topo.masks.skeletons import skeleton
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 KDTree, _ = optional_import("scipy.spatial", name="KDTree")
 
@@ -106,54 +106,5 @@ class TubedSkeleton(Skeletonize):
         return near
 
 
-class Skeletonized(ArrayTransformd):
-    """Dictionary twin of :py:class:`Skeletonize`.
-
-    Args:
-        keys: keys of the labels.
-        spacing: see :py:class:`Skeletonize`.
-        per_class: see :py:class:`Skeletonize`.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        spacing: Spacing = None,
-        per_class: bool = False,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, Skeletonize(spacing=spacing, per_class=per_class), new_key_prefix, allow_missing_keys)
-
-
-class TubedSkeletond(ArrayTransformd):
-    """Dictionary twin of :py:class:`TubedSkeleton`.
-
-    Args:
-        keys: keys of the labels.
-        radius: see :py:class:`TubedSkeleton`.
-        spacing: see :py:class:`TubedSkeleton`.
-        per_class: see :py:class:`TubedSkeleton`.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        radius: float = 2.0,
-        spacing: Spacing = None,
-        per_class: bool = False,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = TubedSkeleton(radius=radius, spacing=spacing, per_class=per_class)
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-SkeletonizeD = SkeletonizeDict = Skeletonized
-TubedSkeletonD = TubedSkeletonDict = TubedSkeletond
+Skeletonized = SkeletonizeD = SkeletonizeDict = DictionaryTransform.of(Skeletonize)
+TubedSkeletond = TubedSkeletonD = TubedSkeletonDict = DictionaryTransform.of(TubedSkeleton)

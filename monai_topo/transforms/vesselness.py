@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 itk, _ = optional_import("itk")  # a dependency, loaded piece by piece as it is used
 
@@ -118,49 +118,4 @@ def _greatest_norm(hessian: Any, ndim: int) -> float:
     return float(np.sqrt((upper**2 @ twice).max()))
 
 
-class Vesselnessd(ArrayTransformd):
-    """Dictionary twin of :py:class:`Vesselness`.
-
-    Args:
-        keys: keys of the images.
-        sigmas: see :py:class:`Vesselness`.
-        bright: see :py:class:`Vesselness`.
-        object_dimension: see :py:class:`Vesselness`.
-        alpha: see :py:class:`Vesselness`.
-        beta: see :py:class:`Vesselness`.
-        gamma: see :py:class:`Vesselness`.
-        append: see :py:class:`Vesselness`.
-        spacing: see :py:class:`Vesselness`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        sigmas: Sequence[float] = (1.0, 2.0, 3.0),
-        bright: bool = True,
-        object_dimension: int = 1,
-        alpha: float = 0.5,
-        beta: float = 0.5,
-        gamma: float | None = None,
-        append: bool = True,
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = Vesselness(
-            sigmas=sigmas,
-            bright=bright,
-            object_dimension=object_dimension,
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            append=append,
-            spacing=spacing,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-VesselnessD = VesselnessDict = Vesselnessd
+Vesselnessd = VesselnessD = VesselnessDict = DictionaryTransform.of(Vesselness)

@@ -139,7 +139,7 @@ def test_every_kind_finds_its_place_in_a_drawing(kind):
     for seed in range(5):
         corrupt = RandTopologyError(prob=1, errors=[kind], num_errors=1, radius=1).set_random_state(seed)
         changed = corrupt(drawn).numpy()
-        [error] = json.loads(corrupt.report())
+        [error] = json.loads(corrupt.errors_as_json())
         assert error["error"] == kind
         assert (betti(changed[0]) - betti(drawn[0])).tolist() in expected[kind]
         assert set(np.unique(changed)) == {0, 7}
@@ -188,7 +188,7 @@ def test_any_mask_however_odd_is_handled_and_the_change_is_as_told(mask, mode, s
     corrupt = RandTopologyError(prob=1, mode=mode).set_random_state(seed)
     image = mask[None].astype(np.float32)
     changed = corrupt(image, image if mode == "image" else None).numpy()
-    report = json.loads(corrupt.report())
+    report = json.loads(corrupt.errors_as_json())
     if mode == "label":
         told = np.sum([error["betti_change"] for error in report], axis=0) if report else np.zeros(mask.ndim)
         assert (betti(changed[0] > 0) - betti(mask)).tolist() == told.tolist()
@@ -243,7 +243,9 @@ def test_places_near_the_border_count_at_the_nearest_possible_center():
 def test_patches_of_all_keys_fit_together_and_repeat_with_the_seed(shape):
     _, label = synthetic_vessels(shape, seed=1, num_trees=1, num_branches=3)
     size = [12, 16, 10][: len(shape)]
-    twin = RandCropByTopologyd(["image", "label"], "label", size, 3, around="thin_places")
+    twin = RandCropByTopologyd(
+        ["image", "label"], label_key="label", spatial_size=size, num_samples=3, around="thin_places"
+    )
     index = np.arange(label.size).reshape(label.shape)[None]
     data = {"image": torch.from_numpy(index), "label": torch.from_numpy(label[None]), "name": "tree"}
     cases = twin.set_random_state(5)(data)
@@ -275,7 +277,10 @@ def test_empty_labels_are_cropped_anywhere():
         (lambda: RandTopologyError(mode="image")(np.zeros((1, 4, 5))), "Expected a label beside the image"),
         (lambda: RandCropByTopology(8, around="ends"), "Expected `around` to be one of 'skeleton'"),
         (lambda: RandCropByTopology(8, uniform=2), "Expected `uniform` to be a share from 0 to 1"),
-        (lambda: RandCropByTopologyd("image", "label", 8, around="errors"), "Expected `prediction_key` to name"),
+        (
+            lambda: RandCropByTopologyd("image", label_key="label", spatial_size=8, around="errors"),
+            "Expected `prediction_key` to name",
+        ),
         (lambda: RandCropByTopology(8)(torch.zeros(1, 9, 9)), "Expected a label to draw the patches by"),
     ],
 )

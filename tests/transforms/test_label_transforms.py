@@ -94,9 +94,10 @@ def test_the_dictionary_twin_changes_its_keys_only() -> None:
     assert changed["label"].tolist() == MEMBRANE
     assert changed["image"] is INVERTED
     assert case["label"] is INVERTED
-    assert LabelToForegroundd(["label", "other"], 0, allow_missing_keys=True)(case)["label"].tolist() == MEMBRANE
+    lenient = LabelToForegroundd(["label", "other"], foreground=0, allow_missing_keys=True)
+    assert lenient(case)["label"].tolist() == MEMBRANE
     with pytest.raises(KeyError, match="other"):
-        LabelToForegroundd(["label", "other"], 0)(case)
+        LabelToForegroundd(["label", "other"], foreground=0)(case)
 
 
 def test_aliases_are_the_dictionary_twin() -> None:
