@@ -1,4 +1,4 @@
-"""Dictionary versions of array transforms, generated: their settings and defaults are those of the array transform."""
+"""Dictionary versions, generated from the array transforms: settings and defaults are written once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ RandomVersion = TypeVar("RandomVersion", bound="RandomDictionaryTransform[...]")
 
 class DictionaryTransform(MapTransform, Generic[P]):
     """Base of the dictionary versions: apply one array transform to every key.
-
-    `Skeletonized = DictionaryTransform.of(Skeletonize)` makes the class `Skeletonized`, with the arguments below and
-    the settings of `Skeletonize`. Type checkers infer both: the settings are the parameters `P`. A subclass of this
-    base has another `__call__` or further arguments.
 
     Args:
         keys: Keys of the arrays.
@@ -61,20 +57,23 @@ class DictionaryTransform(MapTransform, Generic[P]):
 
     @classmethod
     def of(cls: type[Version], transform_class: Callable[P, Any]) -> type[Version]:
-        """Make the dictionary version of an array transform: a class with its name plus `d`, in its module.
+        """Make the dictionary version of an array transform: `Skeletonized = DictionaryTransform.of(Skeletonize)`.
 
-        All arguments but `keys` are keyword-only: first those that a subclass adds to this base, then the settings of
-        the array transform, then those of this base.
+        The class has the name of the array transform plus `d`, and lies in its module. All arguments except `keys` are
+        keyword-only: first those that a subclass adds to this base, then the settings of the array transform, then
+        those of this base. Type checkers see the same arguments, since the settings are the parameters `P`; what they
+        cannot see is that positional arguments are refused. For them the result is a variable that holds a class, which
+        is not valid as a type: annotate `MapTransform`.
         """
         name = f"{transform_class.__name__}d"
         signature = _signature(cls, transform_class)
 
-        def __init__(self: Version, *args: Any, **arguments: Any) -> None:  # noqa: N807 - it becomes the method
+        def __init__(self: Version, *args: Any, **arguments: Any) -> None:  # noqa: N807 - becomes the method
             try:
                 bound = signature.bind(*args, **arguments)
             except TypeError as error:
                 names = ", ".join(signature.parameters)
-                raise TypeError(f"{name}: {error}; it takes {names}, all but `keys` by keyword.") from None
+                raise TypeError(f"{name}: {error}; it takes {names}; all but `keys` by keyword.") from None
             cls.__init__(self, **bound.arguments)
 
         members = {
@@ -114,9 +113,9 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _docstring(base: type[DictionaryTransform[...]], transform_class: Callable[..., Any]) -> str:
     summary = (inspect.getdoc(transform_class) or "").partition("\n")[0]
-    own_arguments = (inspect.getdoc(base) or "").partition("Args:\n")[2]
+    own_text = (inspect.getdoc(base) or "").partition("\n\n")[2]
     reference = f":py:class:`{transform_class.__name__}`"
     return (
-        f"Dictionary version of {reference}.\n\n{summary}\n\nArgs:\n{own_arguments}\n\n"
-        f"The remaining arguments, what is computed and the errors are those of {reference}.\n"
+        f"Dictionary version of {reference}.\n\n{summary}\n\n{own_text}\n\n"
+        f"The remaining arguments, the results and the errors are those of {reference}.\n"
     )

@@ -274,7 +274,7 @@ def test_empty_labels_are_cropped_anywhere():
         (lambda: RandTopologyError(contrast=2), "Expected `contrast` to be at most 1"),
         (lambda: RandTopologyError(mode="both"), "Expected `mode` to be one of 'label', 'image'"),
         (lambda: RandTopologyErrord("image", mode="image"), "Expected `label_key` to name the label"),
-        (lambda: RandTopologyError(mode="image")(np.zeros((1, 4, 5))), "Expected a label beside the image"),
+        (lambda: RandTopologyError(mode="image")(np.zeros((1, 4, 5))), "Expected a label in addition to the image"),
         (lambda: RandCropByTopology(8, around="ends"), "Expected `around` to be one of 'skeleton'"),
         (lambda: RandCropByTopology(8, uniform=2), "Expected `uniform` to be a share from 0 to 1"),
         (
