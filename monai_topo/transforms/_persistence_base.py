@@ -15,15 +15,9 @@ from monai_topo.transforms._base import ArrayTransform, as_float
 
 
 class PersistenceTransform(ArrayTransform):
-    """Base of the transforms of images through their persistence; each channel is an image of its own.
+    """Base of the transforms of images through their persistence; each channel is a separate image.
 
-    Args:
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
-        dims: Homology dimensions, in the order of the result; None: all.
+    The settings are those of `PersistenceDiagram`.
     """
 
     def __init__(

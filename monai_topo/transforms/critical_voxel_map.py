@@ -28,12 +28,7 @@ class CriticalVoxelMap(PersistenceTransform):
     Args:
         sigma: Standard deviation in voxels of a Gaussian that spreads each voxel and keeps its sum; 0: none.
         min_persistence: Only pairs with a greater persistence count.
-        dims: Homology dimensions, in the order of the result; None: all.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
+        dims, filtration, connectivity, border: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: If a setting is not one of these; at the call, if the image is not channel first or not finite.

@@ -43,12 +43,7 @@ class PersistenceImage(DiagramTransform):
         sigma: Standard deviation, in units of the values of the image.
         power: Exponent of the persistence in the weight; 0 weights all points equally, which is not stable.
         value_range: Least and greatest birth.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
-        dims: Homology dimensions, in the order of the result; None: all.
+        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: As for :py:class:`PersistenceDiagram`, and if `sigma` is not greater than 0.
@@ -105,12 +100,7 @@ class PersistenceLandscape(DiagramTransform):
         num_landscapes: Number of landscapes per dimension, at least 1.
         num_samples: Number of equidistant samples in `value_range`, both ends included, at least 1.
         value_range: Least and greatest sample.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
-        dims: Homology dimensions, in the order of the result; None: all.
+        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: As for :py:class:`PersistenceDiagram`.

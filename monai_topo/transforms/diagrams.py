@@ -120,12 +120,7 @@ class BettiCurve(DiagramTransform):
     Args:
         num_samples: Number of thresholds, at least 1.
         value_range: Least and greatest threshold.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
-        dims: Homology dimensions, in the order of the result; None: all.
+        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: As for :py:class:`PersistenceDiagram`.

@@ -1,4 +1,4 @@
-"""What every transform keeps: its input, metadata, pickling, workers, twins and bundle configs, in 2D and 3D."""
+"""Contract of all transforms: input, metadata, pickling, workers, dictionary versions, bundle configs; 2D and 3D."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ON_ONE_KEY = [
     ("TubedSkeleton", {"radius": 1.5, "spacing": "affine"}, "label"),
     ("Vesselness", {"sigmas": [1.0, 2.0], "spacing": "affine"}, "image"),
 ]
-# Those whose twin needs more keys than the one it changes.
+# Transforms whose dictionary version needs more keys than the one that it changes.
 ON_TWO_KEYS: list[tuple[str, dict[str, object], str]] = [
     ("RandCropByTopology", {"label_key": "label", "spatial_size": 10, "num_samples": 2}, "image"),
     ("RandTopologyError", {"label_key": "label", "mode": "image", "prob": 1.0}, "image"),
@@ -70,8 +70,8 @@ def test_every_transform_has_its_row_and_its_aliases():
     names = {name for name in transforms.__all__ if name + "d" in transforms.__all__}
     assert names == {name for name, _, _ in ON_ONE_KEY + ON_TWO_KEYS}
     for name in names:
-        twin = getattr(transforms, name + "d")
-        assert getattr(transforms, name + "D") is getattr(transforms, name + "Dict") is twin
+        version = getattr(transforms, name + "d")
+        assert getattr(transforms, name + "D") is getattr(transforms, name + "Dict") is version
 
 
 @every_transform()
@@ -136,16 +136,16 @@ def test_a_type_checker_sees_the_settings_of_dictionary_versions(tmp_path):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])
 @every_transform()
-def test_twin_keeps_input_and_metadata_and_survives_pickling(name, settings, key, shape):
-    twin = getattr(transforms, name + "d")(keys=key, **settings)
+def test_a_dictionary_version_keeps_input_and_metadata_and_survives_pickling(name, settings, key, shape):
+    version = getattr(transforms, name + "d")(keys=key, **settings)
     case = case_of(shape)
     before = copy.deepcopy(case)
-    first = results(seeded(twin)(case))
+    first = results(seeded(version)(case))
     assert set(case) == set(before)
     for other in case:
         assert torch.equal(case[other], before[other])
         assert case[other].meta.keys() == before[other].meta.keys()
-    again = results(seeded(pickle.loads(pickle.dumps(twin)))(case))
+    again = results(seeded(pickle.loads(pickle.dumps(version)))(case))
     for one, two in zip(first, again, strict=True):
         assert isinstance(one[key], MetaTensor)
         assert one[key].meta["filename_or_obj"] == "vessels.nii.gz"
@@ -163,8 +163,8 @@ def test_array_and_dictionary_give_the_same(row, shape):
     name, settings, key = row
     case = case_of(shape)
     direct = getattr(transforms, name)(**settings)(case[key])
-    twin = getattr(transforms, name + "d")(keys=[key, "absent"], allow_missing_keys=True, **settings)
-    assert torch.equal(direct, twin(case)[key])
+    version = getattr(transforms, name + "d")(keys=[key, "absent"], allow_missing_keys=True, **settings)
+    assert torch.equal(direct, version(case)[key])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])

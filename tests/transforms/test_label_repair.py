@@ -42,7 +42,7 @@ def test_pinholes_go_as_small_objects_of_a_framed_complement(mask, limit, connec
 
 
 @given(ids=IDS, specks=st.integers(0, 4), holes=st.integers(0, 4), connectivity=CONNECTIVITY, relative=st.booleans())
-def test_repairing_twice_changes_nothing_more_and_the_report_says_what_changed(
+def test_repairing_twice_changes_nothing_more_and_the_list_of_defects_is_what_changed(
     ids, specks, holes, connectivity, relative
 ):
     border = "foreground" if relative else "open"
@@ -61,7 +61,7 @@ def test_repairing_twice_changes_nothing_more_and_the_report_says_what_changed(
     assert "label_defects" not in label_.meta
 
 
-def test_each_defect_is_reported_with_its_place_value_and_size_in_millimeters():
+def test_each_defect_is_listed_with_its_place_value_and_size_in_millimeters():
     drawn = np.zeros((1, 9, 12), dtype=np.uint8)
     drawn[0, 1:8, 1:8] = 4
     drawn[0, 3, 4] = 0  # one voxel of background
@@ -147,7 +147,7 @@ def test_seed_distance_closes_a_leak():
     assert (closed[..., 24:] == 2).all()
 
 
-def test_a_cell_too_narrow_for_the_seed_distance_is_a_seed_whole():
+def test_a_cell_too_narrow_for_the_seed_distance_is_one_seed():
     membrane = np.zeros((1, 12, 24), dtype=np.uint8)
     membrane[0, :, [10, 13]] = 1
     cells = MembraneToInstances(seed_distance=3, fill=False)(membrane)[0, 5].tolist()
