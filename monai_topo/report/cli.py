@@ -35,9 +35,9 @@ Compare predictions with labels by all topology metrics and write one HTML page 
 and pictures of the worst cases, in which each error has a color and a number. The page works offline. The same
 numbers are written to a .csv file (one row per case) and a .json file (all details) next to it.
 
-Files: {_FORMATS}. A prediction and a label belong together if their files have the same name, in any folders and
-formats; endings such as _mask, _pred, _likelihood, _label are ignored. A datalist also names images; its labels and
-masks are matched by the names of their images too.""",
+Files: {_FORMATS}. A prediction and a label belong together
+if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too.""",
         epilog,
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help=_SOURCE)
@@ -162,7 +162,7 @@ def _add_output(parser: argparse.ArgumentParser, default: str, what: str) -> Non
         type=_at_least_one,
         default=1,
         metavar="N",
-        help=f"number of processes; each handles one of the {what} at a time (default: 1)",
+        help=f"number of processes that handle {what} in parallel (default: 1)",
     )
 
 

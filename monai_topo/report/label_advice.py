@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from monai_topo.masks.components import feature_names
 from monai_topo.report.conventions import Convention
+from monai_topo.report.tables import format_extent
 
 __all__ = ["Advice", "format_command", "recommend_settings"]
 
@@ -43,7 +44,7 @@ def recommend_settings(rows: Sequence[Row], convention: Convention, shapes: Sequ
     smallest = tuple(map(min, zip(*shapes, strict=True)))
     patch = tuple(map(min, smallest, _PATCH_SIZE[ndim]))
     if patch != _PATCH_SIZE[ndim]:
-        why = f"The smallest label has {smallest} voxels (x first)."
+        why = f"The smallest extents of the labels are {format_extent(smallest)} voxels (x first)."
         advice.append(Advice("topology_patch_size", str(list(patch)).replace(" ", ""), why))
     return [*advice, *_recommend_repair(rows)]
 
@@ -91,7 +92,7 @@ def _recommend_border(rows: Sequence[Row]) -> Advice:
             "cut, so that a cut is not a feature."
         )
     else:
-        why += " Training patches cut structures all the same; for metrics of whole images, 'open' is fine."
+        why += " Training patches cut structures nevertheless; for metrics of whole images, 'open' is suitable."
     return Advice("border", "foreground", why)
 
 
