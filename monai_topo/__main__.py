@@ -1,4 +1,4 @@
-"""`python -m monai_topo COMMAND`: reports on predictions and on labels, as pages for a browser."""
+"""`python -m monai_topo COMMAND`: HTML reports on predictions and on labels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from monai_topo.report.cli import add_labels_command, add_report_command
 
 _EPILOG = """exit status:
-  0    everything was measured
-  1    the report is written, but a file was broken or had no partner; page and terminal name it
-  2    nothing is written: a wrong option, no cases, or a package that is missing
-  130  interrupted; finished cases are kept, and the same command goes on from there
+  0    all cases are in the report
+  1    the report is written, but a file was broken or had no partner; the page and the terminal name it
+  2    nothing is written: a wrong option, no cases, or a missing package
+  130  interrupted; finished cases are kept, and the same command continues from there
 """
 
 
@@ -20,15 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m monai_topo",
-        description="Topology of segmentations, looked at.",
+        description="HTML reports on the topology of segmentations.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_report_command, add_labels_command):
-        add(commands, _EPILOG)
-    chosen = parser.parse_args(arguments)
-    return int(chosen.run(chosen))
+    for add_command in (add_report_command, add_labels_command):
+        add_command(commands, _EPILOG)
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
 
 
 if __name__ == "__main__":

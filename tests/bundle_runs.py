@@ -1,7 +1,7 @@
-"""Both bundles as their users start them, for the tests of all their parts.
+"""Both bundles, started in the way users start them.
 
-Starting MONAI costs seconds, so one tiny training of each bundle (two epochs, the first is the warm-up) is shared by
-all tests of a session that read it; its printed commands are the evaluation and the inference.
+Starting MONAI takes seconds, so all tests of a session share one tiny training run of each bundle (two epochs, the
+first one is the warm-up). Its printed commands are used for evaluation and inference.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 _FOLDER = Path(__file__).resolve().parents[1] / "bundles"
-# MONAI warns whenever a configuration is read that it may run code: known, and not ours.
+# MONAI warns for every configuration that it may run code; this is known.
 in_process = pytest.mark.filterwarnings("ignore:(?s).*resolved to an importable callable")
 
 
 @dataclass
 class Bundle:
-    """A bundle, the numbers of its axes, and settings that make its network tiny."""
+    """A bundle, its number of spatial axes, and settings that make its network tiny."""
 
     name: str
     spatial_dims: int
@@ -45,23 +45,23 @@ class Bundle:
 
     @property
     def topology_weight(self) -> float:
-        """The default."""
+        """Return the default."""
         return float(json.loads((self.configs / "train.json").read_text())["topology_weight"])
 
     @property
     def metrics(self) -> list[str]:
-        """Of a training's validations; their names in the files have `val_` before."""
+        """Return the metrics of a training run's validations; in the files, `val_` precedes their names."""
         errors = [f"betti_error_{dim}" for dim in range(self.spatial_dims)]
         return ["score", "dice", "cldice", *errors, *(f"{name}_patches" for name in errors)]
 
     @property
     def metrics_of_evaluation(self) -> list[str]:
-        """All that an evaluation adds to them."""
+        """Return the metrics that an evaluation adds."""
         matching = [f"betti_matching_error_{dim}" for dim in range(self.spatial_dims)]
         return ["cldice_precision", "cldice_sensitivity", *matching, "topology_f1"]
 
     def command(self, files: list[str], **settings: Any) -> list[str]:
-        """Arguments of a run, for python."""
+        """Make the arguments of a run, for Python."""
         paths = str([str(self.configs / name) for name in files])
         arguments = ["-m", "monai.bundle", "run", "--config_file", paths, "--bundle_root", str(self.root)]
         for name, value in settings.items():
@@ -69,17 +69,17 @@ class Bundle:
         return arguments
 
     def run(self, files: list[str], cwd: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
-        """Start a run from a folder of the user's own."""
+        """Start a run from a folder of the user."""
         return started([sys.executable, *self.command(files, **settings)], cwd)
 
     def workflow(self, name: str, kind: str, **settings: Any) -> ConfigWorkflow:
-        """A run inside of this process."""
+        """Make a run inside this process."""
         return ConfigWorkflow(str(self.configs / name), logging_file=False, workflow_type=kind, **settings)
 
 
 @dataclass
 class Training:
-    """The shared training of a bundle; its folder is `home / "run"`, its data lie in `home / "data"`."""
+    """The shared training run of a bundle, in the folder `home / "run"`, with its data in `home / "data"`."""
 
     bundle: Bundle
     home: Path
@@ -110,7 +110,7 @@ class Training:
         return max(self.validations, key=lambda row: float(row["val_score"]))
 
     def printed(self, name: str) -> list[str]:
-        """The command that the training prints for what comes next."""
+        """Return the command that the training run prints for the next step."""
         lines = [line for line in self.process.stdout.splitlines() if line.startswith(f"{name} ")]
         return shlex.split(lines[0].split(maxsplit=1)[1])
 
@@ -124,7 +124,7 @@ class Training:
 
 
 MEMBRANES = Bundle("membrane_2d_segmentation", 2, ".png", {"channels": [4, 8, 8, 8]})
-# Settings unlike the defaults, network included: the printed commands have to carry them all.
+# Settings that differ from the defaults, including the network: the printed commands must contain them all.
 VESSELS = Bundle(
     "vessel_3d_segmentation",
     3,
@@ -156,7 +156,7 @@ def last_line(run: subprocess.CompletedProcess[str]) -> str:
 
 
 def printed_metrics(run: subprocess.CompletedProcess[str]) -> dict[str, list[float]]:
-    """The table that a training or evaluation prints at its end, one list a metric."""
+    """Parse the table that a training run or evaluation prints at its end, one list per metric."""
     lines = run.stdout.split("Mean over the validation cases")[1].split("\n\n")[0].splitlines()[2:]
     cells = [re.split(r"\s{2,}", line) for line in lines]
     return {name.replace(" ", "_"): [float(value) for value in values] for name, *values in cells}

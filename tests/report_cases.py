@@ -1,4 +1,4 @@
-"""Small predictions and labels with known errors, as the tests of the reports need them."""
+"""Small predictions and labels with known errors for the tests of reports and pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def ladder(shape=(40, 60)):
-    """Two rails and three rungs: one component, two holes; in a volume thick enough to be one."""
+    """Draw two rails and three rungs: one component, two holes; three slices thick in a volume."""
     label = np.zeros(shape, dtype=bool)
     plane = label if label.ndim == 2 else label[3:6]
     plane[..., 8:11, 5:55] = True
@@ -19,7 +19,7 @@ def ladder(shape=(40, 60)):
 
 
 def broken(label):
-    """The middle rung cut through, a speck added, and a pinhole in the lower rail: all three change the topology."""
+    """Cut the middle rung, add a speck, and make a pinhole in the lower rail: all three change the topology."""
     prediction = label.copy()
     prediction[..., 17:21, 28:36] = False
     plane = prediction if label.ndim == 2 else prediction[3:6]
@@ -34,7 +34,7 @@ def save_picture(path, mask, greatest=255):
 
 
 def save_volume(path, mask, spacing=(1.0, 1.0, 1.0)):
-    """A volume with axes z, y, x, as NIfTI, which has x first."""
+    """Save a volume with axes z, y, x as NIfTI, which has x first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nibabel.Nifti1Image(np.ascontiguousarray(mask.T).astype(np.float32), np.diag([*spacing, 1.0]))
     nibabel.save(image, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from monai_topo._utils.typing import Border, Connectivity, Filtration
 
 __all__ = [
     "check_at_least",
+    "check_between",
     "check_choice",
     "check_connectivity",
     "check_images",
     "check_num_threads",
     "check_shape",
     "check_topology_settings",
+    "check_whole_number",
     "checked_bits",
 ]
 
@@ -121,6 +123,19 @@ def check_at_least(name: str, value: float, least: float = 0) -> float:
     if not least <= value < math.inf:
         raise ValueError(f"Expected `{name}` to be finite and at least {least:g}, but got {value!r}.")
     return value
+
+
+def check_between(name: str, value: float, least: float, greatest: float) -> float:
+    """Check that a number lies between two others, both included, and return it."""
+    if not least <= value <= greatest:
+        raise ValueError(f"Expected `{name}` to be between {least:g} and {greatest:g}, but got {value!r}.")
+    return value
+
+
+def check_whole_number(name: str, value: Any, least: int = 0) -> None:
+    """Check that a value is an int (not a bool) and not below its least value."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"Expected `{name}` to be a whole number of at least {least}, but got {value!r}.")
 
 
 def check_num_threads(num_threads: int | None) -> int:

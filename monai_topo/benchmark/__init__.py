@@ -1,5 +1,5 @@
-"""How long everything takes here, beside its peers: `python -m monai_topo.benchmark` (extra `benchmark`).
+"""Timings compared with other packages: `python -m monai_topo.benchmark` (extra `benchmark`).
 
-All is measured side by side in one run, the tasks taking turns, as medians (losses of peers once); the diagrams are
-compared while at it. Peers that are not installed leave their columns and rows empty.
+All times are medians measured in one run in which the tasks take turns (losses of other packages: once). The diagrams
+of the packages are compared too. Packages that are not installed leave their columns and rows empty.
 """

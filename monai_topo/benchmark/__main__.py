@@ -1,4 +1,4 @@
-"""Prints all tables."""
+"""Print all benchmark tables."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from monai_topo.benchmark.machine import processor
 from monai_topo.benchmark.persistence import PERSISTENCE, betti_row, persistence_row, size_rows, thread_row
 
 
-def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a markdown table row by row, as the numbers come in."""
+def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a Markdown table row by row, as the results arrive."""
     print(f"\n{title}\n\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for row in rows:
         print(f"| {' | '.join(row)} |", flush=True)
 
 
 def main() -> None:
-    """Print everything."""
+    """Run the benchmarks and print their tables."""
     parser = argparse.ArgumentParser(prog="python -m monai_topo.benchmark", description=benchmark.__doc__)
-    parser.add_argument("--quick", action="store_true", help="small images only, seconds instead of minutes")
-    parser.add_argument("--picture", metavar="PNG", help="draw cost against size there")
+    parser.add_argument("--quick", action="store_true", help="small images only: seconds instead of minutes")
+    parser.add_argument("--picture", metavar="PNG", help="file for a plot of cost against size")
     arguments = parser.parse_args()
     quick = arguments.quick
     print(f"{processor()}; Python {platform.python_version()}; {', '.join(_versions())}")
-    print(f"torch threads {torch.get_num_threads()}; persistence on one thread where no other number is said")
-    table(
+    print(f"torch threads {torch.get_num_threads()}; persistence on one thread unless stated otherwise")
+    print_table(
         "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
         [
             "image [sigma]",
@@ -49,16 +49,22 @@ def main() -> None:
         map(persistence_row, ["256^2 [2]", "64^3 [2]"] if quick else PERSISTENCE),
     )
     batches = {"8 x 512^2 [2]": (8, 512, 512), "8 x 64^3 [2]": (8, 64, 64, 64)}
-    table("A batch on threads; ms", ["batch", "1 thread", "2 threads", "ratio"], starmap(thread_row, batches.items()))
-    table(
+    print_table(
+        "A batch on several threads; ms",
+        ["batch", "1 thread", "2 threads", "ratio"],
+        starmap(thread_row, batches.items()),
+    )
+    print_table(
         "Losses, forward + backward; ms, and as multiples of PersistenceLoss",
         ["loss", *(head for name in BATCHES for head in (name, "x"))],
         loss_rows(quick),
     )
     if not quick:
-        table("Cost against size, smoothed noise; ms", ["image", "ms", "ns a voxel"], size_rows(arguments.picture))
+        print_table(
+            "Cost against size, smoothed noise; ms", ["image", "ms", "ns per voxel"], size_rows(arguments.picture)
+        )
     side = 128 if quick else 512
-    table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
+    print_table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
 
 
 def _versions() -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Images to measure on: what likelihood maps of networks look like."""
+"""Benchmark images that resemble the likelihood maps of networks."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 Image = NDArray[np.float32]
 
 
-def _smoothed(image: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+def _smooth(image: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     smoothed: NDArray[np.float64] = import_module("scipy.ndimage").gaussian_filter(image, sigma)
     return smoothed
 
 
 def smoothed_noise(shape: Sequence[int], sigma: float, seed: int = 0) -> Image:
-    """The sigmoid of three times smoothed noise of unit variance: what a network's likelihood map looks like."""
+    """Draw the sigmoid of 3x smoothed noise of unit variance, which resembles a network's likelihood map."""
     noise = np.random.default_rng(seed).standard_normal(shape)
     if sigma:
-        noise = _smoothed(noise, sigma)
+        noise = _smooth(noise, sigma)
         noise /= noise.std()
     likelihood: Image = (1 / (1 + np.exp(-3 * noise))).astype(np.float32)
     return likelihood
 
 
 def sparse_vessels(shape: Sequence[int]) -> Image:
-    """Tubes where two smooth fields are both small: 3 % foreground, about nine tenths of the voxels exactly 0."""
-    fields = [_smoothed(np.random.default_rng(seed).standard_normal(shape), 2) for seed in (1, 2)]
+    """Draw tubes where two smooth fields are both small: 3 % foreground, about 90 % of the voxels exactly 0."""
+    fields = [_smooth(np.random.default_rng(seed).standard_normal(shape), 2) for seed in (1, 2)]
     radius = np.sqrt(sum((field / field.std()) ** 2 for field in fields))
     likelihood: Image = (1 / (1 + np.exp(30 * (radius - 0.25)))).astype(np.float32)
     likelihood[likelihood < 1e-3] = 0

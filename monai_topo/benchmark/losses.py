@@ -1,4 +1,4 @@
-"""Losses, forward and backward, beside soft clDice, topolosses and a small UNet on the same batch."""
+"""Time losses, forward and backward, next to soft clDice, topolosses and a small UNet on the same batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def own_losses(ndim: int) -> dict[str, Loss]:
-    """Those of this package and of MONAI, called with logits and label."""
+    """Make the losses of this package and of MONAI, as functions of logits and label."""
     prior, cldice = BettiPriorLoss(sigmoid=True, betti=(10,) * ndim), SoftclDiceLoss()
     return {
         "PersistenceLoss": PersistenceLoss(sigmoid=True),
@@ -45,7 +45,7 @@ def own_losses(ndim: int) -> dict[str, Loss]:
 
 
 def peer_losses(ndim: int) -> dict[str, Loss]:
-    """Those of topolosses, if it and what it needs (OpenCV, torchvision) can be imported."""
+    """Make the losses of topolosses, if it and its requirements (OpenCV, torchvision) can be imported."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -63,24 +63,23 @@ def peer_losses(ndim: int) -> dict[str, Loss]:
 
 
 def _two_classes(loss: Loss) -> Loss:
-    """A loss that wants background and foreground, of which it leaves out the first."""
+    """Adapt a loss that expects background and foreground and ignores the background."""
 
-    def of_one(logits: Tensor, label: Tensor) -> Tensor:
+    def adapted(logits: Tensor, label: Tensor) -> Tensor:
         return loss(torch.cat((torch.zeros_like(logits), logits), 1), torch.cat((1 - label, label), 1))
 
-    return of_one
+    return adapted
 
 
 def loss_rows(quick: bool) -> Iterable[list[str]]:
-    """Times of every loss on both batches, and as multiples of that of PersistenceLoss."""
+    """Yield the times of every loss on both batches, and as multiples of PersistenceLoss's."""
     times = {name: _loss_times(shape, quick) for name, shape in BATCHES.items()}
-    every = list(dict.fromkeys(loss for of_batch in times.values() for loss in of_batch))
-    for loss in every:
+    for loss in dict.fromkeys(loss for by_loss in times.values() for loss in by_loss):
         row = [loss]
-        for of_batch in times.values():
-            known = loss in of_batch
-            row.append(f"{of_batch[loss]:.1f}" if known else "")
-            row.append(f"{of_batch[loss] / of_batch['PersistenceLoss']:.1f}" if known else "")
+        for by_loss in times.values():
+            known = loss in by_loss
+            row.append(f"{by_loss[loss]:.1f}" if known else "")
+            row.append(f"{by_loss[loss] / by_loss['PersistenceLoss']:.1f}" if known else "")
         yield row
 
 
@@ -93,16 +92,16 @@ def _loss_times(shape: tuple[int, ...], quick: bool) -> dict[str, float]:
     dice_ce = DiceCELoss(sigmoid=True)
     own = own_losses(ndim) | {"small UNet + DiceCELoss": lambda logits, label: dice_ce(network(logits.detach()), label)}
 
-    def timed(losses: dict[str, Loss], repeats: int) -> dict[str, float]:
-        tasks = {name: _step(loss, logits, label) for name, loss in losses.items()}
+    def time_all(losses: dict[str, Loss], repeats: int) -> dict[str, float]:
+        tasks = {name: _make_step(loss, logits, label) for name, loss in losses.items()}
         for task in tasks.values():
             task()
         return median_ms(tasks, repeats)
 
-    return timed(own, 1 if quick else 5) | ({} if quick else timed(peer_losses(ndim), 1))
+    return time_all(own, 1 if quick else 5) | ({} if quick else time_all(peer_losses(ndim), 1))
 
 
-def _step(loss: Loss, logits: Tensor, label: Tensor) -> Callable[[], None]:
+def _make_step(loss: Loss, logits: Tensor, label: Tensor) -> Callable[[], None]:
     def step() -> None:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine that the benchmarks run on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 
 
 def processor() -> str:
-    """Name the processor."""
+    """Return the name of the processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))

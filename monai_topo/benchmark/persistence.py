@@ -1,4 +1,4 @@
-"""Persistence beside GUDHI and cripser: times, threads, and cost against size."""
+"""Time persistence next to GUDHI and cripser, on several threads, and against the image size."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from monai_topo.benchmark.timing import Timed, median_ms
 from monai_topo.masks.components import betti_numbers
 from monai_topo.persistence.pairs import persistence_pairs
 
-# Not MONAI's optional_import: its stand-ins raise at any look, and tools that look at modules would trip over them.
+# Not MONAI's optional_import: its placeholders raise on any access, which breaks tools that inspect modules.
 cripser: Any = import_module("cripser") if find_spec("cripser") else None
 
 Diagram = list[tuple[int, float, float]]
 
-PERSISTENCE: dict[str, tuple[Callable[[], Image], int, int]] = {  # image, turns, and how often ours runs in each
+PERSISTENCE: dict[str, tuple[Callable[[], Image], int, int]] = {  # image, turns, and runs of ours per turn
     "256^2 [2]": (lambda: smoothed_noise((256, 256), 2), 5, 9),
     "512^2 [2]": (lambda: smoothed_noise((512, 512), 2), 5, 9),
     "1024^2 [2]": (lambda: smoothed_noise((1024, 1024), 2), 3, 5),
@@ -39,7 +39,7 @@ SLOW_FOR_GUDHI = {"128^3 sparse vessels"}
 
 
 def by_gudhi(image: NDArray[np.float64]) -> Diagram:
-    """GUDHI's diagram of the superlevel sets; the critical vertices are asked for, as a loss would."""
+    """Compute GUDHI's diagram of the superlevel sets, with the critical vertices that a loss needs."""
     cubical = gudhi.CubicalComplex(vertices=-image)
     points = cubical.persistence(homology_coeff_field=2, min_persistence=0)
     cubical.vertices_of_persistence_pairs()
@@ -47,13 +47,13 @@ def by_gudhi(image: NDArray[np.float64]) -> Diagram:
 
 
 def by_cripser(image: NDArray[np.float64]) -> Diagram:
-    """The diagram of cripser, whose rows hold the critical voxels too, on one thread."""
+    """Compute cripser's diagram on one thread; its rows contain the critical voxels too."""
     rows = cripser.computePH(-image, maxdim=image.ndim - 1)
     return [(int(dim), -birth, -death) for dim, birth, death in rows[:, :3] if death < 1e100]
 
 
 def persistence_row(name: str) -> list[str]:
-    """CPU times of one image: ours with both connectivities, the peers; and whether all diagrams are equal."""
+    """Measure the CPU times of one image for all packages, and compare the diagrams."""
     make, turns, repeats = PERSISTENCE[name]
     image = make()
     wide, tensor = image.astype(np.float64), torch.from_numpy(image)[None]
@@ -64,7 +64,7 @@ def persistence_row(name: str) -> list[str]:
         peers["gudhi"] = by_gudhi
     diagrams: dict[str, Diagram] = {}
 
-    def ask(peer: str) -> None:
+    def compute(peer: str) -> None:
         diagrams[peer] = peers[peer](wide)
 
     own: dict[str, Timed] = {
@@ -72,28 +72,28 @@ def persistence_row(name: str) -> list[str]:
         "full": lambda: persistence_pairs(tensor, connectivity="full", num_threads=1),
         "argsort": lambda: np.argsort(image, axis=None),
     }
-    # On one thread CPU time is what a machine with nothing else to do would take. Ratios are of neighbors in time.
-    of_turns = [
+    # On one thread, CPU time is the wall time of an idle machine. Ratios compare tasks of the same turn.
+    turn_times = [
         median_ms(own, repeats, time.process_time)
-        | median_ms({peer: partial(ask, peer) for peer in peers}, 1, time.process_time)
+        | median_ms({peer: partial(compute, peer) for peer in peers}, 1, time.process_time)
         for _ in range(turns)
     ]
     pairs = persistence_pairs(tensor, connectivity="face", num_threads=1)
     mine = sorted((int(dim), *value) for dim, value in zip(pairs.dim, pairs.values(tensor).tolist(), strict=True))
     same = all(sorted(diagram) == mine for diagram in diagrams.values())
 
-    def over_turns(key: str, beside: str | None = None) -> str:
-        if key not in of_turns[0]:
+    def over_turns(key: str, relative_to: str | None = None) -> str:
+        if key not in turn_times[0]:
             return ""
-        return f"{np.median([turn[key] / (turn[beside] if beside else 1) for turn in of_turns]):.1f}"
+        return f"{np.median([turn[key] / (turn[relative_to] if relative_to else 1) for turn in turn_times]):.1f}"
 
-    shown = [over_turns(key) for key in ("ours", "full", "cripser", "gudhi", "argsort")]
-    ratios = [over_turns(peer, beside="ours") for peer in ("cripser", "gudhi")]
-    return [name, str(len(mine)), *shown, *ratios, ("yes" if same else "NO") if peers else ""]
+    times = [over_turns(key) for key in ("ours", "full", "cripser", "gudhi", "argsort")]
+    ratios = [over_turns(peer, relative_to="ours") for peer in ("cripser", "gudhi")]
+    return [name, str(len(mine)), *times, *ratios, ("yes" if same else "NO") if peers else ""]
 
 
 def thread_row(name: str, shape: tuple[int, ...]) -> list[str]:
-    """What a second thread brings for a batch."""
+    """Measure a batch on one and on two threads."""
     batch = torch.stack([torch.from_numpy(smoothed_noise(shape[1:], 2, seed)) for seed in range(shape[0])])
     times = median_ms(
         {"1": lambda: persistence_pairs(batch, num_threads=1), "2": lambda: persistence_pairs(batch, num_threads=2)}, 15
@@ -102,7 +102,7 @@ def thread_row(name: str, shape: tuple[int, ...]) -> list[str]:
 
 
 def size_rows(picture: str | None) -> Iterable[list[str]]:
-    """Cost against size on smooth images, the fitted slopes, and on request a picture of them."""
+    """Yield the cost against the size of smooth images and the fitted slopes; optionally draw them to a file."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
     for name, sides, ndim in (
         ("2D", (64, 128, 256, 512, 1024, 2048, 4096), 2),
@@ -138,7 +138,7 @@ def _draw_sizes(curves: dict[str, tuple[list[int], list[float]]], picture: str) 
 
 
 def betti_row(side: int, density: float) -> list[str]:
-    """Betti numbers of a large binary volume."""
+    """Measure the Betti numbers of a large binary volume."""
     mask = torch.rand(1, side, side, side, generator=torch.Generator().manual_seed(0)) < density
     seconds = median_ms({"betti": lambda: betti_numbers(mask)}, 1)["betti"] / 1e3
     return [f"{side}^3, {density:.0%} foreground noise", f"{seconds:.1f}"]

@@ -1,4 +1,4 @@
-"""Times of tasks that take turns."""
+"""Time tasks that take turns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Timed = Callable[[], object]
 def median_ms(
     tasks: Mapping[str, Timed], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
-    """Median times in milliseconds; the tasks take turns, so that a noisy machine is noisy for all."""
+    """Measure median times in milliseconds; the tasks take turns, so that noise of the machine affects all alike."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():

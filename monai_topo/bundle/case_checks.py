@@ -1,4 +1,4 @@
-"""Every case of a run, read once before any work begins; what does not fit is told file by file."""
+"""Read every case once before a run begins, and name each file that does not fit."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from monai.transforms import LoadImage
 
 from monai_topo._utils.distributed import world_size
-from monai_topo._utils.errors import UserError
-from monai_topo.data.datasets import load_datalist
-from monai_topo.data.readers import FormatReader
+from monai_topo._utils.errors import UserError, as_user_error
+from monai_topo.data.case_files import check_grids, read_image
+from monai_topo.data.datalists import load_datalist
 from monai_topo.transforms.label_to_foreground import LabelToForeground
 
-__all__ = ["check_cases", "check_grids", "read_image"]
+__all__ = ["check_cases"]
 
 _logger = logging.getLogger(__name__)
-_SHOWN = 10
-_WITHOUT_AFFINE = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+_MAX_LISTED = 10
+_RENAME = ("`foreground`", "`label_foreground`")
 
 
 def check_cases(
@@ -34,29 +33,30 @@ def check_cases(
     smallest_shape: int | Sequence[int] | None = None,
     file_keys: Sequence[str] = ("image", "label"),
 ) -> None:
-    """Read every file of every case once, and stop if a run cannot work on some.
+    """Read every file of every case once, and raise an error if some cannot be used.
+
+    Logs a warning if no label has any foreground, if more than half of all voxels are foreground (the labels are then
+    usually inverted), and if an image is in two sections.
 
     Args:
-        dataset_dir: folder of the data.
-        datalist: name of the datalist in it.
-        sections: the datalist's sections that the run uses.
-        label_foreground: what is foreground in a label, see :py:func:`monai_topo.data.foreground_mask`.
-        in_channels: number of channels that the network takes.
-        spatial_dims: number of axes of an image.
-        smallest_shape: no axis of an image of another section than `"training"` (whose images are padded) may be
-            shorter, in the readers' axis order (x first); one number for all axes, or None for no limit.
-        file_keys: the files of a case: image, label, and masks that are read likewise.
+        dataset_dir: Folder of the data.
+        datalist: Name of the datalist in it.
+        sections: Sections of the datalist that the run uses.
+        label_foreground: Rule for the foreground of a label, see :py:func:`monai_topo.data.foreground_mask`.
+        in_channels: Number of input channels of the network.
+        spatial_dims: Number of spatial axes of an image.
+        smallest_shape: Smallest allowed shape of images outside the section `"training"` (whose images are padded), in
+            the readers' axis order (x first): one number for all axes, or one per axis; None for no limit.
+        file_keys: Keys of a case's files: image, label, and masks, which are read in the same way.
 
     Raises:
-        UserError: in a sentence that names the file, one for each of the first ten cases that do not fit: a missing
-            folder, datalist, section or file; a file that cannot be read; channels, axes, sizes that do not fit; image
-            and label of different shapes or, where both formats have one, affines; a label that does not follow the
-            convention. Also if a section has fewer cases than the run has processes.
-
-    Logged as warnings: labels without any foreground in all cases, and foreground on more than half of all voxels
-    (mostly the polarity is the other one); an image in two sections.
+        UserError: With one sentence that names the file for each of the first ten cases that do not fit: if a folder,
+            datalist, section or file is missing; a file cannot be read; channels, axes or sizes do not fit; image and
+            label have different shapes or, if both formats have one, affines; a label does not follow the convention.
+            Also if a section has fewer cases than the run has processes.
     """
-    to_foreground = _to_foreground(label_foreground)
+    with as_user_error(TypeError, ValueError, rename=_RENAME):
+        to_foreground = LabelToForeground(label_foreground)
     foreground = voxels = 0
     sections_of: dict[str, set[str]] = {}
     problems: list[str] = []
@@ -68,18 +68,19 @@ def check_cases(
             check_grids(case, images)
             if section != "training":
                 _check_extent(case["image"], images["image"].shape[1:], smallest_shape)
-            mask = _mask_of(images["label"], to_foreground)
+            with as_user_error(TypeError, ValueError, rename=_RENAME):
+                mask = np.asarray(to_foreground(images["label"]))
         except UserError as problem:
             problems.append(str(problem))
             continue
         foreground += int(mask.sum())
         voxels += mask.size
-    _raise(problems)
-    _warn_of_polarity(foreground / voxels, label_foreground)
+    _raise_if_any(problems)
+    _warn_about_polarity(foreground / voxels, label_foreground)
     if shared := [image for image, found in sections_of.items() if len(found) > 1]:
         _logger.warning(
-            "Expected every image to be in one section, but got %d in several of %s, %s first; numbers on training "
-            "images say nothing about new ones.",
+            "Expected every image to be in one section, but got %d in several of %s, %s first; metrics on training "
+            "images do not carry over to new ones.",
             *(len(shared), list(sections), shared[0]),
         )
 
@@ -89,10 +90,8 @@ def _cases(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     found = {}
     for section in sections:
-        try:
+        with as_user_error(OSError, ValueError):
             found[section] = load_datalist(dataset_dir, section, datalist=datalist, file_keys=file_keys)
-        except (OSError, ValueError) as error:
-            raise UserError(str(error)) from error
         if len(found[section]) < world_size():
             raise UserError(
                 f"Expected section {section!r} of {datalist} to have a case for each of the {world_size()} processes, "
@@ -101,39 +100,13 @@ def _cases(
     return ((section, case) for section, cases in found.items() for case in cases)
 
 
-def _raise(problems: Sequence[str]) -> None:
+def _raise_if_any(problems: Sequence[str]) -> None:
     if len(problems) == 1:
         raise UserError(problems[0])
     if problems:
-        more = [f"... ({len(problems)} cases)"] if len(problems) > _SHOWN else []
-        shown = "\n  ".join([*problems[:_SHOWN], *more])
-        raise UserError(f"Expected every case to fit, but got {len(problems)} that do not:\n  {shown}")
-
-
-def _to_foreground(label_foreground: int | str) -> LabelToForeground:
-    try:
-        return LabelToForeground(label_foreground)
-    except (TypeError, ValueError) as error:
-        raise UserError(str(error).replace("`foreground`", "`label_foreground`")) from error
-
-
-def read_image(file: str) -> Any:
-    """Read an image, channel first, with the spatial axes as x, y(, z); a file that is none is named in a sentence."""
-    try:
-        return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
-    except Exception as error:  # the readers raise whatever their libraries do
-        raise UserError(f"Expected {file} to be an image, but got {_reason(file) or repr(error)}") from error
-
-
-def _reason(file: str) -> str:
-    """Why our own reader fails; LoadImage tells of all the others' failures too, in hundreds of lines."""
-    try:
-        reader = FormatReader()
-        reader.get_data(reader.read(file))
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {lines[-1] if lines else repr(error)}"
-    return ""
+        more = [f"... ({len(problems)} cases)"] if len(problems) > _MAX_LISTED else []
+        listed = "\n  ".join([*problems[:_MAX_LISTED], *more])
+        raise UserError(f"Expected every case to fit, but got {len(problems)} that do not:\n  {listed}")
 
 
 def _check_axes(case: Mapping[str, str], images: Mapping[str, Any], in_channels: int, spatial_dims: int) -> None:
@@ -148,29 +121,7 @@ def _check_axes(case: Mapping[str, str], images: Mapping[str, Any], in_channels:
     for key in case.keys() - {"image"}:
         if images[key].shape[0] != 1:
             raise UserError(
-                f"Expected {case[key]} to have one channel, but got {images[key].shape[0]}; keep the one that counts."
-            )
-
-
-def check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
-    """Refuse files of a case whose shapes, or affines where both formats have one, differ from those of `"image"`."""
-    image = images["image"]
-    for key in case.keys() - {"image"}:
-        files = f"{case['image']} and {case[key]}"
-        shapes = tuple(image.shape[1:]), tuple(images[key].shape[1:])
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"Expected {files} to have the same shape, but got {shapes[0]} and {shapes[1]}; "
-                "check that they belong together."
-            )
-        if any(case[name].lower().endswith(_WITHOUT_AFFINE) for name in ("image", key)):
-            continue
-        # A thousandth of a voxel: headers keep their numbers in single precision or as text.
-        difference = np.abs(np.asarray(image.affine) - np.asarray(images[key].affine))
-        if difference.max() > 1e-3 * float(image.pixdim.min()):
-            raise UserError(
-                f"Expected {files} to lie on the same grid, but got affines that differ by up to "
-                f"{difference.max():.4g} mm; resample one to the other, or copy the header if only that is wrong."
+                f"Expected {case[key]} to have one channel, but got {images[key].shape[0]}; keep one of them."
             )
 
 
@@ -185,23 +136,16 @@ def _check_extent(file: str, shape: Sequence[int], smallest_shape: int | Sequenc
         )
 
 
-def _mask_of(label: Any, to_foreground: LabelToForeground) -> np.ndarray[Any, Any]:
-    try:
-        return np.asarray(to_foreground(label))
-    except (TypeError, ValueError) as error:
-        raise UserError(str(error).replace("`foreground`", "`label_foreground`")) from error
-
-
-def _warn_of_polarity(fraction: float, label_foreground: int | str) -> None:
-    cure = "if the labels are the other way round, set --label_foreground (0 where the structure has the value 0)."
+def _warn_about_polarity(fraction: float, label_foreground: int | str) -> None:
+    hint = "if the labels are inverted, set --label_foreground (0 if the structures have the value 0)."
     if fraction == 0:
         _logger.warning(
-            "Expected foreground in the labels, but `label_foreground` %r finds none; %s", label_foreground, cure
+            "Expected foreground in the labels, but `label_foreground` %r finds none; %s", label_foreground, hint
         )
     elif fraction > 0.5:
         _logger.warning(
             "Expected structures to fill less than half of the labels, but `label_foreground` %r marks %.0f %%; %s",
             label_foreground,
             100 * fraction,
-            cure,
+            hint,
         )

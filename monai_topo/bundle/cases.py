@@ -1,4 +1,4 @@
-"""The cases of a run: made if there are none, found, and told apart from others by a fingerprint."""
+"""The cases of a run: synthetic ones if none are given, images found by a pattern, and a fingerprint of the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_topo._utils.distributed import rank
 from monai_topo._utils.errors import UserError
-from monai_topo.data.datasets import write_synthetic_dataset
+from monai_topo.data.synthetic_datasets import write_synthetic_dataset
 
 __all__ = ["find_images", "fingerprint", "prepare_dataset"]
 
@@ -19,15 +19,15 @@ __all__ = ["find_images", "fingerprint", "prepare_dataset"]
 def prepare_dataset(
     dataset_dir: str | os.PathLike[str], synthetic_dir: str | os.PathLike[str], synthetic_dataset: Mapping[str, Any]
 ) -> None:
-    """Make the synthetic data set, once, if that is the one that a run works on.
+    """Write the synthetic data set if a run uses it and it does not exist yet.
 
     Args:
-        dataset_dir: folder of the data of this run.
-        synthetic_dir: folder of the synthetic data; nothing happens unless it is the same one.
-        synthetic_dataset: arguments of :py:func:`monai_topo.data.write_synthetic_dataset`.
+        dataset_dir: Folder of this run's data.
+        synthetic_dir: Folder of the synthetic data; if `dataset_dir` is another folder, nothing happens.
+        synthetic_dataset: Arguments of :py:func:`monai_topo.data.write_synthetic_dataset`.
 
     Raises:
-        UserError: if it cannot be made there.
+        UserError: If the data set cannot be written.
     """
     if Path(dataset_dir).resolve() != Path(synthetic_dir).resolve():
         return
@@ -37,22 +37,22 @@ def prepare_dataset(
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"Expected to make a synthetic data set from `synthetic_dataset`, but got: {error}") from error
     if is_new and rank() == 0:
-        print(f"No `dataset_dir` was given: synthetic data was made in {synthetic_dir}.")
+        print(f"No `dataset_dir` was given: synthetic data was written to {synthetic_dir}.")
 
 
 def find_images(dataset_dir: str | os.PathLike[str], images: str) -> list[dict[str, str]]:
-    """List the images that a pattern finds.
+    """List the images that match a pattern.
 
     Args:
-        dataset_dir: a folder.
-        images: pattern of the images in it, such as `"images/*.png"`; two stars stand for any folders. If it finds
-            folders only, these are taken for DICOM series, one each.
+        dataset_dir: Folder of the images.
+        images: Pattern of the images in it, such as `"images/*.png"`; two stars stand for any folders. If only folders
+            match, each is treated as a DICOM series.
 
     Returns:
-        A dictionary with the path as `"image"` for each image, in alphabetical order.
+        One dictionary per image with its path as `"image"`, in alphabetical order.
 
     Raises:
-        UserError: if there is no such folder, or nothing in it fits the pattern.
+        UserError: If the folder does not exist, or nothing in it matches the pattern.
     """
     folder = Path(dataset_dir)
     if not folder.is_dir():
@@ -62,31 +62,31 @@ def find_images(dataset_dir: str | os.PathLike[str], images: str) -> list[dict[s
     if not found:
         raise UserError(
             f"Expected `images` to be a pattern of files in {folder}, but got {images!r}, which finds none; "
-            f"set --images, for example '**/*{_commonest_ending(folder)}'."
+            f"set --images, for example '**/*{_most_common_suffix(folder)}'."
         )
     return [{"image": str(file)} for file in found]
 
 
-def _commonest_ending(folder: Path) -> str:
-    """How most names of files in a folder, and in those in it, end; that of datalists last."""
-    endings = Counter(
+def _most_common_suffix(folder: Path) -> str:
+    """Find the most common suffix of the files in a folder and its subfolders, ignoring `.json`."""
+    suffixes = Counter(
         "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix for path in folder.rglob("*.*")
     )
-    del endings[".json"]
-    return endings.most_common(1)[0][0] if endings else ".png"
+    del suffixes[".json"]
+    return suffixes.most_common(1)[0][0] if suffixes else ".png"
 
 
 def fingerprint(files: Iterable[str | os.PathLike[str]]) -> str:
-    """Return 16 hexadecimal digits (of SHA-256) that change with any byte of any file, not with names or folders.
+    """Compute 16 hexadecimal digits (of SHA-256) that depend on every byte of every file, but not on names or folders.
 
-    Of a folder (a DICOM series) all files count. Costs one reading of everything.
+    All files of a folder (a DICOM series) count. Cost: reads all data once.
     """
-    whole = hashlib.sha256()
+    total = hashlib.sha256()
     for path in map(Path, files):
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             with file.open("rb") as opened:
-                whole.update(_digest(opened))
-    return whole.hexdigest()[:16]
+                total.update(_digest(opened))
+    return total.hexdigest()[:16]
 
 
 def _digest(opened: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The report of a run: one Markdown page with its numbers, curves, cases, pictures, settings and origins."""
+"""The report of a run: one Markdown page with metrics, curves, cases, pictures, settings and versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monai_topo._utils.distributed import world_size
 from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.cases import fingerprint
 from monai_topo.bundle.settings import running_config
-from monai_topo.data.datasets import load_datalist
+from monai_topo.data.datalists import load_datalist
 
 Figure, _ = optional_import("matplotlib.figure", name="Figure")
 
@@ -41,15 +41,17 @@ Row = Mapping[str, str]
 
 
 def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sections: Sequence[str]) -> Path:
-    """Write `report.md`, and `curves.png` if there were several validations, into a run's folder.
+    """Write `report.md`, and `curves.png` after several validations, into a run's folder.
 
     Args:
-        run_dir: the run's folder, with what MetricsSaver wrote in `metrics/`.
-        history: the validations, rows of `validation.csv`.
-        sections: sections of the datalist that the run used, for the fingerprint of the data.
+        run_dir: Folder of the run, with MetricsSaver's files in `metrics/`.
+        history: Validations of the run, the rows of `validation.csv`.
+        sections: Sections of the datalist that the run used, for the fingerprint of the data.
 
     Returns:
-        The page's path. It and its pictures appear whole. Costs one reading of all data, for the fingerprint.
+        The path of the page. The page and its pictures are written atomically.
+
+    Cost: Reads all data once for the fingerprint.
     """
     folder = Path(run_dir)
     config = running_config().get()
@@ -58,10 +60,10 @@ def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sectio
         _draw_curves(folder / "curves.png", history)
         parts.append("## Curves\n\n![metrics of every validation](curves.png)")
     parts += [
-        f"## Cases\n\nOf the latest validation, the worst first.\n\n{_table(case_rows(folder / 'metrics'))}",
-        "## Pictures\n\nWarm colors: missing in the prediction; cold ones: spurious.\n\n![cases](validation.png)",
+        f"## Cases\n\nLatest validation, worst cases first.\n\n{_table(case_rows(folder / 'metrics'))}",
+        "## Pictures\n\nWarm colors: missing from the prediction; cool colors: spurious.\n\n![cases](validation.png)",
         f"## Settings\n\n{_table(_settings(config))}",
-        f"## Made with\n\n{_table(_origins(config, sections))}",
+        f"## Made with\n\n{_table(_provenance(config, sections))}",
     ]
     page = folder / "report.md"
     with atomic_write(page) as unfinished:
@@ -70,13 +72,13 @@ def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sectio
 
 
 def case_rows(folder: Path) -> list[dict[str, str]]:
-    """Return what MetricsSaver wrote one row a case, the worst first: by Dice over 1 + patch-wise Betti errors."""
+    """Read MetricsSaver's files as one row per case, worst first: by Dice / (1 + patch-wise Betti errors)."""
     cases: dict[str, dict[str, str]] = {}
     for file in sorted(folder.glob("val_*_raw.csv")):
         name = file.name.removesuffix("_raw.csv").removeprefix("val_")
         with file.open(newline="", encoding="utf-8") as table:
             for number, row in enumerate(csv.reader(table)):
-                if number > 0:  # a file's name, its classes' values, their mean
+                if number > 0:  # file name, value per class, mean
                     cases.setdefault(row[0], {"case": Path(row[0]).name})[name] = f"{float(row[-1]):.4g}"
     return sorted(cases.values(), key=_score)
 
@@ -95,39 +97,41 @@ def _results(history: Sequence[Row], config: Mapping[str, Any]) -> str:
         | {name.removeprefix("val_"): f"{float(row[name]):.4g}" for name in names}
         for row in history
     ]
-    counted = f"connectivity {config['connectivity']}, border {config['border']}"
-    return f"## Validations\n\nMeans over the cases; Betti errors per dimension, {counted}.\n\n{_table(rows)}"
+    convention = f"connectivity {config['connectivity']}, border {config['border']}"
+    return f"## Validations\n\nMeans over the cases. Betti errors per dimension, {convention}.\n\n{_table(rows)}"
 
 
 def _settings(config: Mapping[str, Any]) -> list[dict[str, str]]:
     plain = {name: value for name, value in config.items() if isinstance(value, (str, int, float, list, type(None)))}
-    passed_over = {"imports", "initialize", "run", "finalize"}
-    return [{"setting": name, "value": f"`{value}`"} for name, value in plain.items() if name not in passed_over]
+    omitted = {"imports", "initialize", "run", "finalize"}
+    return [{"setting": name, "value": f"`{value}`"} for name, value in plain.items() if name not in omitted]
 
 
-def _origins(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict[str, str]]:
+def _provenance(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict[str, str]]:
     parser = running_config()
-    read = {
+    parsed = {
         name: parser.get_parsed_content(name) for name in ("dataset_dir", "datalist", "file_keys", "device", "seed")
     }
     files = [
         file
         for section in sections
-        for case in load_datalist(read["dataset_dir"], section, datalist=read["datalist"], file_keys=read["file_keys"])
+        for case in load_datalist(
+            parsed["dataset_dir"], section, datalist=parsed["datalist"], file_keys=parsed["file_keys"]
+        )
         for file in case.values()
     ]
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    found = {
+    rows = {
         "data": f"{len(files)} files, fingerprint `{fingerprint(files)}`",
-        "seed": str(read["seed"]),
-        "device": f"{read['device']}, {world_size()} process(es), {torch.get_num_threads()} threads",
+        "seed": str(parsed["seed"]),
+        "device": f"{parsed['device']}, {world_size()} process(es), {torch.get_num_threads()} threads",
         "peak memory of the first process": f"{peak_mib:.0f} MiB",
         "Python": f"{platform.python_version()} on {platform.platform()}",
     }
     if torch.cuda.is_available():
-        found["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
-    found |= {name: _version(name) for name in _PACKAGES}
-    return [{"what": name, "value": value} for name, value in found.items()]
+        rows["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
+    rows |= {name: _version(name) for name in _PACKAGES}
+    return [{"what": name, "value": value} for name, value in rows.items()]
 
 
 def _version(package: str) -> str:
@@ -151,13 +155,13 @@ def _draw_curves(path: Path, history: Sequence[Row]) -> None:
     weighted = [epoch for epoch, row in zip(epochs, history, strict=True) if float(row["topology_weight"] or 0) > 0]
     figure = Figure(figsize=(4 * len(names[:3]), 3 * -(-len(names) // 3)), layout="constrained", dpi=110)
     axes = list(figure.subplots(-(-len(names) // 3), len(names[:3]), squeeze=False).flat)
-    for place, name in zip(axes, names, strict=False):
-        place.plot(epochs, [float(row[name]) for row in history], marker="o", markersize=3)
+    for panel, name in zip(axes, names, strict=False):
+        panel.plot(epochs, [float(row[name]) for row in history], marker="o", markersize=3)
         if weighted:
-            place.axvspan(weighted[0], epochs[-1], alpha=0.12, label="topology term on")
-        place.set_title(name.removeprefix("val_"), fontsize=9)
-        place.set_xlabel("epoch", fontsize=8)
-    for place in axes[len(names) :]:
-        place.set_axis_off()
+            panel.axvspan(weighted[0], epochs[-1], alpha=0.12, label="topology term on")
+        panel.set_title(name.removeprefix("val_"), fontsize=9)
+        panel.set_xlabel("epoch", fontsize=8)
+    for panel in axes[len(names) :]:
+        panel.set_axis_off()
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished)

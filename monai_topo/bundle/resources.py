@@ -1,4 +1,4 @@
-"""What a run needs of its machine: processes that know each other, and room for its checkpoints."""
+"""What a run needs from its machine: a process group, and disk space for its checkpoints."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MARGIN_BYTES = 50 * 2**20  # logs, tables, pictures, TensorBoard
 
 
 def join_processes(device: torch.device) -> None:
-    """Join the processes that torchrun has started: NCCL between GPUs, gloo between CPUs.
+    """Initialize the process group of the processes that torchrun has started: NCCL for GPUs, gloo for CPUs.
 
     Args:
-        device: of this process.
+        device: Device of this process.
 
     Raises:
-        UserError: if torchrun has not started this process, or there is no such GPU.
+        UserError: If torchrun has not started this process, or the GPU does not exist.
     """
     if "LOCAL_RANK" not in os.environ:
         raise UserError(
-            "Expected a run with a multi_gpu file to be started by torchrun, but got a process alone; start it as "
+            "Expected a run with a multi_gpu file to be started by torchrun, but got a single process; start it by "
             "torchrun --standalone --nproc_per_node=N -m monai.bundle run ..."
         )
     if device.type == "cuda":
@@ -42,22 +42,22 @@ def join_processes(device: torch.device) -> None:
 
 
 def check_space(folder: str | os.PathLike[str], network: torch.nn.Module) -> None:
-    """Stop if the disk has no room for a run's checkpoints.
+    """Check that the disk has space for a run's checkpoints.
 
     Args:
-        folder: where runs go; it need not exist yet.
-        network: what is trained, by an optimizer with two moments a parameter (AdamW).
+        folder: Folder of the runs; it need not exist yet.
+        network: Network to train, by an optimizer with two moments per parameter (AdamW).
 
     Raises:
-        UserError: if less is free than the model, the training's state, the former ones beside them while they are
-            replaced, and 50 MiB for everything else.
+        UserError: If there is not enough space for the model, the training state, their previous versions while they
+            are replaced, and 50 MiB for everything else.
     """
     model_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     needed = 2 * (1 + 3) * model_bytes + _MARGIN_BYTES
-    present = next(path for path in (Path(folder).absolute() / "x").parents if path.exists())
-    free = shutil.disk_usage(present).free
+    existing = next(path for path in (Path(folder).absolute() / "x").parents if path.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise UserError(
             f"Expected {needed / 2**20:.0f} MiB to be free for checkpoints in {folder}, but got {free / 2**20:.0f}; "
-            "make room, or set another --output_dir."
+            "free some space, or set another --output_dir."
         )

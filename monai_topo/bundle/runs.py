@@ -1,4 +1,4 @@
-"""A run's own folder, its log, and what is said about it at the end."""
+"""The folder of a run, its log, and the summary printed at its end."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from monai_topo._utils.errors import UserError
 from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.report import write_report
 from monai_topo.bundle.settings import running_config
-from monai_topo.data.datasets import load_datalist
+from monai_topo.data.datalists import load_datalist
 
 __all__ = ["new_run_dir", "report_evaluation", "report_inference", "report_training", "start_run"]
 
 _HISTORY, _MODEL, _STATE, _CONFIG = "validation.csv", "model.pt", "checkpoint.pt", "config.json"
-# What a resumed run may have otherwise, as it changes no result: places, machine, and what MONAI adds by itself.
-_FREE_ON_RESUMING = {
+# Settings that may differ in a resumed run, since they change no result: paths, machine, and what MONAI adds.
+_MAY_DIFFER_ON_RESUMING = {
     *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
     *("num_workers", "cpu_threads", "device", "checkpoint_interval", "_meta_", "_requirements_"),
 }
 Row = Mapping[str, str]
 
 
-class _KeptRecords(logging.Handler):
-    """Keeps what was logged, to be said again where it is not overlooked."""
+class _RecordStore(logging.Handler):
+    """Store warnings, to repeat them where they are not overlooked."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -42,33 +42,36 @@ class _KeptRecords(logging.Handler):
         self.records.append(record)
 
 
-_kept_warnings = _KeptRecords()
-logging.getLogger("monai_topo.bundle").addHandler(_kept_warnings)
+_stored_warnings = _RecordStore()
+logging.getLogger("monai_topo.bundle").addHandler(_stored_warnings)
 
 
 def new_run_dir(output_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> str:
-    """Make a folder for one run, named after the time, that no other run has; of several processes the first makes it.
+    """Create a new folder for a run, named after the time; of several processes, the first one creates it.
 
     Args:
-        output_dir: where runs lie.
-        resume: a run's folder to go on in; then nothing is made.
+        output_dir: Folder of the runs.
+        resume: Folder of a run to resume; then no folder is created.
+
+    Returns:
+        The path of the new folder, or `resume`.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: If the folder cannot be created.
     """
     if resume is not None:
         return str(resume)
     try:
-        made: str | UserError = _made_run_dir(output_dir) if rank() == 0 else ""
+        result: str | UserError = _create_run_dir(output_dir) if rank() == 0 else ""
     except UserError as error:
-        made = error
-    made = broadcast_from_rank0(made)  # an error too, or the other processes would wait for ever
-    if isinstance(made, UserError):
-        raise made
-    return made
+        result = error
+    result = broadcast_from_rank0(result)  # an error too, or the other processes would wait forever
+    if isinstance(result, UserError):
+        raise result
+    return result
 
 
-def _made_run_dir(output_dir: str | os.PathLike[str]) -> str:
+def _create_run_dir(output_dir: str | os.PathLike[str]) -> str:
     name = time.strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         folder = Path(output_dir) / (name if attempt == 1 else f"{name}-{attempt}")
@@ -79,19 +82,21 @@ def _made_run_dir(output_dir: str | os.PathLike[str]) -> str:
         except OSError as error:
             raise UserError(f"Expected `output_dir` to be a folder to write to, but got: {error}") from error
         return str(folder)
-    raise UserError(f"Expected `output_dir` to have room for a run, but got {output_dir}, full of runs of this second.")
+    raise UserError(
+        f"Expected `output_dir` to have a free name for a run, but got {output_dir} with 999 of this second."
+    )
 
 
 def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> None:
-    """Write the settings of a run into its folder (`config.json`), and its log from now on (`log.txt`).
+    """Write the settings of a run to its folder (`config.json`), and start its log there (`log.txt`).
 
     Args:
-        run_dir: the run's folder.
-        resume: the folder again if the run goes on there, which it may with the settings that it began with only.
+        run_dir: Folder of the run.
+        resume: The same folder if the run is resumed, for which its settings must be unchanged; otherwise None.
 
     Raises:
-        UserError: if another run's model lies there: no run overwrites one; if there is no run to resume, or its
-            settings were others.
+        UserError: If the folder holds another run's model, which is never overwritten; if there is no run to resume, or
+            its settings differ.
     """
     folder, config = Path(run_dir), running_config().get()
     if resume is not None:
@@ -101,7 +106,7 @@ def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | 
     elif (folder / _MODEL).exists() or (folder / _STATE).exists():
         raise UserError(
             f"Expected `run_dir` to be a new folder, but got {str(folder)!r}, which holds a model; name another one, "
-            f"or give --resume {shlex.quote(str(folder))} to go on there."
+            f"or pass --resume {shlex.quote(str(folder))} to continue that run."
         )
     if rank() > 0:
         return
@@ -112,36 +117,36 @@ def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | 
     log = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     log.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
     logging.getLogger().addHandler(log)
-    for record in _kept_warnings.records:  # what was said before there was a log
+    for record in _stored_warnings.records:  # logged before there was a file
         log.handle(record)
     if resume is not None:
-        print("Going on after the last finished epoch." if (folder / _STATE).exists() else "No epoch was finished yet.")
-    print(f"Everything of this run goes to {_shown(folder)}.")
+        print("Resuming after the last finished epoch." if (folder / _STATE).exists() else "No epoch was finished yet.")
+    print(f"All results of this run are written to {_relative(folder)}.")
 
 
 def _check_resumed(folder: Path, config: Mapping[str, Any]) -> None:
     try:
-        began_with = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        former = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"Expected `resume` to be the folder of a run, but got {str(folder)!r}: {error}.") from error
     now = json.loads(json.dumps(dict(config), default=str))
-    for name in sorted(began_with.keys() | now.keys()):
-        if name not in _FREE_ON_RESUMING and began_with.get(name) != now.get(name):
+    for name in sorted(former.keys() | now.keys()):
+        if name not in _MAY_DIFFER_ON_RESUMING and former.get(name) != now.get(name):
             raise UserError(
-                f"Expected a resumed run to keep its settings, but got another `{name}`, {_short(now.get(name))} for "
-                f"{_short(began_with.get(name))}; start from its own: --config_file {_shown(folder / _CONFIG)}."
+                f"Expected a resumed run to keep its settings, but got another `{name}`, {_shorten(now.get(name))} for "
+                f"{_shorten(former.get(name))}; use its own: --config_file {_relative(folder / _CONFIG)}."
             )
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, dataset_dir: str, datalist: str) -> None:
-    """Print what a training came to: the metrics before and after the topology term, and where everything lies.
+    """Print the results of a training run: metrics before and after the topology term, paths, and further commands.
 
-    The command for inference is one for images like those of the datalist's validation.
+    The printed inference command is for images like those of the datalist's validation section.
     """
     if rank() > 0:
         return
@@ -153,42 +158,42 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
         moments.insert(0, ("before the topology term", warm_up[-1]))
     _print_table([(f"{name}, epoch {row['epoch']}", row) for name, row in moments])
     page = write_report(folder, rows, ["training", "validation"])
-    print(f"\nModel        {_shown(folder / _MODEL)}")
-    _print_places(folder)
-    print(f"Report       {_shown(page)}")
-    python, root, configs = _python(), _shown(Path(bundle_root)), Path(bundle_root) / "configs"
-    print(f"TensorBoard  {python} -m tensorboard.main --logdir {_shown(folder)}")
+    print(f"\nModel        {_relative(folder / _MODEL)}")
+    _print_paths(folder)
+    print(f"Report       {_relative(page)}")
+    python, root, configs = _python(), _relative(Path(bundle_root)), Path(bundle_root) / "configs"
+    print(f"TensorBoard  {python} -m tensorboard.main --logdir {_relative(folder)}")
     start = f"{python} -m monai.bundle run --bundle_root {shlex.quote(root)} --config_file"
-    given = {"ckpt_path": _shown(folder / _MODEL), "dataset_dir": _shown(Path(dataset_dir))}
+    given = {"ckpt_path": _relative(folder / _MODEL), "dataset_dir": _relative(Path(dataset_dir))}
     changed = _changed_settings(configs / "train.json")
     both = f"\"['{root}/configs/train.json','{root}/configs/evaluate.json']\""
     print(f"Evaluate     {start} {both} {_as_arguments({**changed, **given})}")
     known = json.loads((configs / "inference.json").read_text(encoding="utf-8"))
-    given |= {"images": _pattern_of(dataset_dir, datalist), "output_dir": _shown(folder / "predictions")}
+    given |= {"images": _pattern_of(dataset_dir, datalist), "output_dir": _relative(folder / "predictions")}
     changed = {name: value for name, value in changed.items() if name in known}
     print(f"Infer        {start} {shlex.quote(root)}/configs/inference.json {_as_arguments({**changed, **given})}")
-    for record in _kept_warnings.records:
+    for record in _stored_warnings.records:
         print(f"\nWarning: {record.getMessage()}")
 
 
 def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str) -> None:
-    """Print what an evaluation came to, and where its files lie."""
+    """Print the results of an evaluation, and the paths of its files."""
     if rank() > 0:
         return
     folder = Path(run_dir)
     rows = _read_rows(folder / _HISTORY)
     _print_table([(Path(ckpt_path).name, rows[-1])])
     page = write_report(folder, rows, ["validation"])
-    print(f"\nModel        {_shown(Path(ckpt_path))}")
-    _print_places(folder)
-    print(f"Report       {_shown(page)}")
+    print(f"\nModel        {_relative(Path(ckpt_path))}")
+    _print_paths(folder)
+    print(f"Report       {_relative(page)}")
 
 
 def report_inference(output_dir: str | os.PathLike[str], num_images: int) -> None:
-    """Print where the predictions lie."""
+    """Print the folder of the predictions."""
     if rank() > 0:
         return
-    print(f"{num_images} predictions are in {_shown(Path(output_dir))}.")
+    print(f"{num_images} predictions are in {_relative(Path(output_dir))}.")
 
 
 def _score(row: Row) -> float:
@@ -201,19 +206,19 @@ def _read_rows(path: Path) -> list[Row]:
 
 
 def _changed_settings(file: Path) -> dict[str, Any]:
-    """The settings of this run that the file has otherwise, but for the places of its results."""
+    """Collect the settings of this run that differ from the file's, except for paths of the results."""
     known = json.loads(file.read_text(encoding="utf-8"))
     running = running_config().get()
-    places = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
+    paths = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
     return {
         name: running[name]
         for name in known
-        if name not in places and running[name] != known[name] and _is_plain(running[name])
+        if name not in paths and running[name] != known[name] and _is_plain(running[name])
     }
 
 
 def _pattern_of(dataset_dir: str, datalist: str) -> str:
-    """The pattern, in the folder, of files like the first validation image."""
+    """Build the pattern, relative to the folder, of files like the first validation image."""
     first = Path(load_datalist(dataset_dir, "validation", datalist=datalist, file_keys=["image"])[0]["image"])
     folder = Path(os.path.relpath(first.parent, Path(dataset_dir).expanduser()))
     return (folder / f"*{first.suffix}").as_posix()
@@ -244,24 +249,24 @@ def _print_table(moments: list[tuple[str, Row]]) -> None:
         print(f"{title:<{first}}" + "".join(values))
 
 
-def _print_places(folder: Path) -> None:
-    places: dict[str, Any] = {
+def _print_paths(folder: Path) -> None:
+    paths: dict[str, Any] = {
         "Metrics": (_HISTORY, "metrics"),
         "Pictures": ("validation.png",),
         "Log": ("log.txt", "config.json"),
     }
-    for title, names in places.items():
-        print(f"{title:<12} {', '.join(_shown(folder / name) for name in names)}")
+    for title, names in paths.items():
+        print(f"{title:<12} {', '.join(_relative(folder / name) for name in names)}")
 
 
 def _python() -> str:
-    """This interpreter as it can be typed from here; a virtual environment's is a link that must not be followed."""
+    """Format this interpreter for a command line; a virtual environment's is a link that must not be resolved."""
     executable = Path(sys.executable)
     here = Path.cwd()
     return shlex.quote(str(executable.relative_to(here) if executable.is_relative_to(here) else executable))
 
 
-def _shown(path: Path) -> str:
-    """A path as short as it can be said from here."""
+def _relative(path: Path) -> str:
+    """Format a path relative to the current folder if it is inside."""
     absolute, here = path.resolve(), Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

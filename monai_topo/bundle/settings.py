@@ -1,4 +1,4 @@
-"""The settings of a run, checked before any work begins."""
+"""Check the settings of a run before it begins."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 from monai.bundle import ConfigParser
 
-from monai_topo._utils.errors import UserError
-from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.errors import UserError, as_user_error
+from monai_topo._utils.validation import check_choice, check_topology_settings, check_whole_number
 from monai_topo.persistence.feature_matching import Matching
 
 __all__ = ["check_checkpoint", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
@@ -24,13 +24,13 @@ _ALL_RUNS: Any = {"imports", "_meta_", "_requirements_", "initialize", "run", "f
 
 
 def running_config() -> ConfigParser:
-    """Return the parser of the bundle run that this call belongs to.
+    """Return the configuration parser of the bundle run that calls this function.
 
-    MONAI gives configuration items no handle on their parser, and accepts unknown top-level settings without a word. So
-    it is looked up among the callers, where it works on this very item.
+    MONAI does not give configuration items access to their parser. It is therefore searched for among the callers,
+    where it is evaluating the item that calls this function.
 
     Raises:
-        RuntimeError: when called from elsewhere than a bundle's configuration.
+        RuntimeError: If the caller is not a bundle's configuration.
     """
     frame = sys._getframe()
     while frame is not None:
@@ -44,16 +44,18 @@ def running_config() -> ConfigParser:
 
 
 def check_known_settings(bundle_root: str, files: Sequence[str], overrides: Sequence[str] = ("smoke.json",)) -> None:
-    """Stop at a top-level setting that is in none of the bundle's files and that nothing refers to.
+    """Check that every top-level setting is in one of the bundle's files, or that another setting refers to it.
+
+    MONAI accepts unknown settings without a message, so that a misspelled one would have no effect.
 
     Args:
-        bundle_root: the bundle's folder.
-        files: the configuration files that the run is made of, such as `["train.json"]`.
-        overrides: files for several kinds of runs, which may hold settings that this one has no use for; as long as
-            they have the value of the file, they are let through.
+        bundle_root: Folder of the bundle.
+        files: Configuration files of the run, such as `["train.json"]`.
+        overrides: Files for several kinds of runs, which may hold settings that this run does not use; those are
+            accepted if they have the value in the file.
 
     Raises:
-        UserError: with the setting, and the known one that is most like it.
+        UserError: If a setting is unknown; the message names the most similar known one.
     """
     folder = Path(bundle_root) / "configs"
     missing = [name for name in files if not (folder / name).is_file()]
@@ -65,22 +67,22 @@ def check_known_settings(bundle_root: str, files: Sequence[str], overrides: Sequ
     config = running_config().get()
     items = [item for name in files for item in json.loads((folder / name).read_text(encoding="utf-8"))]
     known = {re.split("::|#", item)[0].lstrip("+") for item in items} | _ALL_RUNS
-    referred = set(re.findall(r"[@%](\w+)", json.dumps(config, default=str)))
-    let_through = {
+    referenced = set(re.findall(r"[@%](\w+)", json.dumps(config, default=str)))
+    accepted = {
         item: value
         for name in overrides
         if (folder / name).is_file()
         for item, value in json.loads((folder / name).read_text(encoding="utf-8")).items()
     }
     for key, value in config.items():
-        if key not in known and key not in referred and (key not in let_through or let_through[key] != value):
+        if key not in known and key not in referenced and (key not in accepted or accepted[key] != value):
             raise UserError(_unknown(key, known, files))
 
 
 def _unknown(key: str, known: Iterable[str], files: Sequence[str]) -> str:
-    alike = difflib.get_close_matches(key, [name for name in known if not name.startswith("_")], n=1)
-    cure = f"did you mean {alike[0]!r}?" if alike else "see the first lines of the file for the settings there are."
-    return f"Expected every setting to be one of {' and '.join(files)}, but got {key!r}, which nothing reads; {cure}"
+    similar = difflib.get_close_matches(key, [name for name in known if not name.startswith("_")], n=1)
+    hint = f"did you mean {similar[0]!r}?" if similar else "see the first lines of the file for all settings."
+    return f"Expected every setting to be one of {' and '.join(files)}, but got {key!r}, which nothing reads; {hint}"
 
 
 def check_training_settings(
@@ -98,32 +100,29 @@ def check_training_settings(
     connectivity: str,
     border: str,
 ) -> None:
-    """Stop at a number or a choice that no training can be made with.
+    """Check the numbers and choices of a training run.
 
     Raises:
-        UserError: naming the setting, what it may be, and what it is.
+        UserError: If a setting is out of its range; the message names it, its range and its value.
     """
-    _check_whole("epochs", epochs, 1)
-    _check_whole("warmup_epochs", warmup_epochs, 0)
-    _check_whole("val_interval", val_interval, 1)
-    _check_whole("batch_size", batch_size, 1)
-    _check_whole("accumulation_steps", accumulation_steps, 1)
-    _check_whole("lr_warmup_epochs", lr_warmup_epochs, 0)
-    if patience is not None:
-        _check_whole("patience", patience, 1)
+    with as_user_error(ValueError):
+        check_whole_number("epochs", epochs, 1)
+        check_whole_number("warmup_epochs", warmup_epochs)
+        check_whole_number("val_interval", val_interval, 1)
+        check_whole_number("batch_size", batch_size, 1)
+        check_whole_number("accumulation_steps", accumulation_steps, 1)
+        check_whole_number("lr_warmup_epochs", lr_warmup_epochs)
+        if patience is not None:
+            check_whole_number("patience", patience, 1)
+        check_choice("matching", matching, get_args(Matching))
+        check_topology_settings(connectivity=connectivity, border=border)
+    _check_number("topology_weight", topology_weight, or_equal=True)
+    _check_number("learning_rate", learning_rate, or_equal=False)
     if warmup_epochs > epochs:
         raise UserError(
             f"Expected `warmup_epochs` to be at most `epochs`, {epochs}, but got {warmup_epochs}; "
             "the topology term would never be on (for that, set --topology_weight 0)."
         )
-    _check_real("topology_weight", topology_weight, 0, or_equal=True)
-    _check_real("learning_rate", learning_rate, 0, or_equal=False)
-    for name, value, choices in (
-        ("matching", matching, Matching),
-        ("connectivity", connectivity, Connectivity),
-        ("border", border, Border),
-    ):
-        _check_choice(name, value, choices)
 
 
 def check_sizes(
@@ -134,10 +133,10 @@ def check_sizes(
     spatial_dims: int,
     sliding_window_overlap: float = 0.5,
 ) -> None:
-    """Stop at patch sizes that do not fit each other or the network.
+    """Check that the patch sizes fit each other and the network.
 
     Raises:
-        UserError: naming the setting and one that would do.
+        UserError: If they do not; the message suggests a size that fits.
     """
     example = [128] * spatial_dims
     if not _are_sizes(patch_size, spatial_dims):
@@ -167,30 +166,30 @@ def check_sizes(
     if any(small > large for small, large in zip(per_axis, patch_size, strict=True)):
         raise UserError(
             f"Expected `topology_patch_size` to be at most `patch_size`, {list(patch_size)}, but got "
-            f"{topology_patch_size}; make the one smaller or the other larger."
+            f"{topology_patch_size}; decrease the former or increase the latter."
         )
 
 
 def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> None:
-    """Stop if there is no model to load.
+    """Check that the model to load exists.
 
     Args:
-        ckpt_path: the model's file.
-        output_dir: where runs lie; the sentence names the newest model among them.
+        ckpt_path: File of the model.
+        output_dir: Folder of the runs; the error message names the newest model in it.
 
     Raises:
-        UserError: if `ckpt_path` is no file.
+        UserError: If `ckpt_path` is not a file.
     """
     if Path(ckpt_path).is_file():
         return
     models = sorted(Path(output_dir).glob("*/model.pt"), key=lambda file: file.stat().st_mtime)
-    cure = (
-        f"add --ckpt_path {models[-1]}, the newest there is"
+    hint = (
+        f"add --ckpt_path {models[-1]}, the newest model"
         if models
         else "train first, then add --ckpt_path RUN/model.pt"
     )
     raise UserError(
-        f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {cure}."
+        f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {hint}."
     )
 
 
@@ -211,18 +210,8 @@ def _are_sizes(value: Any, count: int) -> bool:
     )
 
 
-def _check_whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise UserError(f"Expected `{name}` to be a whole number of at least {low}, but got {value!r}.")
-
-
-def _check_real(name: str, value: Any, low: float, *, or_equal: bool) -> None:
+def _check_number(name: str, value: Any, *, or_equal: bool) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or value < low or (value == low and not or_equal):
-        limits = f"at least {low}" if or_equal else f"above {low}"
+    if not is_number or value < 0 or (value == 0 and not or_equal):
+        limits = "at least 0" if or_equal else "above 0"
         raise UserError(f"Expected `{name}` to be a number {limits}, but got {value!r}.")
-
-
-def _check_choice(name: str, value: Any, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise UserError(f"Expected `{name}` to be one of {get_args(choices)}, but got {value!r}.")

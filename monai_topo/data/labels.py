@@ -1,4 +1,4 @@
-"""What counts as foreground in a label: the one place that knows the label conventions of the wild."""
+"""Foreground masks from labels of any common convention."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["foreground_mask"]
+from monai_topo._utils.typing import Mask
 
-BoolArray = NDArray[np.bool_]
+__all__ = ["foreground_mask"]
 
 _THRESHOLD = re.compile(r"([<>])\s*([-+]?(?:\d+\.?\d*|\.\d+))")
 _WHOLE_NUMBER = re.compile(r"[-+]?\d+")
-_COMPARISONS: dict[str, Callable[[NDArray[np.generic], float], BoolArray]] = {">": operator.gt, "<": operator.lt}
-_CURE = (
+_COMPARISONS: dict[str, Callable[[NDArray[np.generic], float], Mask]] = {">": operator.gt, "<": operator.lt}
+_HINT = (
     "set `foreground` to the foreground's value, to a threshold such as '>127', "
     "or to 'boundary' if the values are instance ids"
 )
 
 
-def foreground_mask(label: NDArray[np.generic], foreground: int | str = "nonzero") -> BoolArray:
-    """Turn a label of any common convention into a foreground mask.
+def foreground_mask(label: NDArray[np.generic], foreground: int | str = "nonzero") -> Mask:
+    """Convert a label of any common convention to a foreground mask.
 
     Args:
-        label: one label, 2D `(H, W)` or 3D `(D, H, W)`, or either behind one channel axis of length 1. Any bool,
-            integer or float dtype; floats are finite, and whole numbers unless `foreground` is a threshold.
-        foreground: what is foreground.
+        label: One label, 2D `(H, W)` or 3D `(D, H, W)`, optionally with a leading channel axis of length 1. Any bool,
+            integer or float dtype; floats must be finite, and whole numbers unless `foreground` is a threshold.
+        foreground: Rule that defines the foreground:
 
-            - `"nonzero"`: every voxel other than 0. The label may hold one value beside 0 (0/1, 0/255, 0/254, bool).
-            - an integer `v`, or its digits as a string (`"0"`, as a command line gives it): the voxels equal to `v`;
+            - `"nonzero"`: Every voxel except 0. The label may hold one other value (0/1, 0/255, 0/254, bool).
+            - An integer `v`, or its digits as a string (`"0"`, as a command line passes it): The voxels equal to `v`;
               `0` for inverted labels such as ISBI 2012, where the membrane is 0.
-            - `">t"` or `"<t"`: the voxels above or below the threshold `t`, both strict.
-            - `"boundary"`: for instance ids. A voxel is foreground when one of its face neighbors (4 in 2D, 6 in 3D)
-              holds another id, so a wall is two voxels thick, one from each side. Id 0 is a region like any other, and
-              the image border is no boundary. What is left of two regions never touches, not even at a corner.
+            - `">t"` or `"<t"`: The voxels strictly above or below the threshold `t`.
+            - `"boundary"`: For instance ids. A voxel is foreground if one of its face neighbors (4 in 2D, 6 in 3D)
+              has another id, so that walls are two voxels thick, one from each side. Id 0 is a region like any other,
+              and the image border is not a boundary. The remainders of two regions never touch, not even at a corner.
 
     Returns:
         A new bool array of the label's shape.
 
     Raises:
-        TypeError: if `label` holds neither bools, integers nor floats, or `foreground` is neither an int nor a string.
-        ValueError: if `foreground` is none of the above; if the label is empty of voxels, is not 2D or 3D, looks like
-            an RGB(A) picture, is not finite or not whole; if `"nonzero"` meets several values other than 0; if `v` does
+        TypeError: If `label` does not hold bools, integers or floats, or `foreground` is not an int or a string.
+        ValueError: If `foreground` is none of the above; if the label has no voxels, is not 2D or 3D, looks like an
+            RGB(A) picture, is not finite or not whole; if `"nonzero"` finds several values other than 0; if `v` does
             not occur in a label of two or more values.
 
-    A label of a single value is legal: it gives an empty or a full mask (an empty one for `"boundary"`). A 3D bool
-    label is never taken for a picture; any other whose first or last axis alone has length 3 or 4 is (give a volume
-    that thin as `(1, D, H, W)`). The cost is a few passes over the label, without sorting it. Deterministic.
+    A label of a single value is valid: it gives an empty or a full mask (an empty one for `"boundary"`). A 3D label
+    whose first or last axis alone has length 3 or 4 is treated as a picture unless it is bool (pass a volume that thin
+    as `(1, D, H, W)`). Cost: a few passes over the label, without sorting it. Deterministic.
 
     Examples:
         >>> import numpy as np
@@ -67,12 +67,12 @@ def foreground_mask(label: NDArray[np.generic], foreground: int | str = "nonzero
     if isinstance(rule, tuple):
         return _COMPARISONS[rule[0]](label, rule[1])
     if isinstance(rule, int):
-        return _equal_to(label, rule)
-    return _nonzero(label) if rule == "nonzero" else _boundary(label)
+        return _select_value(label, rule)
+    return _select_nonzero(label) if rule == "nonzero" else _select_boundary(label)
 
 
 def parse_foreground(foreground: int | str) -> int | str | tuple[str, float]:
-    """A value, `"nonzero"`, `"boundary"`, or a threshold as (comparison, number)."""
+    """Parse a foreground rule: a value, `"nonzero"`, `"boundary"`, or a threshold as (comparison, number)."""
     if isinstance(foreground, (int, np.integer)) and not isinstance(foreground, bool):
         return int(foreground)
     expected = "Expected `foreground` to be 'nonzero', an integer, a threshold such as '>127' or '<0.5', or 'boundary'"
@@ -103,7 +103,7 @@ def _check(label: NDArray[np.generic], *, must_be_whole: bool) -> None:
         raise ValueError(f"Expected `label` to hold voxels, but got shape {label.shape}; check the file or the crop.")
     if label.ndim == 3 and label.dtype.kind != "b" and _looks_like_color(label.shape):
         raise ValueError(
-            f"Expected `label` to have one value a pixel, but got shape {label.shape}, which is an RGB(A) picture; "
+            f"Expected `label` to have one value per pixel, but got shape {label.shape}, which is an RGB(A) picture; "
             "keep one of its channels, or give a volume this thin as (1, D, H, W)."
         )
     if label.dtype.kind == "f":
@@ -129,28 +129,28 @@ def _check_floats(label: NDArray[np.generic], *, must_be_whole: bool) -> None:
         )
 
 
-def _nonzero(label: NDArray[np.generic]) -> BoolArray:
-    mask: BoolArray = label != 0
+def _select_nonzero(label: NDArray[np.generic]) -> Mask:
+    mask: Mask = label != 0
     value = label.max() if label.max() != 0 else label.min()
     if np.count_nonzero(label == value) != np.count_nonzero(mask) and value != 0:
         raise ValueError(
-            f"Expected `label` to hold at most one value other than 0, but got {_first_values(label)}; {_CURE}."
+            f"Expected `label` to hold at most one value other than 0, but got {_first_values(label)}; {_HINT}."
         )
     return mask
 
 
-def _equal_to(label: NDArray[np.generic], value: int) -> BoolArray:
-    mask: BoolArray = label == value
+def _select_value(label: NDArray[np.generic], value: int) -> Mask:
+    mask: Mask = label == value
     if not mask.any() and label.min() != label.max():
         raise ValueError(
-            f"Expected `label` to hold the foreground value {value}, but got {_first_values(label)}; {_CURE}."
+            f"Expected `label` to hold the foreground value {value}, but got {_first_values(label)}; {_HINT}."
         )
     return mask
 
 
-def _boundary(label: NDArray[np.generic]) -> BoolArray:
+def _select_boundary(label: NDArray[np.generic]) -> Mask:
     mask = np.zeros(label.shape, dtype=bool)
-    for axis in range(label.ndim):  # a channel axis of length 1 has no neighbors and falls out by itself
+    for axis in range(label.ndim):  # a channel axis of length 1 has no neighbors and adds nothing
         ids, on_boundary = np.moveaxis(label, axis, 0), np.moveaxis(mask, axis, 0)
         differs = ids[1:] != ids[:-1]
         on_boundary[1:] |= differs
@@ -159,6 +159,6 @@ def _boundary(label: NDArray[np.generic]) -> BoolArray:
 
 
 def _first_values(label: NDArray[np.generic], count: int = 6) -> str:
-    values = np.unique(label)  # sorts the label, but only for an error's sentence
+    values = np.unique(label)  # sorts the label, but only for an error message
     shown = ", ".join(f"{value:g}" if math.isfinite(value) else str(value) for value in values[:count].tolist())
     return f"the values {shown}" + (f", ... ({len(values)} values)" if len(values) > count else "")

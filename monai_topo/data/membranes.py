@@ -1,4 +1,4 @@
-"""Synthetic cell membranes in 2D and 3D: an electron micrograph's look with a label that is known to be closed."""
+"""Synthetic cell membranes in 2D and 3D: images like electron micrographs, with labels that are closed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_topo._utils.typing import Mask
+from monai_topo._utils.validation import check_at_least
 from monai_topo.data._imaging import (
     FloatArray,
-    MaskArray,
-    blobs,
-    check_between,
-    checked_shape,
-    dilated,
-    faded_contrast,
-    outline,
-    photographed,
+    check_camera,
+    check_image_shape,
+    close_pinholes,
+    dilate_by_ball,
+    draw_blobs,
+    draw_contrast,
+    inner_rim,
+    photograph,
     smooth_noise,
-    without_pinholes,
 )
 
 __all__ = ["synthetic_membranes"]
@@ -36,63 +37,60 @@ def synthetic_membranes(
     gaps: float = 0.1,
     gap_contrast: float = 0.15,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Make an image of packed cells with dark membranes, and the label of the membranes.
+    """Generate an image of packed cells with dark membranes, and the label of the membranes.
 
-    Cells are a power diagram (a nearest-seed mosaic whose cells differ in size) of jittered seed points, seen through
-    smoothly warped coordinates so that walls are curved. The image shows dark membranes on brighter, textured cells,
-    with organelles (dark blobs and rings inside cells) as distractors. In the gaps the membrane fades in the image
-    while the label stays whole: there only the topology tells where it runs.
+    The cells are a power diagram (a nearest-seed mosaic of cells of different sizes) of jittered seed points in
+    smoothly warped coordinates, so that the walls are curved. The image shows dark membranes between brighter, textured
+    cells, with organelles (dark blobs and rings inside the cells) as distractors. In gaps, the membrane fades in the
+    image while the label stays complete: only the topology indicates where the membrane runs.
 
-    The label is closed: no path of voxels outside it leads from one cell into another, be it over faces, edges or
-    corners. Membranes end at the image border, and no membrane runs along it. A cell thinner than the membrane is wall
-    throughout; one with a neck that thin falls into several.
+    The label is closed: no path of background voxels leads from one cell into another, whether over faces, edges or
+    corners. Membranes end at the image border, and no membrane runs along it. A cell thinner than the membrane consists
+    of wall only; a cell with a neck that thin is split into several.
 
     Args:
         shape: `(H, W)` or `(D, H, W)`, each axis at least 8.
-        seed: equal seeds give equal images on one machine, for every number of threads.
-        cell_size: mean distance between cell centers in voxels, at least 4.
-        membrane_width: width of the label's walls in voxels, at least 1; about, as walls are made of whole voxels.
-        blur: standard deviation in voxels of the point spread in the image, not in the label.
-        noise: standard deviation of the noise, where the image's range is 1.
-        gaps: fraction of the membrane that fades in the image, 0 to 1.
-        gap_contrast: the contrast left in the gaps, 0 (invisible) to 1 (no gap at all).
+        seed: Random seed. Equal seeds give equal images on one machine, for every number of threads.
+        cell_size: Mean distance between cell centers in voxels, at least 4.
+        membrane_width: Approximate width of the label's walls in voxels, at least 1 (walls consist of whole voxels).
+        blur: Standard deviation of the point spread in the image (not in the label), in voxels.
+        noise: Standard deviation of the noise; the image's range is 1.
+        gaps: Fraction of the membrane that fades in the image, 0 to 1.
+        gap_contrast: Remaining contrast in the gaps, from 0 (invisible) to 1 (no gap).
 
     Returns:
-        `(image, label)` of the given shape: image float32 in [0, 1], label uint8 with membrane 1 and cell 0. With cells
-        much larger than the image the label can be empty.
+        `(image, label)` of the given shape: image float32 in [0, 1], label uint8 with membrane 1 and cell 0. If the
+        cells are much larger than the image, the label can be empty.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
-    Time and memory grow linearly with the number of voxels: about 1 microsecond a voxel in 2D and 2 to 3 in 3D, on one
-    thread, and 120 bytes.
+    Cost: Time and memory grow linearly with the number of voxels: about 1 microsecond per voxel in 2D and 2 to 3 in
+    3D on one thread, and 120 bytes per voxel.
 
     Examples:
         >>> image, label = synthetic_membranes((96, 128), seed=0)
         >>> image.shape, label.dtype
         ((96, 128), dtype('uint8'))
     """
-    shape = checked_shape(shape)
-    check_between("cell_size", cell_size, 4)
-    check_between("membrane_width", membrane_width, 1)
-    check_between("blur", blur, 0)
-    check_between("noise", noise, 0)
-    check_between("gaps", gaps, 0, 1)
-    check_between("gap_contrast", gap_contrast, 0, 1)
+    shape = check_image_shape(shape)
+    check_at_least("cell_size", cell_size, 4)
+    check_at_least("membrane_width", membrane_width, 1)
+    check_camera(blur=blur, noise=noise, gaps=gaps, gap_contrast=gap_contrast)
     rng = np.random.default_rng(seed)
     cells = _cell_mosaic(shape, cell_size, rng)
     membrane = _walls(cells, membrane_width)
-    contrast = faded_contrast(
+    contrast = draw_contrast(
         membrane, gaps=gaps, gap_contrast=gap_contrast, gap_radius_vox=1.5 * membrane_width, rng=rng
     )
-    cytoplasm = _cytoplasm(cells, dilated(membrane, 2.0), cell_size, rng)
+    cytoplasm = _cytoplasm(cells, dilate_by_ball(membrane, 2.0), cell_size, rng)
     scene = np.where(membrane, cytoplasm + contrast * (0.2 - cytoplasm), cytoplasm)
-    return photographed(scene, blur=blur, noise=noise, rng=rng), membrane.astype(np.uint8)
+    return photograph(scene, blur=blur, noise=noise, rng=rng), membrane.astype(np.uint8)
 
 
 def _cell_mosaic(shape: tuple[int, ...], cell_size: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The id of every voxel's cell: its nearest seed, by squared distance less the seed's own weight."""
-    # One seed a grid box: the nearest one is then sought in the 3^d boxes around a voxel, not among all seeds.
+    """Assign every voxel to the cell of its nearest seed, by squared distance minus the seed's weight."""
+    # One seed per grid box, so that only the 3^d boxes around a voxel have to be searched for the nearest seed.
     position = _warped_coordinates(shape, cell_size, rng) / cell_size
     box = np.floor(position).astype(np.int64)
     first_box = box.min(axis=tuple(range(1, box.ndim)), keepdims=True) - 1
@@ -119,35 +117,33 @@ def _warped_coordinates(shape: tuple[int, ...], cell_size: float, rng: np.random
     coordinates = np.indices(shape, dtype=np.float64)
     for axis in coordinates:
         for scale_vox, strain in ((0.3 * cell_size, 0.25), (1.5 * cell_size, 0.25)):
-            # Set by its slope, not its height: a steeper field folds space and tears cells apart, most of all in 3D.
+            # Scaled by slope, not amplitude: a steeper field folds space and splits cells, above all in 3D.
             scale_vox = min(scale_vox, max(shape) / 4)
             axis += strain * scale_vox * smooth_noise(shape, scale_vox, rng)
     return coordinates
 
 
-def _walls(cells: NDArray[np.int64], width: float) -> MaskArray:
-    """Voxels with a smaller id among their 3^d - 1 neighbors, thickened to `width`."""
-    # Of two neighbors with different ids the one with the larger id is wall: closed under every connectivity,
-    # and one voxel thick rather than the two that a boundary from both sides would take.
+def _walls(cells: NDArray[np.int64], width: float) -> Mask:
+    """Select voxels with a smaller id among their 3^d - 1 neighbors, and thicken them to `width`."""
+    # Of two neighbors with different ids, the one with the larger id is wall: closed under every connectivity, and one
+    # voxel thick, whereas a boundary from both sides would be two voxels thick.
     smallest = cells
     for axis in range(cells.ndim):
         padded = np.pad(smallest, [(1, 1) if other == axis else (0, 0) for other in range(cells.ndim)], mode="edge")
         ends = np.moveaxis(padded, axis, 0)
         smallest = np.moveaxis(np.minimum(np.minimum(ends[:-2], ends[1:-1]), ends[2:]), 0, axis)
-    return without_pinholes(dilated(smallest < cells, (width - 1) / 2))
+    return close_pinholes(dilate_by_ball(smallest < cells, (width - 1) / 2))
 
 
-def _cytoplasm(
-    cells: NDArray[np.int64], near_membrane: MaskArray, cell_size: float, rng: np.random.Generator
-) -> FloatArray:
-    """Brightness inside the cells: a shade a cell, texture, and organelles that keep away from the membranes."""
+def _cytoplasm(cells: NDArray[np.int64], near_membrane: Mask, cell_size: float, rng: np.random.Generator) -> FloatArray:
+    """Draw the brightness inside the cells: one shade per cell, texture, and organelles away from the membranes."""
     shape = cells.shape
     scene = 0.66 + rng.normal(0, 0.035, int(cells.max()) + 1)[cells]
     scene += 0.035 * smooth_noise(shape, 1.5, rng) + 0.025 * smooth_noise(shape, 5.0, rng)
-    mitochondria = blobs(shape, cell_size / 7, 0.06, rng) & ~near_membrane
+    mitochondria = draw_blobs(shape, cell_size / 7, 0.06, rng) & ~near_membrane
     scene[mitochondria] = 0.45 + 0.07 * smooth_noise(shape, 0.8, rng)[mitochondria]
-    scene[outline(mitochondria)] = 0.2
-    vesicles = blobs(shape, 1.7, 0.03, rng) & ~near_membrane
+    scene[inner_rim(mitochondria)] = 0.2
+    vesicles = draw_blobs(shape, 1.7, 0.03, rng) & ~near_membrane
     scene[vesicles] -= 0.12
-    scene[outline(vesicles)] = 0.3
+    scene[inner_rim(vesicles)] = 0.3
     return scene

@@ -1,4 +1,4 @@
-"""One reader for the formats that labeled images of thin structures come in."""
+"""One image reader for all file formats in which labeled images of thin structures are published."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _PICTURE = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 
 class FormatReader(ImageReader):
-    """Read NIfTI with nibabel, pictures with pillow, and all else with ITK; for `monai.transforms.LoadImage(reader=)`.
+    """Read NIfTI with nibabel, pictures with pillow, and other formats with ITK, as a reader for MONAI's `LoadImage`.
 
-    All else is NRRD, MetaImage (`.mha`, `.mhd`), TIFF (also stacks of many pages and LZW compression), single DICOM
-    files and, given a folder, the DICOM series in it. The spatial axes come as x, y(, z), also from pictures, with the
-    affine that the file has (RAS); pictures have none.
+    The other formats are NRRD, MetaImage (`.mha`, `.mhd`), TIFF (including multi-page stacks and LZW compression),
+    single DICOM files and, given a folder, the DICOM series in it. The spatial axes are x, y(, z) for all formats,
+    pictures included, with the affine of the file (RAS); pictures have no affine.
 
-    MONAI chooses readers by suffix too, but leaves GIF to ITK, which cannot read it, and its ITKReader fails
-    on TIFF files that ImageJ has added binary tags of its own to ("Can't downcast to a specialization of
-    MetaDataObject"). Here such tags are left out of the metadata. What TIFF has as spacing is the printing resolution
-    of the picture in x and y, often a default of 72 dots an inch (0.3528 mm), and 1 in z: ask the microscope.
+    MONAI chooses readers by suffix too, but leaves GIF to ITK, which cannot read it, and its ITKReader fails on TIFF
+    files with ImageJ's own binary tags ("Can't downcast to a specialization of MetaDataObject"). This reader leaves
+    such tags out of the metadata. The spacing in a TIFF file is the printing resolution in x and y, often a default of
+    72 dots per inch (0.3528 mm), and 1 in z: take the spacing from the microscope instead.
 
     Raises:
-        ValueError: for files of several kinds in one call; else whatever nibabel, pillow and ITK raise.
+        ValueError: If one call gets files of several kinds. Errors of nibabel, pillow and ITK pass through.
 
     Example:
         >>> from monai.transforms import LoadImage
@@ -40,36 +40,36 @@ class FormatReader(ImageReader):
     def __init__(self) -> None:
         super().__init__()
         self._nifti = NibabelReader()
-        self._picture = PILReader(converter=_detached)
+        self._picture = PILReader(converter=_detach)
         self._other = _LenientITKReader()
 
     def verify_suffix(self, filename: Sequence[os.PathLike[str] | str] | os.PathLike[str] | str) -> bool:
-        """Say yes to any file: what is unknown is left to ITK."""
+        """Accept any file: unknown formats are passed to ITK."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> tuple[ImageReader, Any]:
-        """Open a file, a DICOM folder, or files to be stacked; return them beside the reader in charge."""
-        readers = {id(reader): reader for reader in map(self._in_charge, ensure_tuple(data))}
+        """Open a file, a DICOM folder, or files to be stacked; return the reader and what it has opened."""
+        readers = {id(reader): reader for reader in map(self._reader_of, ensure_tuple(data))}
         if len(readers) != 1:
             raise ValueError(f"Expected files of one kind, but got {ensure_tuple(data)}")
         (reader,) = readers.values()
         return reader, reader.read(data, **kwargs)
 
     def get_data(self, img: tuple[ImageReader, Any]) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
-        """Return the array and metadata of what `read` opened."""
+        """Return the array and the metadata of what `read` has opened."""
         reader, opened = img
         array, meta = reader.get_data(opened)
         return array, meta
 
-    def _in_charge(self, file: os.PathLike[str] | str) -> ImageReader:
+    def _reader_of(self, file: os.PathLike[str] | str) -> ImageReader:
         name = Path(file).name.lower()
         if name.endswith(_NIFTI):
             return self._nifti
         return self._picture if name.endswith(_PICTURE) else self._other
 
 
-def _detached(picture: Any) -> Any:
-    """The picture without its open file; the indices of a GIF's colors, which mean nothing, as gray values or RGB."""
+def _detach(picture: Any) -> Any:
+    """Copy a picture and close its file; convert the color indices of a GIF, which have no meaning, to gray or RGB."""
     with picture:
         copy = picture.copy()
     if picture.format == "GIF" and copy.mode == "P":
@@ -82,7 +82,7 @@ def _detached(picture: Any) -> Any:
 
 
 class _LenientITKReader(ITKReader):
-    """ITKReader that passes over metadata which ITK's Python cannot hand out."""
+    """An ITKReader that skips metadata of types that ITK's Python does not support."""
 
     def _get_meta_dict(self, img: Any) -> dict[str, Any]:
         found = img.GetMetaDataDictionary()
@@ -92,7 +92,7 @@ class _LenientITKReader(ITKReader):
                 continue
             try:
                 value = found[key]
-            except RuntimeError:  # a tag of a type that is not wrapped
+            except RuntimeError:  # a tag of a type without Python wrapping
                 continue
             meta[key] = np.asarray(value) if type(value).__name__.startswith("itk") else value
         meta["spacing"] = np.asarray(img.GetSpacing())

@@ -1,1 +1,1 @@
-"""Reports for a browser: what is topologically wrong with predictions and where, and what labels are made of."""
+"""HTML reports: topological errors of predictions, and checks of labels before training."""

@@ -1,9 +1,8 @@
-"""The command `report`: predictions measured against labels, and told on one page."""
+"""The command `report`: compare predictions with labels on one page."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,42 +14,52 @@ from typing import Any
 
 from monai_topo._utils.errors import UserError
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
-from monai_topo.report.cases import CaseSettings, draw_case, error_column, files_of, measure_case
-from monai_topo.report.files import Case, Found, find_files, paired
+from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files
+from monai_topo.report.files import Case, FoundFile, find_files, pair_files
 from monai_topo.report.jobs import Failure, FinishedCases, map_cases
-from monai_topo.report.metric_guide import Column, Group, columns_of, key_columns
-from monai_topo.report.pages import write_page
-from monai_topo.report.strips import strip_of
-from monai_topo.report.tables import summary_of, write_csv, write_json
+from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
+from monai_topo.report.pages import page_version, write_page
+from monai_topo.report.strips import make_strip
+from monai_topo.report.tables import summarize, write_csv, write_json
 from monai_topo.visualize import ERROR_COLORS, OUTSIDE_COLOR
 
 __all__ = ["report_predictions"]
 
 Result = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+_LEGEND_ORDER = (1, 2, 7, 4, 5, 8, 3, 6)  # missing, spurious, ends
+_ALWAYS_COUNTED = (2, 5)  # breaks and bridges appear in the totals even if there are none
 
 
 def report_predictions(options: argparse.Namespace) -> int:
-    """Write page, CSV and JSON; return the exit status, see `python -m monai_topo --help`."""
-    settings = _settings(options)
-    cases, alone = _cases(options)
-    results, failures = _measured(cases, settings, options)
+    """Write the page, CSV and JSON, and return the exit status (see `python -m monai_topo --help`)."""
+    settings = _read_settings(options)
+    cases, alone = _find_cases(options)
+    store = FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
+    results, failures = _measure_cases(cases, settings, store, options.jobs)
     left_out = [*failures.values(), *alone]
     if not results:
         raise UserError("\n  ".join(["Expected one case that can be measured, but got none.", *left_out]))
-    rows = [result["row"] for result in results.values()]
-    groups = columns_of(rows[0] if len(rows) == 1 else {name for row in rows for name in row})
-    order = _worst_first(list(results), results, groups, options.worst_by)
-    pictures = _drawn(order[: options.worst], results, settings, options.jobs)
-    content = _content(options, settings, results, order, groups, left_out)
-    write_csv(options.out.with_suffix(".csv"), [results[case]["row"] for case in order])
+    groups = group_columns(name for result in results.values() for name in result["row"])
+    order = _sort_cases(results, groups, options.worst_by)
+    pictures = _draw_cases(order[: options.worst], results, settings, options.jobs)
+    rows = [results[case]["row"] for case in order]
+    content = _json_content(options, settings, {case: results[case] for case in order}, groups, left_out)
+    write_csv(options.out.with_suffix(".csv"), rows)
     write_json(options.out.with_suffix(".json"), content)
-    write_page(options.out, "cases.html", **_page(content, results, order, groups, pictures))
-    _finished(cases, settings, options).remove()
-    print(_last_words(options.out, len(rows), left_out))
+    drawn = [
+        {"row": row, "number": number, "errors": results[case]["errors"], **pictures[case]}
+        for number, (case, row) in enumerate(zip(order, rows, strict=True), start=1)
+        if case in pictures
+    ]
+    write_page(options.out, "cases.html", **_page_content(content, rows, groups, drawn))
+    store.remove()
+    print(_describe_run(options.out, len(rows), left_out))
     return 1 if left_out else 0
 
 
-def _settings(options: argparse.Namespace) -> CaseSettings:
+def _read_settings(options: argparse.Namespace) -> CaseSettings:
     if not 0 <= options.threshold < 1:
         raise UserError(f"Expected --threshold to be at least 0 and below 1, but got {options.threshold:g}.")
     if not 0 <= options.tolerance_mm < math.inf:
@@ -64,55 +73,48 @@ def _settings(options: argparse.Namespace) -> CaseSettings:
     return CaseSettings(spacing_mm=spacing, **{name: getattr(options, name) for name in names})
 
 
-def _cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
-    def found(source: str, pattern: str | None, key: str) -> list[Found]:
+def _find_cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
+    def find(source: str, pattern: str | None, key: str) -> list[FoundFile]:
         return find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
 
-    beside: dict[str, list[Found]] = {}
+    optional: dict[str, list[FoundFile]] = {}
     for kind in ("mask", "image"):
         source, pattern, key = (getattr(options, f"{kind}{end}") for end in ("s", "_files", "_key"))
         if source is not None:
-            beside[f"{kind}s"] = found(source, pattern, key or kind)
+            optional[f"{kind}s"] = find(source, pattern, key or kind)
         elif pattern is not None or key is not None:
             raise UserError(f"Expected --{kind}s along with --{kind}-files or --{kind}-key, but got none.")
-    predictions = found(options.predictions, options.prediction_files, options.prediction_key)
-    labels = found(options.labels, options.label_files, options.label_key)
-    cases, alone = paired(predictions, labels, **beside)
+    predictions = find(options.predictions, options.prediction_files, options.prediction_key)
+    labels = find(options.labels, options.label_files, options.label_key)
+    cases, alone = pair_files(predictions, labels, **optional)
     if options.images and (without := [case.name for case in cases if case.image is None]):
-        print(f"{len(without)} of {len(cases)} cases have no image to show: {', '.join(without)}.", file=sys.stderr)
+        print(f"{len(without)} of {len(cases)} cases have no image: {', '.join(without)}.", file=sys.stderr)
     return cases, alone
 
 
-def _finished(cases: Sequence[Case], settings: CaseSettings, options: argparse.Namespace) -> FinishedCases:
-    return FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
-
-
-def _measured(
-    cases: Sequence[Case], settings: CaseSettings, options: argparse.Namespace
+def _measure_cases(
+    cases: Sequence[Case], settings: CaseSettings, store: FinishedCases, jobs: int
 ) -> tuple[dict[Case, Result], dict[Case, str]]:
-    """Results and failures, in the order of the cases."""
-    finished = _finished(cases, settings, options)
+    """Measure all cases; return results and failures, in the order of the cases."""
     results: dict[Case, Result] = {}
     failures: dict[Case, str] = {}
     for case in cases:
-        result = finished.get(files_of(case))
+        result = store.get(measured_files(case))
         if result is not None:
             results[case] = result
     if results:
-        print(f"{len(results)} cases of a run that did not end are taken up from {finished.path}.")
+        print(f"{len(results)} finished cases of an interrupted run are reused from {store.path}.")
     todo = [case for case in cases if case not in results]
-    for index, result in map_cases(
-        partial(measure_case, settings=settings), todo, jobs=options.jobs, title="measuring"
-    ):
+    for index, result in map_cases(partial(measure_case, settings=settings), todo, jobs=jobs, title="measuring"):
         if isinstance(result, Failure):
             failures[todo[index]] = result.sentence
         else:
             results[todo[index]] = result
-            finished.add(files_of(todo[index]), result)
+            store.add(measured_files(todo[index]), result)
     return {case: results[case] for case in cases if case in results}, failures
 
 
-def _drawn(
+def _draw_cases(
     cases: Sequence[Case], results: Mapping[Case, Result], settings: CaseSettings, jobs: int
 ) -> dict[Case, dict[str, Any]]:
     pictures = {}
@@ -122,14 +124,12 @@ def _drawn(
     return pictures
 
 
-def _worst_first(
-    cases: Sequence[Case], results: Mapping[Case, Result], groups: Sequence[Group], worst_by: str
-) -> list[Case]:
-    """Cases by a column, the worst first; NaN, "not applicable", last. Ties go by clDice, then by their order."""
+def _sort_cases(results: Mapping[Case, Result], groups: Sequence[Group], worst_by: str) -> list[Case]:
+    """Sort cases by a column, worst first and NaN ("not applicable") last; ties by clDice, then by their order."""
     by_name = {column.name: column for group in groups for column in group.columns if column.better}
     if worst_by not in by_name:
         raise UserError(
-            f"Expected --worst-by to be a column of which one way is better, but got {worst_by!r}; "
+            f"Expected --worst-by to be a column with better and worse values, but got {worst_by!r}; "
             f"choose from {', '.join(by_name)}."
         )
     sign = -1 if by_name[worst_by].better == "lower" else 1
@@ -139,23 +139,21 @@ def _worst_first(
         value, second = row.get(worst_by, math.nan), row["cldice"]
         return math.isnan(value), 0 if math.isnan(value) else sign * value, 1 if math.isnan(second) else second
 
-    return sorted(cases, key=key)
+    return sorted(results, key=key)
 
 
-def _content(
+def _json_content(
     options: argparse.Namespace,
     settings: CaseSettings,
     results: Mapping[Case, Result],
-    order: Sequence[Case],
     groups: Sequence[Group],
     left_out: Sequence[str],
 ) -> dict[str, Any]:
-    """What the JSON file holds, and the page shows."""
+    """Collect the content of the JSON file, which the page shows too."""
     rows = [result["row"] for result in results.values()]
     names = [column.name for group in groups for column in group.columns]
     return {
-        "monai_topo": version("monai_topo"),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        **page_version(),
         "predictions": options.predictions,
         "labels": options.labels,
         "masks": options.masks,
@@ -164,63 +162,53 @@ def _content(
         "worst_by": options.worst_by,
         "measured": len(rows),
         "left_out": list(left_out),
-        "summary": {name: found._asdict() for name in names if (found := summary_of(rows, name))},
+        "summary": {name: summary._asdict() for name in names if (summary := summarize(rows, name))},
         "cases": [
             {
                 "prediction_file": str(case.prediction),
                 "label_file": str(case.label),
                 "mask_file": None if case.mask is None else str(case.mask),
                 "image_file": None if case.image is None else str(case.image),
-                **results[case]["row"],
-                "errors": results[case]["errors"],
+                **result["row"],
+                "errors": result["errors"],
             }
-            for case in order
+            for case, result in results.items()
         ],
     }
 
 
-def _page(
-    content: Mapping[str, Any],
-    results: Mapping[Case, Result],
-    order: Sequence[Case],
-    groups: Sequence[Group],
-    pictures: Mapping[Case, dict[str, Any]],
+def _page_content(
+    content: Mapping[str, Any], rows: Sequence[Row], groups: Sequence[Group], drawn: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    rows = [results[case]["row"] for case in order]
     key = key_columns(groups)
-    drawn = [
-        {"row": row, "number": number, "numbers": _first_numbers(row, key), "errors": results[case]["errors"]}
-        | pictures[case]
-        for number, (case, row) in enumerate(zip(order, rows, strict=True), start=1)
-        if case in pictures
-    ]
-    totals = [
-        {"name": error_column(kind).replace("_", " "), "color": ERROR_COLORS[kind], "count": count}
-        for kind in CHANGES_OF_TOPOLOGY
-        if (count := int(sum(row[error_column(kind)] for row in rows))) or kind in (2, 5)
-    ]
+    columns = {column.name: column for group in groups for column in group.columns}
+    totals = {kind: int(sum(row[error_column(kind)] for row in rows)) for kind in CHANGES_OF_TOPOLOGY}
     return {
         "content": content,
         "rows": rows,
         "groups": groups,
-        "columns": [*key, *(column for group in groups for column in group.columns if column not in key)],
+        "columns": [*key, *(column for column in columns.values() if column not in key)],
         "num_key": len(key),
-        "worst_by": next(c.title for group in groups for c in group.columns if c.name == content["worst_by"]),
-        "worst": {column.name: _worst(rows, column) for group in groups for column in group.columns},
-        "strips": {column.name: strip_of(rows, column.name) for group in groups for column in group.columns},
-        "totals": totals,
-        "drawn": drawn,
+        "worst_by": columns[content["worst_by"]].title,
+        "worst": {name: _find_worst(rows, column) for name, column in columns.items()},
+        "strips": {name: make_strip(rows, name) for name in columns},
+        "totals": [
+            {"name": error_column(kind).replace("_", " "), "color": ERROR_COLORS[kind], "count": count}
+            for kind, count in totals.items()
+            if count or kind in _ALWAYS_COUNTED
+        ],
+        "drawn": [case | {"numbers": _select_numbers(case["row"], key)} for case in drawn],
         "legend": [
-            *({"name": STRUCTURE_ERRORS[kind], "color": ERROR_COLORS[kind]} for kind in (1, 2, 7, 4, 5, 8, 3, 6)),
-            *([{"name": "outside of the mask", "color": OUTSIDE_COLOR}] if content["masks"] else []),
+            *({"name": STRUCTURE_ERRORS[kind], "color": ERROR_COLORS[kind]} for kind in _LEGEND_ORDER),
+            *([{"name": "outside the mask", "color": OUTSIDE_COLOR}] if content["masks"] else []),
         ],
         "colors": {STRUCTURE_ERRORS[kind]: color for kind, color in ERROR_COLORS.items()},
-        "errors_in_words": _errors_in_words(rows),
+        "num_wrong": sum(any(row[error_column(kind)] for kind in CHANGES_OF_TOPOLOGY) for row in rows),
     }
 
 
-def _first_numbers(row: Mapping[str, Any], key: Sequence[Column]) -> list[tuple[str, float]]:
-    """The numbers under a case's name, without the counts that are 0."""
+def _select_numbers(row: Row, key: Sequence[Column]) -> list[tuple[str, float]]:
+    """Select the numbers below a case's name, without the counts that are 0."""
     counts = {error_column(kind) for kind in STRUCTURE_ERRORS}
     return [
         (column.title, row[column.name])
@@ -229,26 +217,19 @@ def _first_numbers(row: Mapping[str, Any], key: Sequence[Column]) -> list[tuple[
     ]
 
 
-def _worst(rows: Sequence[Mapping[str, Any]], column: Column) -> str:
-    """The case whose value is worst; none if all are equally good."""
-    found = [(row[column.name], row["case"]) for row in rows if not math.isnan(row.get(column.name, math.nan))]
-    values = [value for value, _ in found]
+def _find_worst(rows: Sequence[Row], column: Column) -> str:
+    """Find the case with the worst value; none if all are equally good."""
+    cases = [(row[column.name], row["case"]) for row in rows if not math.isnan(row.get(column.name, math.nan))]
+    values = [value for value, _ in cases]
     if not column.better or not values or min(values) == max(values):
         return ""
     extreme = max(values) if column.better == "lower" else min(values)
-    return str(next(case for value, case in found if value == extreme))
+    return str(next(case for value, case in cases if value == extreme))
 
 
-def _errors_in_words(rows: Sequence[Mapping[str, Any]]) -> str:
-    whole = sum(all(row[error_column(kind)] == 0 for kind in CHANGES_OF_TOPOLOGY) for row in rows)
-    if whole == len(rows):
-        return "No case has an error that changes the topology."
-    return f"{len(rows) - whole} of {len(rows)} cases have errors that change the topology."
-
-
-def _last_words(page: Path, measured: int, left_out: Sequence[str]) -> str:
+def _describe_run(page: Path, measured: int, left_out: Sequence[str]) -> str:
     files = f"{page} (and {page.with_suffix('.csv').name}, {page.with_suffix('.json').name})"
     if not left_out:
         return f"{measured} cases measured: {files}."
-    named = "\n  ".join(left_out)
-    return f"{measured} cases measured, {len(left_out)} left out: {files}.\n  {named}"
+    reasons = "\n  ".join(left_out)
+    return f"{measured} cases measured, {len(left_out)} left out: {files}.\n  {reasons}"

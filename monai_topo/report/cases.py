@@ -1,4 +1,4 @@
-"""What is computed of one case, and drawn of it."""
+"""Measure and draw one case."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from monai_topo._utils.caching import result_cache
 from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, classify_errors, list_errors
 from monai_topo.metrics.all_metrics import topology_report
-from monai_topo.report.drawings import diagrams_picture, error_views, error_windows
+from monai_topo.report.drawings import Scene, draw_diagrams, draw_error_views, draw_error_windows
 from monai_topo.report.files import Case
 from monai_topo.report.reading import read_case
 
-__all__ = ["CaseSettings", "draw_case", "error_column", "measure_case"]
+__all__ = ["CaseSettings", "draw_case", "error_column", "measure_case", "measured_files"]
 
 
 @dataclass(frozen=True)
 class CaseSettings:
-    """Everything beside its files that a case's numbers hang on; the command's options of the same names."""
+    """Settings that the metrics of a case depend on; they are the command's options of the same names."""
 
     label_foreground: str
     prediction_foreground: str
@@ -39,30 +38,36 @@ class CaseSettings:
     tolerance_mm: float
 
     def reading(self) -> dict[str, Any]:
-        """The part of it that says what files mean."""
+        """Return the settings that define the meaning of the files."""
         names = ("label_foreground", "prediction_foreground", "likelihood_max", "spacing_mm")
         return {name: value for name, value in asdict(self).items() if name in names}
 
     def topology(self) -> dict[str, Any]:
-        """The part of it that says what a component is."""
+        """Return the settings that define the topology."""
         return {"connectivity": self.connectivity, "border": self.border}
 
 
 def error_column(kind: int) -> str:
-    """The column of the table that counts a kind of error: `"missing_components"`, `"breaks"`."""
+    """Return the column of the table that counts a kind of error, such as `"missing_components"` or `"breaks"`."""
     return STRUCTURE_ERRORS[kind].replace(" ", "_") + "s"
 
 
+def measured_files(case: Case) -> list[Path]:
+    """Return the files that the metrics of a case depend on."""
+    return [file for file in (case.prediction, case.label, case.mask) if file is not None]
+
+
 def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
-    """Compute all of a case that a report tells.
+    """Compute all numbers of a case.
 
     Args:
-        case: its files.
-        settings: how they are read and counted.
+        case: Files of the case.
+        settings: Meaning of the files, and settings of the metrics.
 
     Returns:
-        `row`, a row of the table: name, shape, what the prediction was, a count for each kind of error, and the numbers
-        of `topology_report`; `errors`, the list of them; `shape` and `errors_map`, where they are, packed.
+        `row`: Row of the table with name, size (x first), interpretation of the prediction, number of errors of each
+        kind, and the metrics of `topology_report`. `errors`: List of the errors. `shape` and `error_map`: Map of the
+        errors, compressed.
     """
     images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
@@ -76,52 +81,42 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
             tolerance_mm=settings.tolerance_mm,
             **settings.topology(),
         )
-    drawn = classify_errors(prediction, images.label, **settings.topology())
-    errors = list_errors(drawn)
+    error_map = classify_errors(prediction, images.label, **settings.topology())
+    errors = list_errors(error_map)
     counts = {error_column(kind): sum(error.kind == kind for error in errors) for kind in STRUCTURE_ERRORS}
-    row = {"case": case.name, "size": _times(drawn.shape[::-1]), "prediction": images.read_as, **counts, **numbers}
+    row = {"case": case.name, "size": error_map.shape[::-1], "prediction": images.read_as, **counts, **numbers}
     return {
         "row": row,
         "errors": [
             {"number": number, "kind": error.name, "at_xyz": list(error.at[::-1]), "voxels": error.voxels}
             for number, error in enumerate(errors, start=1)
         ],
-        "shape": list(drawn.shape),
-        "errors_map": base64.b64encode(zlib.compress(drawn.tobytes())).decode(),
+        "shape": list(error_map.shape),
+        "error_map": base64.b64encode(zlib.compress(error_map.tobytes())).decode(),
     }
 
 
 def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> dict[str, Any]:
-    """Draw a case that was measured: views with numbered errors, the largest errors closely, and diagrams."""
+    """Draw a measured case: views with numbered errors, close-ups of the largest errors, and persistence diagrams."""
     case, result = item
     images = read_case(case, **settings.reading())
-    prediction = images.prediction > settings.threshold
-    drawn = _unpacked(result)
-    errors = list_errors(drawn)
+    bits = zlib.decompress(base64.b64decode(result["error_map"]))
+    error_map = np.frombuffer(bits, dtype=np.uint8).reshape(result["shape"])
+    scene = Scene(
+        images.prediction > settings.threshold,
+        images.label,
+        error_map,
+        list_errors(error_map),
+        images.inside,
+        images.spacing_mm,
+        images.image,
+    )
     diagrams = ""
     if images.read_as != "mask":
-        diagrams = diagrams_picture(
+        diagrams = draw_diagrams(
             torch.from_numpy(images.prediction),
             torch.from_numpy(images.label),
             threshold=settings.threshold,
             **settings.topology(),
         )
-    return {
-        "views": error_views(prediction, images.label, drawn, errors, images.spacing_mm, images.inside, images.image),
-        "windows": error_windows(prediction, images.label, drawn, errors, images.inside, images.image),
-        "diagrams": diagrams,
-    }
-
-
-def _unpacked(result: Mapping[str, Any]) -> NDArray[np.uint8]:
-    packed = zlib.decompress(base64.b64decode(result["errors_map"]))
-    return np.frombuffer(packed, dtype=np.uint8).reshape(result["shape"])
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def files_of(case: Case) -> list[Path]:
-    """The files that a case's numbers hang on."""
-    return [file for file in (case.prediction, case.label, case.mask) if file is not None]
+    return {"views": draw_error_views(scene), "windows": draw_error_windows(scene), "diagrams": diagrams}

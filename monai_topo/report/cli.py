@@ -1,4 +1,4 @@
-"""The command line of the reports: options, and what is done with them."""
+"""Command-line options of the reports, and the call of their commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, get_args
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.typing import Border, Connectivity
 
-_NEEDED = {
+_REQUIRED = {
     "jinja2": "jinja2",
     "matplotlib.figure": "matplotlib",
     "PIL": "pillow",
@@ -21,78 +21,78 @@ _NEEDED = {
     "tqdm": "tqdm",
 }
 _FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
+_SOURCE = "a folder, a file, or a datalist (.json)"
 
 
 def add_report_command(commands: Any, epilog: str) -> None:
-    """Add `report`."""
-    parser = _command(
+    """Add the command `report`."""
+    parser = _add_command(
         commands,
         "report",
-        "predictions against labels: every metric, a row a case, and pictures of the worst",
+        "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases",
         f"""\
-Measure predictions against labels by every topology metric and write one page for a browser, with a sortable table,
-distributions, and pictures of the worst cases, in which each error is colored and numbered. The page needs no network.
-The same numbers are written beside it, as .csv (a row a case) and .json (everything).
+Compare predictions with labels by all topology metrics and write one HTML page with a sortable table, distributions,
+and pictures of the worst cases, in which each error has a color and a number. The page works offline. The same
+numbers are written to a .csv file (one row per case) and a .json file (all details) next to it.
 
-Files: {_FORMATS}. A prediction and a label belong together if their files have the same name, whatever their folders
-and formats; endings such as _mask, _pred, _likelihood, _label do not count. A datalist names images too, and its
-labels and masks are found by the names of those as well.""",
+Files: {_FORMATS}. A prediction and a label belong together
+if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too.""",
         epilog,
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="a folder, a file, or a datalist (.json)")
-    parser.add_argument("labels", metavar="LABELS", help="a folder, a file, or a datalist (.json)")
-    _add_output(parser, "report.html")
+    parser.add_argument("predictions", metavar="PREDICTIONS", help=_SOURCE)
+    parser.add_argument("labels", metavar="LABELS", help=_SOURCE)
+    _add_output(parser, "report.html", "cases")
     files = parser.add_argument_group("files")
-    files.add_argument("--prediction-files", metavar="PATTERN", help="only these of a folder, such as '*_mask.png'")
-    files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '*.nii.gz'")
+    _add_pattern(files, "prediction", "*_mask.png")
+    _add_pattern(files, "label", "*.nii.gz")
     files.add_argument(
         "--masks",
         metavar="MASKS",
-        help="fields of view, a folder, a file, or a datalist: where a mask is 0, prediction and label are cleared "
-        "before anything is counted",
+        help=f"fields of view: {_SOURCE}; prediction and label are cleared where a mask is 0, before all metrics",
     )
-    files.add_argument("--mask-files", metavar="PATTERN", help="only these of a folder, such as '*_mask.gif'")
+    _add_pattern(files, "mask", "*_mask.gif")
     files.add_argument(
         "--images",
         metavar="IMAGES",
-        help="what was segmented, a folder, a file, or a datalist: shown beside the errors; numbers do not hang on it",
+        help=f"segmented images: {_SOURCE}; shown next to the errors, without effect on the metrics",
     )
-    files.add_argument("--image-files", metavar="PATTERN", help="only these of a folder, such as '*.tif'")
-    files.add_argument("--section", default=None, help="of a datalist; 'validation' if there is one, else its only one")
-    files.add_argument("--prediction-key", default="pred", metavar="KEY", help="of a datalist (default: pred)")
-    files.add_argument("--label-key", default="label", metavar="KEY", help="of a datalist (default: label)")
-    files.add_argument("--mask-key", metavar="KEY", help="of a datalist (default: mask)")
-    files.add_argument("--image-key", metavar="KEY", help="of a datalist (default: image)")
-    meaning = parser.add_argument_group("what the files mean")
+    _add_pattern(files, "image", "*.tif")
+    _add_section(files, "'validation' if it exists, otherwise the only section")
+    _add_key(files, "prediction", "pred")
+    _add_key(files, "label", "label")
+    _add_key(files, "mask", "mask", optional=True)
+    _add_key(files, "image", "image", optional=True)
+    meaning = parser.add_argument_group("values of the files")
     _add_label_foreground(meaning, "nonzero", "")
     meaning.add_argument(
         "--prediction-foreground",
         default="auto",
         metavar="RULE",
-        help="'auto': 0 and one other value are a mask, more values a likelihood; 'likelihood'; or a rule as for "
-        "labels (default: auto)",
+        help="'auto': a file with 0 and one other value is a mask, any other file a likelihood; 'likelihood'; or a "
+        "rule as for labels (default: auto)",
     )
     meaning.add_argument(
         "--likelihood-max",
         type=float,
         metavar="VALUE",
-        help="what stands for likelihood 1 (default: 1, or 255 for files with greater values than 1)",
+        help="value that represents likelihood 1 (default: 1, or 255 for files with values above 1)",
     )
     meaning.add_argument(
-        "--threshold", type=float, default=0.5, help="foreground has a likelihood above it (default: 0.5)"
+        "--threshold", type=float, default=0.5, help="likelihoods above it are foreground (default: 0.5)"
     )
     _add_spacing(meaning)
-    metrics = parser.add_argument_group("how topology is counted")
+    metrics = parser.add_argument_group("metrics")
     _add_topology(metrics)
     metrics.add_argument(
         "--instances",
         default="foreground",
         choices=("foreground", "background"),
-        help="whose components are split, merged and detected: 'background' for cells between membranes "
-        "(default: foreground)",
+        help="objects for VOI, Rand error and detection are the components of the foreground or of the background "
+        "(cells between membranes) (default: foreground)",
     )
     metrics.add_argument(
-        "--tolerance-mm", type=float, default=0.0, metavar="MM", help="of clDice, see compute_cldice (default: 0)"
+        "--tolerance-mm", type=float, default=0.0, metavar="MM", help="tolerance of clDice in mm (default: 0)"
     )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of cases with pictures (default: 8)")
@@ -100,48 +100,50 @@ labels and masks are found by the names of those as well.""",
         "--worst-by",
         default="betti_matching_error",
         metavar="METRIC",
-        help="column of the table that tells the worst (default: betti_matching_error)",
+        help="column of the table that ranks the cases (default: betti_matching_error)",
     )
-    parser.set_defaults(run=_guarded("monai_topo.report.case_pages", "report_predictions"))
+    parser.set_defaults(run=_guard("monai_topo.report.case_pages", "report_predictions"))
 
 
 def add_labels_command(commands: Any, epilog: str) -> None:
-    """Add `labels`."""
-    parser = _command(
+    """Add the command `labels`."""
+    parser = _add_command(
         commands,
         "labels",
-        "labels before training: convention, connectivity, specks, pinholes, and what to set in the bundle",
+        "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle",
         f"""\
-Look at labels before a network is trained on them, and write one page for a browser: which convention they follow, how
-far their topology hangs on the connectivity, on specks and on pinholes, what touches the border, and what to set in the
-bundle for them. The same numbers are written beside it, as .csv (a row a label) and .json.
+Check labels before training and write one HTML page: which convention they follow, how much their topology depends on
+the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
+same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
 Files: {_FORMATS}.""",
         epilog,
     )
-    parser.add_argument("labels", metavar="LABELS", help="a folder, a file, or a datalist (.json)")
-    _add_output(parser, "labels.html")
+    parser.add_argument("labels", metavar="LABELS", help=_SOURCE)
+    _add_output(parser, "labels.html", "labels")
     files = parser.add_argument_group("files")
-    files.add_argument("--label-files", metavar="PATTERN", help="only these of a folder, such as '*.nii.gz'")
-    files.add_argument("--section", default=None, help="of a datalist (default: all of them)")
-    files.add_argument("--label-key", default="label", metavar="KEY", help="of a datalist (default: label)")
-    meaning = parser.add_argument_group("what the files mean")
-    _add_label_foreground(meaning, "auto", "'auto': found by looking at all labels; ")
+    _add_pattern(files, "label", "*.nii.gz")
+    _add_section(files, "all sections")
+    _add_key(files, "label", "label")
+    meaning = parser.add_argument_group("values of the files")
+    _add_label_foreground(meaning, "auto", "'auto': detected from all labels; ")
     _add_spacing(meaning)
-    topology = parser.add_argument_group("how topology is counted")
+    topology = parser.add_argument_group("topology")
     _add_topology(topology)
-    topology.add_argument(
-        "--min-component", type=float, default=10, metavar="SIZE", help="specks are smaller, in voxels (default: 10)"
-    )
-    topology.add_argument(
-        "--min-hole", type=float, default=10, metavar="SIZE", help="pinholes are smaller, in voxels (default: 10)"
-    )
+    for option, name in (("component", "specks"), ("hole", "pinholes")):
+        topology.add_argument(
+            f"--min-{option}",
+            type=float,
+            default=10,
+            metavar="SIZE",
+            help=f"{option}s of fewer voxels are {name} (default: 10)",
+        )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of labels with pictures (default: 8)")
-    parser.set_defaults(run=_guarded("monai_topo.report.label_pages", "report_labels"))
+    parser.set_defaults(run=_guard("monai_topo.report.label_pages", "report_labels"))
 
 
-def _command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def _add_command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -153,9 +155,34 @@ def _command(commands: Any, name: str, summary: str, description: str, epilog: s
     return parser
 
 
-def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--out", default=default, type=_page, metavar="HTML", help=f"the page (default: {default})")
-    parser.add_argument("--jobs", type=_at_least_one, default=1, metavar="N", help="processes at a time (default: 1)")
+def _add_output(parser: argparse.ArgumentParser, default: str, what: str) -> None:
+    parser.add_argument("--out", default=default, type=_page, metavar="HTML", help=f"output page (default: {default})")
+    parser.add_argument(
+        "--jobs",
+        type=_at_least_one,
+        default=1,
+        metavar="N",
+        help=f"number of processes that handle {what} in parallel (default: 1)",
+    )
+
+
+def _add_pattern(group: Any, kind: str, example: str) -> None:
+    group.add_argument(
+        f"--{kind}-files", metavar="PATTERN", help=f"pattern of the files in a folder, such as '{example}'"
+    )
+
+
+def _add_section(group: Any, default: str) -> None:
+    group.add_argument("--section", default=None, help=f"section of a datalist (default: {default})")
+
+
+def _add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> None:
+    group.add_argument(
+        f"--{kind}-key",
+        default=None if optional else default,
+        metavar="KEY",
+        help=f"key of the {kind} in a datalist (default: {default})",
+    )
 
 
 def _add_label_foreground(group: Any, default: str, more: str) -> None:
@@ -174,7 +201,7 @@ def _add_spacing(group: Any) -> None:
         type=float,
         nargs="+",
         metavar="MM",
-        help="size of a voxel along x, y (, z); default: that of NIfTI, NRRD and MetaImage headers, else 1",
+        help="voxel size along x, y (, z) in mm (default: from NIfTI, NRRD and MetaImage headers, otherwise 1)",
     )
 
 
@@ -183,13 +210,14 @@ def _add_topology(group: Any) -> None:
         "--connectivity",
         default="full",
         choices=get_args(Connectivity),
-        help="of the foreground: full is 8 in 2D and 26 in 3D, face is 4 and 6 (default: full)",
+        help="connectivity of the foreground: full (8 in 2D, 26 in 3D) or face (4, 6) (default: full)",
     )
     group.add_argument(
         "--border",
         default="open",
         choices=get_args(Border),
-        help="what lies outside an image: nothing, or foreground that closes what the border cuts (default: open)",
+        help="boundary condition: open (nothing lies outside) or foreground (everything outside is foreground) "
+        "(default: open)",
     )
 
 
@@ -208,10 +236,10 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def _guarded(module: str, command: str) -> Callable[[argparse.Namespace], int]:
-    """A function of a module, imported once it is chosen; what a user can mend ends in a sentence and status 2."""
+def _guard(module: str, command: str) -> Callable[[argparse.Namespace], int]:
+    """Wrap a command, imported when it is chosen, so that errors of the user end with one sentence and status 2."""
 
-    def guarded(options: argparse.Namespace) -> int:
+    def run(options: argparse.Namespace) -> int:
         try:
             _check_packages()
             return int(getattr(import_module(module), command)(options))
@@ -219,14 +247,14 @@ def _guarded(module: str, command: str) -> Callable[[argparse.Namespace], int]:
             print(f"Error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("\nInterrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+            print("\nInterrupted. Finished cases are kept; run the same command again to continue.", file=sys.stderr)
             return 130
 
-    return guarded
+    return run
 
 
 def _check_packages() -> None:
-    for module, package in _NEEDED.items():
+    for module, package in _REQUIRED.items():
         try:
             import_module(module)
         except ImportError as error:

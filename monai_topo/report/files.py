@@ -1,4 +1,4 @@
-"""Which files a report is on: found in folders and datalists, and all others paired with labels by name."""
+"""Find the files of a report in folders and datalists, and pair them with labels by name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from monai_topo._utils.errors import UserError
-from monai_topo.data.datasets import _section
+from monai_topo._utils.errors import UserError, as_user_error
+from monai_topo.data.datalists import read_section
 
-__all__ = ["Case", "Found", "find_files", "paired"]
+__all__ = ["Case", "FoundFile", "find_files", "pair_files"]
 
 _SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif",
@@ -24,15 +24,15 @@ _ENDING = re.compile(
 )
 
 
-class Found(NamedTuple):
-    """A file, and the names by which its partner may know it."""
+class FoundFile(NamedTuple):
+    """A file, and the names by which its partner may refer to it."""
 
     path: Path
     names: tuple[str, ...]
 
 
 class Case(NamedTuple):
-    """A prediction, its label and, if they are given, its field of view and image; and what the case is called."""
+    """A prediction and its label, with the name of the case and, if they are given, its field of view and image."""
 
     name: str
     prediction: Path
@@ -41,84 +41,90 @@ class Case(NamedTuple):
     image: Path | None = None
 
 
-def find_files(source: str, *, pattern: str | None, key: str, section: str | None, all_sections: bool) -> list[Found]:
-    """Find the images of a folder (and the folders in it), of a datalist, or a single one.
+def find_files(
+    source: str, *, pattern: str | None, key: str, section: str | None, all_sections: bool
+) -> list[FoundFile]:
+    """Find the images of a folder (including subfolders), the images of a datalist, or a single image.
 
     Args:
-        source: the folder, the datalist (`.json`) or the image.
-        pattern: which files of a folder, such as `"*_mask.png"`, which finds them in the folders in it too; all images
-            without.
-        key: under which a datalist names them.
-        section: of a datalist; without, all of them or the one that is meant, `"validation"` if there is one.
-        all_sections: which of the two.
+        source: Folder, datalist (`.json`) or image.
+        pattern: Pattern of the files in a folder and its subfolders, such as `"*_mask.png"`; None for all images.
+        key: Key of the files in a datalist.
+        section: Section of a datalist; None for the default.
+        all_sections: Whether the default is all sections, or `"validation"` if it exists and otherwise the only one.
 
     Returns:
-        In alphabetical order, or in the datalist's. A file of a folder is known by its place in the folder, without
-        suffix and ending; one of a datalist by its own name and by those of the entry's image and label.
+        The files in alphabetical order, or in the datalist's. The name of a file in a folder is its path relative to
+        the folder, without suffix and ending (such as `_mask`). The names of a file in a datalist are its own and
+        those of the entry's image and label.
 
     Raises:
-        UserError: if there are none.
+        UserError: If no file is found.
     """
     path = Path(source)
     if path.is_dir():
-        return _of_folder(path, pattern)
+        return _find_in_folder(path, pattern)
     if not path.exists():
         raise UserError(f"Expected a folder, a datalist or an image, but got {source!r}, which does not exist.")
     if pattern is not None:
-        raise UserError(f"Expected a folder to look for {pattern!r} in, but got the file {source!r}.")
+        raise UserError(f"Expected a folder to search for {pattern!r}, but got the file {source!r}.")
     if path.suffix.lower() != ".json":
-        return [Found(path, (_bare(Path(path.name)),))]
-    return _of_datalist(path, key, section, all_sections)
+        return [FoundFile(path, (_strip_endings(Path(path.name)),))]
+    return _find_in_datalist(path, key, section, all_sections)
 
 
-def paired(
-    predictions: Sequence[Found],
-    labels: Sequence[Found],
-    masks: Sequence[Found] | None = None,
-    images: Sequence[Found] | None = None,
+def pair_files(
+    predictions: Sequence[FoundFile],
+    labels: Sequence[FoundFile],
+    masks: Sequence[FoundFile] | None = None,
+    images: Sequence[FoundFile] | None = None,
 ) -> tuple[list[Case], list[str]]:
-    """Pair predictions, and masks and images if there are any, with labels by name.
+    """Pair predictions, and optional masks and images, with labels by name.
+
+    A single file of a kind and a single label belong together regardless of their names. Folders count only if file
+    names repeat.
 
     Args:
-        predictions: as found.
-        labels: as found.
-        masks: as found; None if nothing is to be left out.
-        images: as found; None if none are to be shown.
+        predictions: Files from :py:func:`find_files`.
+        labels: Files from :py:func:`find_files`.
+        masks: Fields of view; None if there are none.
+        images: Segmented images to show; None if there are none.
 
     Returns:
-        The cases in the order of the labels, and a sentence for each label that lacks a partner and each prediction
-        without a label. A label may lack an image; masks and images to spare are passed over. A single file of a kind
-        and a single label belong together whatever they are called. Folders count only where file names repeat.
+        The cases in the order of the labels, and a sentence for each label without a partner and each prediction
+        without a label. A label may lack an image; extra masks and images are ignored.
 
     Raises:
-        UserError: if two files of a kind go by one name, or no pair is found.
+        UserError: If two files of a kind have the same name, or no pair is found.
     """
-    partners = {"prediction": _partners(predictions, labels, "prediction")}
+    partners = {"prediction": _match_labels(predictions, labels, "prediction")}
     if masks is not None:
-        partners["mask"] = _partners(masks, labels, "mask")
-    of_images = {} if images is None else _partners(images, labels, "image")
+        partners["mask"] = _match_labels(masks, labels, "mask")
+    image_partners = {} if images is None else _match_labels(images, labels, "image")
     cases, alone = [], []
     for label in labels:
-        lacking = [f"a {what}" for what, of_labels in partners.items() if label not in of_labels]
+        lacking = [f"a {what}" for what, by_label in partners.items() if label not in by_label]
         if lacking:
             alone.append(f"{label.path}: a label without {' or '.join(lacking)}.")
         else:
             name, prediction = partners["prediction"][label]
             mask = partners["mask"][label][1] if masks is not None else None
-            _, image = of_images.get(label, (None, None))
+            _, image = image_partners.get(label, (None, None))
             cases.append(Case(name, prediction, label.path, mask, image))
     taken = {path for _, path in partners["prediction"].values()}
     alone += [f"{one.path}: a prediction without a label." for one in predictions if one.path not in taken]
     return cases, alone
 
 
-def _partners(found: Sequence[Found], labels: Sequence[Found], what: str) -> dict[Found, tuple[str, Path]]:
-    """Which of them belongs to a label, and by which name, for each label that has one."""
+def _match_labels(
+    found: Sequence[FoundFile], labels: Sequence[FoundFile], what: str
+) -> dict[FoundFile, tuple[str, Path]]:
+    """Map each label that has a partner among the found files to the common name and the partner's path."""
     if len(found) == len(labels) == 1:
         return {labels[0]: (labels[0].names[0], found[0].path)}
-    by_folder = _repeat(found) or _repeat(labels)
-    by_name = _by_name(found, what, by_folder)
-    _by_name(labels, "label", by_folder)
+    by_folder = _names_repeat(found) or _names_repeat(labels)
+    by_name = _index_by_name(found, what, by_folder)
+    _index_by_name(labels, "label", by_folder)
     partners = {
         label: (names[0], by_name[names[0]].path)
         for label in labels
@@ -129,13 +135,13 @@ def _partners(found: Sequence[Found], labels: Sequence[Found], what: str) -> dic
         key = "pred" if what == "prediction" else what
         raise UserError(
             f"Expected {what}s and labels of the same names, but got none: one of {len(found)} {what}s is {one!r}, one "
-            f"of {len(labels)} labels {other!r}. Rename some, or write a datalist with a {key!r} beside every 'label', "
-            "and give it as both."
+            f"of {len(labels)} labels {other!r}. Rename some, or write a datalist with a {key!r} next to every "
+            "'label', and pass it as both."
         )
     return partners
 
 
-def _of_folder(folder: Path, pattern: str | None) -> list[Found]:
+def _find_in_folder(folder: Path, pattern: str | None) -> list[FoundFile]:
     files = [path for path in sorted(folder.rglob(pattern or "*")) if path.is_file()]
     if pattern is None:
         hidden = (path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
@@ -143,13 +149,15 @@ def _of_folder(folder: Path, pattern: str | None) -> list[Found]:
     if not files:
         wanted = f"files like {pattern!r}" if pattern else f"images ({', '.join(_SUFFIXES)})"
         raise UserError(f"Expected {wanted} in the folder {folder}, but got none.")
-    return [Found(path, (_bare(path.relative_to(folder)),)) for path in files]
+    return [FoundFile(path, (_strip_endings(path.relative_to(folder)),)) for path in files]
 
 
-def _of_datalist(path: Path, key: str, section: str | None, all_sections: bool) -> list[Found]:
+def _find_in_datalist(path: Path, key: str, section: str | None, all_sections: bool) -> list[FoundFile]:
     found = []
     for name in _section_names(path, section, all_sections):
-        for number, entry in enumerate(_entries(path, name)):
+        with as_user_error(ValueError):
+            entries = read_section(path, name)
+        for number, entry in enumerate(entries):
             file = entry.get(key) if isinstance(entry, Mapping) else None
             if not isinstance(file, str):
                 raise UserError(
@@ -157,8 +165,8 @@ def _of_datalist(path: Path, key: str, section: str | None, all_sections: bool) 
                     f"but got {entry!r}."
                 )
             named = (entry.get(other) for other in (key, "image", "label"))
-            known_by = (_bare(Path(name)) for name in named if isinstance(name, str))
-            found.append(Found(path.parent / file, tuple(dict.fromkeys(known_by))))
+            names = (_strip_endings(Path(name)) for name in named if isinstance(name, str))
+            found.append(FoundFile(path.parent / file, tuple(dict.fromkeys(names))))
     return found
 
 
@@ -183,15 +191,8 @@ def _section_names(path: Path, section: str | None, all_sections: bool) -> list[
     return names
 
 
-def _entries(path: Path, section: str) -> Sequence[Any]:
-    try:
-        return _section(path, section)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _bare(path: Path) -> str:
-    """A file's path without suffix and ending, with slashes."""
+def _strip_endings(path: Path) -> str:
+    """Return a file's path without suffix and endings, with slashes."""
     name = path.name
     suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), path.suffix)
     name = name[: len(name) - len(suffix)]
@@ -200,16 +201,16 @@ def _bare(path: Path) -> str:
     return path.with_name(name).as_posix() if name else path.as_posix()
 
 
-def _names(found: Found, by_folder: bool) -> list[str]:
+def _names(found: FoundFile, by_folder: bool) -> list[str]:
     return [name if by_folder else name.rpartition("/")[2] for name in found.names]
 
 
-def _repeat(found: Sequence[Found]) -> bool:
+def _names_repeat(found: Sequence[FoundFile]) -> bool:
     return max(Counter(one.names[0].rpartition("/")[2] for one in found).values()) > 1
 
 
-def _by_name(found: Sequence[Found], what: str, by_folder: bool) -> dict[str, Found]:
-    by_name: dict[str, Found] = {}
+def _index_by_name(found: Sequence[FoundFile], what: str, by_folder: bool) -> dict[str, FoundFile]:
+    by_name: dict[str, FoundFile] = {}
     for one in found:
         for name in dict.fromkeys(_names(one, by_folder)):
             if name in by_name:

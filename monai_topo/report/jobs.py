@@ -1,4 +1,4 @@
-"""Cases worked on one after another or side by side, with a progress bar; one that fails is named and passed over."""
+"""Process cases in one or several processes with a progress bar; skip and name those that fail, keep finished ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class Failure(NamedTuple):
-    """Why a case has no result, as a sentence."""
+    """The reason why a case has no result, as a sentence."""
 
     sentence: str
 
@@ -29,74 +29,74 @@ class Failure(NamedTuple):
 def map_cases(
     work: Callable[[Item], Result], items: Sequence[Item], *, jobs: int, title: str
 ) -> Iterator[tuple[int, Result | Failure]]:
-    """Do a piece of work on every item, and yield its index and result as it is done.
+    """Call a function on every item, and yield the index and the result of each item when it is done.
 
     Args:
-        work: a function, or partial of one, of a module, as other processes import it.
-        items: what it is called with.
-        jobs: processes at a time; 1 works in this one.
-        title: what stands before the progress bar.
+        work: Function of a module (or a partial of one), since other processes import it.
+        items: Arguments of the calls.
+        jobs: Number of processes; 1 uses the present process.
+        title: Text before the progress bar.
+
+    Yields:
+        The index of an item and its result, or a `Failure` if the call has raised an exception.
 
     Raises:
-        UserError: if another process was killed, mostly for want of memory.
+        UserError: If another process was killed, usually because memory ran out.
     """
     if not items:
         return
-    with _bar(len(items), title) as bar:
-        for index, result in _here(work, items) if jobs == 1 else _side_by_side(work, items, jobs):
+    with _make_bar(len(items), title) as bar:
+        for index, result in _map_here(work, items) if jobs == 1 else _map_in_pool(work, items, jobs):
             if isinstance(result, Failure):
                 bar.write(result.sentence, file=sys.stderr)
             bar.update()
             yield index, result
 
 
-def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result | Failure]]:
+def _map_here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result | Failure]]:
     for index, item in enumerate(items):
-        yield index, _tried(work, item)
+        yield index, _try(work, item)
 
 
-def _side_by_side(
+def _map_in_pool(
     work: Callable[[Item], Result], items: Sequence[Item], jobs: int
 ) -> Iterator[tuple[int, Result | Failure]]:
-    # Never forked from here: torch's threads do not survive that. A server that has only imported forks cheaply.
+    # Never forked from this process: torch's threads do not survive that. A server that has only imported modules
+    # forks cheaply.
     has_server = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if has_server else "spawn")
     if has_server:
         context.set_forkserver_preload(["monai_topo.report.cases", "monai_topo.report.label_drawings"])
-    pool = ProcessPoolExecutor(min(jobs, len(items)), mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(min(jobs, len(items)), mp_context=context, initializer=_use_one_thread)
     try:
-        futures = {pool.submit(_tried, work, item): index for index, item in enumerate(items)}
+        futures = {pool.submit(_try, work, item): index for index, item in enumerate(items)}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise UserError(
-            f"Expected {jobs} processes to work side by side, but got one killed, mostly for want of memory. Finished "
-            "cases are kept: give the same command with fewer --jobs."
+            f"Expected {jobs} processes to finish, but got one killed, usually because memory ran out. Finished cases "
+            "are kept: run the same command with fewer --jobs."
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
 
 
-def _tried(work: Callable[[Item], Result], item: Item) -> Result | Failure:
+def _try(work: Callable[[Item], Result], item: Item) -> Result | Failure:
     try:
         return work(item)
     except UserError as error:
         return Failure(str(error))
-    except Exception as error:  # of one case among many; the others are worth having
-        return Failure(f"{_named(item)}: {type(error).__name__}: {error}")
+    except Exception as error:  # one broken case must not stop the others
+        return Failure(f"{getattr(item, 'label', item)}: {type(error).__name__}: {error}")
 
 
-def _named(item: Any) -> str:
-    return str(getattr(item, "label", item))
-
-
-def _bar(total: int, title: str) -> Any:
+def _make_bar(total: int, title: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(
@@ -105,15 +105,15 @@ def _bar(total: int, title: str) -> Any:
 
 
 class FinishedCases:
-    """Results of finished cases in a file of one JSON line each, so that a run that was killed loses none.
+    """Store of the results of finished cases, so that a killed run loses none of them.
 
-    A file beside the page, which is removed once the page is written. A result is taken up again only if settings,
-    version and the files' paths, sizes and times of change are the same; half a line, the last one of a run that was
-    killed, counts for nothing.
+    The store is a file of one JSON line per case next to the page; it is removed after the page is written. A result is
+    reused only if the settings, the version, and the paths, sizes and modification times of the files are the same. An
+    incomplete line, the last one of a killed run, is ignored.
 
     Args:
-        page: the page that the results are for.
-        settings: what they hang on beside the files.
+        page: Page that the results are for.
+        settings: Settings that the results depend on, in addition to the files.
     """
 
     def __init__(self, page: Path, settings: dict[str, Any]) -> None:
@@ -129,18 +129,18 @@ class FinishedCases:
                     continue
 
     def get(self, files: Iterable[Path]) -> Any:
-        """The result for these files, or None."""
+        """Return the result for these files, or None."""
         return self._results.get(self._key(files))
 
     def add(self, files: Iterable[Path], result: Any) -> None:
-        """Keep a result."""
+        """Store the result for these files."""
         line = json.dumps({"key": self._key(files), "result": result})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"\n{line}\n" if self.path.stat().st_size else f"{line}\n")
 
     def remove(self) -> None:
-        """Forget everything: the page is written."""
+        """Delete the store."""
         self.path.unlink(missing_ok=True)
 
     def _key(self, files: Iterable[Path]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of what in a label is likely to be an accident: specks, pinholes, parts that hang on by a corner."""
+"""Pictures of likely accidents in a label: specks, pinholes, and parts attached only by a corner."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.typing import Border, Connectivity, Mask
 from monai_topo.masks.components import components
-from monai_topo.report.drawings import as_png
-from monai_topo.report.reading import mask_of, read_label
+from monai_topo.report.drawings import encode_png
+from monai_topo.report.reading import read_label, to_mask
 from monai_topo.transforms.label_repair import RepairLabel
 from monai_topo.visualize import draw_mask
 
 __all__ = ["LABEL_MARKS", "draw_label"]
 
-Mask = NDArray[np.bool_]
-
-LABEL_MARKS = {"speck": "#56d4f4", "pinhole": "#e86fb0", "hangs on by a corner or edge": "#f0b400"}
+LABEL_MARKS = {"speck": "#56d4f4", "pinhole": "#e86fb0", "attached only by a corner or edge": "#f0b400"}
 
 
 def draw_label(
@@ -31,22 +28,22 @@ def draw_label(
     min_component: float,
     min_hole: float,
 ) -> dict[str, Any]:
-    """Draw a label, a volume along its shortest axis, with specks, pinholes and what face connectivity cuts off."""
+    """Draw a label (volumes: along the shortest axis) with specks, pinholes and what face connectivity cuts off."""
     label, spacing = read_label(path)
-    mask = mask_of(label, path, label_foreground)
+    mask = to_mask(label, path, label_foreground)
     repair = RepairLabel(
         min_component=min_component, min_hole=min_hole, connectivity=connectivity, border=border, action="repair"
     )
     repaired = np.asarray(repair(mask[None].astype(np.uint8)))[0] > 0
     axis = int(np.argmin([length * step for length, step in zip(label.shape, spacing, strict=True)]))
-    marks = (mask & ~repaired, repaired & ~mask, _cut_off(mask))
-    names = list(LABEL_MARKS)
-    order = (2, 0, 1)  # what is small comes last, on top
-    picture = draw_mask(mask, [(marks[i], LABEL_MARKS[names[i]]) for i in order], view_axis=axis)
+    specks, pinholes, cut_off = zip(
+        (mask & ~repaired, repaired & ~mask, _cut_off(mask)), LABEL_MARKS.values(), strict=True
+    )
+    picture = draw_mask(mask, [cut_off, specks, pinholes], view_axis=axis)  # small marks last, on top
     down, across = (step / min(spacing) for i, step in enumerate(spacing) if label.ndim == 2 or i != axis)
     view = {
         "title": f"projected along {'zyx'[axis]}" if label.ndim == 3 else "",
-        "png": as_png(picture),
+        "png": encode_png(picture),
         "width": round(picture.shape[1] * across, 2),
         "height": round(picture.shape[0] * down, 2),
         "marks": [],
@@ -55,7 +52,7 @@ def draw_label(
 
 
 def _cut_off(mask: Mask) -> Mask:
-    """What face connectivity cuts off: of each component under full connectivity all but its largest part."""
+    """Select what face connectivity cuts off: all but the largest part of each component under full connectivity."""
     parts, _ = components(mask, "face")
     wholes, _ = components(mask, "full")
     sizes = np.bincount(parts.ravel())

@@ -1,21 +1,29 @@
-"""Pages from templates: one file with its style, its script and its pictures inside."""
+"""Write HTML pages from templates: one file that contains its style, script and pictures."""
 
 from __future__ import annotations
 
+import datetime
 import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from monai_topo._utils.io import atomic_write
-from monai_topo.report.tables import shown
+from monai_topo.report.tables import format_extent, format_value
 
-__all__ = ["write_page"]
+__all__ = ["page_version", "write_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
+def page_version() -> dict[str, str]:
+    """Return the version of the library and the present time, for the page and its JSON file."""
+    now = datetime.datetime.now().astimezone()
+    return {"monai_topo": version("monai_topo"), "date": now.isoformat(timespec="seconds")}
+
+
 def write_page(path: Path, template: str, **content: Any) -> None:
-    """Fill a template and write the page, whole."""
+    """Fill a template and write the page atomically."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -25,12 +33,12 @@ def write_page(path: Path, template: str, **content: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "sortable": _sortable}
+    environment.filters |= {"number": format_value, "extent": format_extent, "sortable": _sort_key}
     page = environment.get_template(template).render(**content)
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+    with atomic_write(path) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
-def _sortable(value: Any) -> str:
-    """A cell's value for the script that sorts: nothing for NaN, which comes last either way."""
+def _sort_key(value: Any) -> str:
+    """Format a cell's value for the sorting script: empty for NaN, which comes last in both directions."""
     return "" if isinstance(value, float) and math.isnan(value) else str(value)

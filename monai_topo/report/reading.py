@@ -1,4 +1,4 @@
-"""The files of a case as arrays: a likelihood or mask, a label, a field of view and an image, rows before columns."""
+"""Read the files of a case as arrays with axes (z,) y, x: prediction, label, field of view and image."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo._utils.errors import UserError
-from monai_topo.bundle.case_checks import check_grids, read_image
+from monai_topo._utils.errors import UserError, as_user_error
+from monai_topo._utils.typing import Array, Mask
+from monai_topo.data.case_files import check_grids, read_image
 from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
 from monai_topo.visualize import rescale_intensity
 
-__all__ = ["Images", "mask_of", "read_case", "read_label"]
-
-Array = NDArray[Any]
+__all__ = ["Images", "read_case", "read_label", "to_mask"]
 
 _WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 class Images(NamedTuple):
-    """What a case's files hold; arrays have the axes (z,) y, x, as pictures are drawn.
+    """Contents of a case's files, as arrays with axes (z,) y, x.
 
     Attributes:
-        prediction: float32 in [0, 1]; 0 outside of the field of view.
-        label: bool of the same shape; False outside of the field of view.
-        inside: bool of the same shape, the field of view: everything where a case has no mask.
-        spacing_mm: size of a voxel, one number an axis of the arrays.
-        read_as: how the prediction was taken, in words.
-        image: uint8 of the same shape with an axis of 1 or 3 channels behind, what was segmented, to be looked at;
-            None if a case has none.
+        prediction: float32 in [0, 1]; 0 outside the field of view.
+        label: Bool array of the same shape; False outside the field of view.
+        inside: Bool array of the same shape, the field of view; all True for a case without a mask.
+        spacing_mm: Voxel size, one number per axis of the arrays.
+        read_as: Interpretation of the prediction's values, in words.
+        image: Segmented image for display, uint8 of the same shape with a trailing axis of 1 or 3 channels; None for a
+            case without an image.
     """
 
     prediction: NDArray[np.float32]
-    label: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
+    label: Mask
+    inside: Mask
     spacing_mm: tuple[float, ...]
     read_as: str
     image: NDArray[np.uint8] | None
@@ -52,26 +51,26 @@ def read_case(
     likelihood_max: float | None,
     spacing_mm: Sequence[float] | None,
 ) -> Images:
-    """Read a prediction and its label, and clear both where the mask is 0, if there is one.
+    """Read a prediction and its label, and clear both where the mask, if there is one, is 0.
 
     Args:
-        case: the files.
-        label_foreground: what is foreground in a label, see :py:func:`monai_topo.data.foreground_mask`.
-        prediction_foreground: the same of predictions; `"likelihood"`; or `"auto"`: files of 0 and one other value
-            that is at least 1 are masks, others likelihoods.
-        likelihood_max: the value that stands for likelihood 1; None: 1, or 255 if there are values above 1.
-        spacing_mm: size of a voxel along x, y (, z); None: what the header says where headers can be believed, else 1.
+        case: Files of the case.
+        label_foreground: Rule for the foreground of a label, see :py:func:`monai_topo.data.foreground_mask`.
+        prediction_foreground: Such a rule for predictions; `"likelihood"`; or `"auto"`: files of 0 and one other value
+            of at least 1 are masks, others likelihoods.
+        likelihood_max: Value that represents likelihood 1; None for 1, or 255 if there are values above 1.
+        spacing_mm: Voxel size along x, y (, z); None for the header's in formats with reliable headers, otherwise 1.
 
     Raises:
-        UserError: if a file cannot be read or is no 2D or 3D image of one channel, they do not lie on one grid,
-            or the values are not what the settings say.
+        UserError: If a file cannot be read or is not a 2D or 3D image of one channel, the files do not lie on one
+            grid, or the values do not fit the settings.
     """
     paths = {"image": case.prediction, "label": case.label, "mask": case.mask, "shown": case.image}
     files = {name: str(path) for name, path in paths.items() if path is not None}
     images = {name: read_image(file) for name, file in files.items()}
-    arrays = {name: _one_channel(images[name], file) for name, file in files.items() if name != "shown"}
+    arrays = {name: _single_channel(images[name], file) for name, file in files.items() if name != "shown"}
     if "shown" in images:
-        arrays["shown"] = _colors(images["shown"])[0]
+        arrays["shown"] = _display_channels(images["shown"])[0]
     for one, other in pairwise(files):
         if arrays[one].shape != arrays[other].shape:
             raise UserError(
@@ -81,8 +80,8 @@ def read_case(
     check_grids(
         {name: file for name, file in files.items() if images[name].shape[1:] == images["image"].shape[1:]}, images
     )
-    likelihood, read_as = _likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
-    label = mask_of(arrays["label"], case.label, label_foreground)
+    likelihood, read_as = _to_likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
+    label = to_mask(arrays["label"], case.label, label_foreground)
     inside = arrays["mask"] != 0 if "mask" in files else np.ones_like(label)
     spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
     return Images(
@@ -91,23 +90,23 @@ def read_case(
         inside=np.ascontiguousarray(inside.T),
         spacing_mm=spacing[::-1],
         read_as=read_as,
-        image=rescale_intensity(_colors(images["shown"]).T) if "shown" in images else None,
+        image=rescale_intensity(_display_channels(images["shown"]).T) if "shown" in images else None,
     )
 
 
 def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[Array, tuple[float, ...]]:
-    """Read a label as it is: its array, axes (z,) y, x, and the size of a voxel along these."""
+    """Read a label without interpreting its values: its array with axes (z,) y, x, and its voxel size along these."""
     image = read_image(str(path))
-    label = _one_channel(image, str(path))
+    label = _single_channel(image, str(path))
     return np.ascontiguousarray(label.T), _spacing(image, path, label.ndim, spacing_mm)[::-1]
 
 
-def _one_channel(image: Any, file: str) -> Array:
-    """The array without its channel, of an image that has one, or several equal ones as gray pictures in RGB do."""
+def _single_channel(image: Any, file: str) -> Array:
+    """Remove the channel axis of an image with one channel, or with several equal ones (a gray picture in RGB)."""
     array: Array = np.asarray(image)
     colors = array[:3] if len(array) == 4 and file.lower().endswith(".png") else array  # the fourth is transparency
     if not (colors == colors[:1]).all():
-        raise UserError(f"Expected {file} to have one channel, but got {len(array)}; keep the one that counts.")
+        raise UserError(f"Expected {file} to have one channel, but got {len(array)}; keep one of them.")
     array = colors[0]
     if array.ndim == 3 and 1 in array.shape:
         array = np.squeeze(array, axis=array.shape.index(1))
@@ -116,17 +115,17 @@ def _one_channel(image: Any, file: str) -> Array:
     return array
 
 
-def _colors(image: Any) -> Array:
-    """Three channels are colors, of any other number the first is shown."""
+def _display_channels(image: Any) -> Array:
+    """Select the channels to display: three are colors; of any other number, the first."""
     array: Array = np.asarray(image)
     colors = array[:3] if len(array) in (3, 4) else array[:1]
     thin = [axis for axis in (1, 2, 3) if colors.ndim == 4 and colors.shape[axis] == 1]
     return np.squeeze(colors, axis=thin[0]) if thin else colors
 
 
-def _likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
+def _to_likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
     if foreground not in ("auto", "likelihood"):
-        return mask_of(values, path, foreground, "--prediction-foreground").astype(np.float32), "mask"
+        return to_mask(values, path, foreground, "--prediction-foreground").astype(np.float32), "mask"
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UserError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
@@ -136,21 +135,19 @@ def _likelihood(values: Array, path: Path, foreground: int | str, highest: float
     scale = highest if highest is not None else (1.0 if high <= 1 else 255.0)
     if low < 0 or high > scale:
         raise UserError(
-            f"Expected {path} to hold likelihoods from 0 to {scale:g}, but got values from {low:g} to {high:g}; write "
-            "likelihoods, not logits, say by --likelihood-max what stands for 1, or by --prediction-foreground what is "
-            "foreground in a mask."
+            f"Expected {path} to hold likelihoods from 0 to {scale:g}, but got values from {low:g} to {high:g}; save "
+            "likelihoods instead of logits, set --likelihood-max to the value that represents 1, or set "
+            "--prediction-foreground for a mask."
         )
     return (values / scale).astype(np.float32), "likelihood" if scale == 1 else f"likelihood / {scale:g}"
 
 
-def mask_of(values: Array, path: Path, foreground: int | str, option: str = "--label-foreground") -> NDArray[np.bool_]:
-    """The foreground of a label; what does not follow the convention is named with its file."""
-    try:
-        # With a channel axis, or a volume of three slices would be taken for a picture in colors.
-        mask: NDArray[np.bool_] = foreground_mask(values[None], foreground)[0]
-        return mask
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: {str(error).replace('`foreground`', option)}") from error
+def to_mask(values: Array, path: Path, foreground: int | str, option: str = "--label-foreground") -> Mask:
+    """Convert a label to a foreground mask; an error names the file and the option."""
+    with as_user_error(TypeError, ValueError, prefix=f"{path}: ", rename=("`foreground`", option)):
+        # With a channel axis; otherwise a volume of three slices would be treated as a picture in colors.
+        mask: Mask = foreground_mask(values[None], foreground)[0]
+    return mask
 
 
 def _spacing(image: Any, path: Path, ndim: int, given: Sequence[float] | None) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""How a column spreads over the cases, as a strip a line high: a dot a case, or a histogram where dots would run."""
+"""Strip plots of one column over all cases: one dot per case, or a histogram if there are too many dots."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Bar", "Dot", "Strip", "strip_of"]
+__all__ = ["Bar", "Dot", "Strip", "make_strip"]
 
-_MOST_DOTS = 150
+_MAX_DOTS = 150
 _WIDTH, _HEIGHT, _RADIUS = 200, 26, 3
 
 
 class Dot(NamedTuple):
-    """A case: its place in the strip, and what the mouse is told."""
+    """One case: the position of its dot, and the tooltip."""
 
     x: float
     y: float
@@ -23,7 +23,7 @@ class Dot(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """Cases whose values are near each other."""
+    """Cases of similar values: the position of their bar, and the tooltip."""
 
     x: float
     width: float
@@ -32,7 +32,7 @@ class Bar(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Dots or bars, and where the median is, in a box of `width` by `height`."""
+    """Dots or bars, and the position of the median, in a box of `width` by `height`."""
 
     dots: list[Dot]
     bars: list[Bar]
@@ -41,45 +41,45 @@ class Strip(NamedTuple):
     height: int = _HEIGHT
 
 
-def strip_of(rows: Sequence[Mapping[str, Any]], name: str) -> Strip | None:
-    """Lay out a column; None if fewer than two cases have a number there."""
-    found = [(float(row[name]), str(row["case"])) for row in rows if name in row and not math.isnan(row[name])]
-    if len(found) < 2:
+def make_strip(rows: Sequence[Mapping[str, Any]], name: str) -> Strip | None:
+    """Lay out a column; return None if fewer than two cases have a number there."""
+    cases = [(float(row[name]), str(row["case"])) for row in rows if name in row and not math.isnan(row[name])]
+    if len(cases) < 2:
         return None
-    values = np.array([value for value, _ in found])
+    values = np.array([value for value, _ in cases])
     low, high = values.min(), values.max()
     scale = (_WIDTH - 4 * _RADIUS) / (high - low) if high > low else 0.0
 
-    def place(value: float) -> float:
+    def to_x(value: float) -> float:
         return round(2 * _RADIUS + (value - low) * scale if scale else _WIDTH / 2, 1)
 
-    median = place(float(np.median(values)))
-    if len(found) > _MOST_DOTS:
-        return Strip([], _bars(values, place), median)
-    heights = _stacked([place(value) for value in values])
-    dots = [Dot(place(value), y, f"{case}: {value:.4g}") for (value, case), y in zip(found, heights, strict=True)]
+    median = to_x(float(np.median(values)))
+    if len(cases) > _MAX_DOTS:
+        return Strip([], _make_bars(values, to_x), median)
+    heights = _stack_dots([to_x(value) for value in values])
+    dots = [Dot(to_x(value), y, f"{case}: {value:.4g}") for (value, case), y in zip(cases, heights, strict=True)]
     return Strip(dots, [], median)
 
 
-def _stacked(places: Sequence[float]) -> list[float]:
-    """Heights: dots that would hide each other go up and down from the middle in turns, within the strip."""
-    room = _HEIGHT / 2 - _RADIUS - 1
+def _stack_dots(positions: Sequence[float]) -> list[float]:
+    """Compute heights: dots that would overlap alternate above and below the middle, within the strip."""
+    half_height = _HEIGHT / 2 - _RADIUS - 1
     taken: dict[int, int] = {}
     heights = []
-    for x in places:
+    for x in positions:
         cell = round(x / (1.6 * _RADIUS))
         turn = taken[cell] = taken.get(cell, -1) + 1
         offset = (turn + 1) // 2 * 1.3 * _RADIUS * (1 if turn % 2 else -1)
-        heights.append(round(_HEIGHT / 2 + math.remainder(offset, 2 * room), 1))
+        heights.append(round(_HEIGHT / 2 + math.remainder(offset, 2 * half_height), 1))
     return heights
 
 
-def _bars(values: Any, place: Any) -> list[Bar]:
+def _make_bars(values: Any, to_x: Any) -> list[Bar]:
     counts, edges = np.histogram(values, bins=28)
     bars = []
     for count, start, stop in zip(counts, edges[:-1], edges[1:], strict=True):
         if count:
             height = max(1.0, (_HEIGHT - 4) * count / counts.max())
             title = f"{start:.4g} to {stop:.4g}: {count} cases"
-            bars.append(Bar(place(start), round(max(place(stop) - place(start) - 0.5, 1), 1), round(height, 1), title))
+            bars.append(Bar(to_x(start), round(max(to_x(stop) - to_x(start) - 0.5, 1), 1), round(height, 1), title))
     return bars

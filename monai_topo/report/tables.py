@@ -1,4 +1,4 @@
-"""Rows of cases summed up, and written as CSV and JSON."""
+"""Summarize and format the rows of cases, and write them as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 
 from monai_topo._utils.io import atomic_write
 
-__all__ = ["Summary", "shown", "summary_of", "write_csv", "write_json"]
+__all__ = ["Summary", "format_extent", "format_value", "summarize", "write_csv", "write_json"]
 
 Row = Mapping[str, Any]
 
 
 class Summary(NamedTuple):
-    """One column over all cases that have a number there; NaN, "not applicable", is none."""
+    """Statistics of one column over all cases that have a number there; NaN ("not applicable") does not count."""
 
     cases: int
     mean: float
@@ -29,8 +29,11 @@ class Summary(NamedTuple):
     greatest: float
 
 
-def summary_of(rows: Sequence[Row], name: str) -> Summary | None:
-    """Sum up a column; None if no case has a number there. The standard deviation is that of the cases themselves."""
+def summarize(rows: Sequence[Row], name: str) -> Summary | None:
+    """Summarize a column; return None if no case has a number there.
+
+    The standard deviation is that of the cases themselves (no Bessel correction).
+    """
     values = np.array([row[name] for row in rows if name in row and not math.isnan(row[name])])
     if not len(values):
         return None
@@ -38,8 +41,8 @@ def summary_of(rows: Sequence[Row], name: str) -> Summary | None:
     return Summary(len(values), *map(float, numbers))
 
 
-def shown(value: Any) -> str:
-    """A value for the eye: whole numbers as such, others with about three digits, a dash for NaN."""
+def format_value(value: Any) -> str:
+    """Format a value for display: whole numbers exactly, others with about three digits, NaN as a dash."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return str(value)
     if math.isnan(value):
@@ -52,27 +55,38 @@ def shown(value: Any) -> str:
     return f"{value:.{3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0}f}"
 
 
+def format_extent(lengths: Sequence[float]) -> str:
+    """Format the numbers of all axes, such as a shape or spacing: `"512 x 512 x 20"`."""
+    return " x ".join(str(length) if isinstance(length, int) else f"{length:.3g}" for length in lengths)
+
+
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as they come; columns in the order in which they appear, NaN left empty."""
+    """Write rows in their order, with columns in the order of their first appearance and NaN as an empty cell."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, names, restval="")
         table.writeheader()
-        table.writerows({name: "" if _is_nan(value) else value for name, value in row.items()} for row in rows)
+        table.writerows({name: _format_cell(value) for name, value in row.items()} for row in rows)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON as other programs read it: NaN as null."""
-    with atomic_write(path) as unfinished:
-        text = json.dumps(_without_nan(content), indent=1, allow_nan=False, ensure_ascii=False)
-        unfinished.write_text(text + "\n", encoding="utf-8")
+    """Write standard JSON: NaN as null."""
+    with atomic_write(path) as partial:
+        text = json.dumps(_replace_nan(content), indent=1, allow_nan=False, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
-def _without_nan(content: Any) -> Any:
+def _format_cell(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return format_extent(value)
+    return "" if _is_nan(value) else value
+
+
+def _replace_nan(content: Any) -> Any:
     if isinstance(content, Mapping):
-        return {name: _without_nan(value) for name, value in content.items()}
+        return {name: _replace_nan(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [_without_nan(value) for value in content]
+        return [_replace_nan(value) for value in content]
     return None if _is_nan(content) else content
 
 

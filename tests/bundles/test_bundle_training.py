@@ -1,4 +1,4 @@
-"""A training of each bundle: what it says, keeps, logs and reports."""
+"""A training run of each bundle: its output, files, log and report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monai_topo.bundle import fingerprint
 from monai_topo.bundle.report import case_rows
 
 
-def test_training_says_where_everything_lies_and_what_it_came_to(trained: Training) -> None:
+def test_training_prints_paths_and_metrics(trained: Training) -> None:
     output = trained.process.stdout
     for path in ("model.pt", "validation.csv", "metrics", "validation.png", "log.txt", "report.md"):
         assert f"run/{path}" in output
@@ -85,13 +85,13 @@ def test_tensorboard_has_the_parts_of_the_loss_the_metrics_and_pictures(trained:
     pictures = events.Tags()["images"]
     panels = {f"case_{case}/{name}" for case in (0, 1) for name in ("input", "label", "prediction")}
     assert set(pictures) == {*panels, "legend"}
-    shape = (64, 80) if trained.bundle is MEMBRANES else (56, 40)  # of a volume its longest two axes, y before x
+    shape = (64, 80) if trained.bundle is MEMBRANES else (56, 40)  # of a volume the longest two axes, y before x
     picture = events.Images("case_0/label")[0]
     assert (picture.height, picture.width) == shape
     assert [event.step for event in events.Images("case_0/prediction")] == [2, 4]
 
 
-def test_pictures_are_whole(trained: Training) -> None:
+def test_pictures_can_be_read(trained: Training) -> None:
     for name in ("validation.png", "curves.png"):
         with Image.open(trained.run_dir / name) as picture:
             assert np.asarray(picture.convert("RGB")).std() > 0
@@ -191,7 +191,7 @@ def test_real_images_train(
 
 
 @in_process
-def test_outside_the_field_of_view_nothing_counts(tmp_path: Path) -> None:
+def test_the_outside_of_the_field_of_view_does_not_count(tmp_path: Path) -> None:
     paths = [str(MEMBRANES.configs / name) for name in ("train.json", "retina.json")]
     parser = ConfigParser(ConfigParser.load_config_files(paths))
     parser["in_channels"] = 1

@@ -1,4 +1,4 @@
-"""Every case is read before the first epoch; what a run cannot work on is told file by file."""
+"""Every case is read before the first epoch, and each file that does not fit is reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_topo.bundle import UserError, check_cases, find_images
 
 
 def write_cases(folder: Path, image: np.ndarray, label: np.ndarray) -> None:
-    """A data set of one training case and, the same one, one of validation."""
+    """Write a data set with one case, for both training and validation."""
     Image.fromarray(image).save(folder / "image.png")
     Image.fromarray(label).save(folder / "label.png")
     cases = [{"image": "image.png", "label": "label.png"}]
@@ -133,7 +133,7 @@ def test_every_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("shift_mm", "fits"), [(0.0, True), (1e-4, True), (0.4, False)])
-def test_grids_of_image_and_label_have_to_be_one(shift_mm: float, fits: bool, tmp_path: Path) -> None:
+def test_image_and_label_must_lie_on_one_grid(shift_mm: float, fits: bool, tmp_path: Path) -> None:
     label = np.zeros((12, 14, 9), dtype=np.uint8)
     label[5, :, 4] = 1
     affine = np.diag([0.5, 0.5, 2.0, 1.0])
@@ -149,14 +149,14 @@ def test_grids_of_image_and_label_have_to_be_one(shift_mm: float, fits: bool, tm
         check(tmp_path, sections=["training"], spatial_dims=3)
 
 
-def test_small_training_images_pass_as_they_are_padded(tmp_path: Path) -> None:
+def test_small_training_images_are_accepted_because_they_are_padded(tmp_path: Path) -> None:
     write_cases(tmp_path, IMAGE, LABEL)
     check(tmp_path, sections=["training"], smallest_shape=64)
     with pytest.raises(UserError, match="at least as large as `topology_patch_size`"):
         check(tmp_path, sections=["validation"], smallest_shape=64)
 
 
-def test_masks_beside_the_label_are_read_too(tmp_path: Path) -> None:
+def test_masks_are_checked_too(tmp_path: Path) -> None:
     write_cases(tmp_path, IMAGE, LABEL)
     entry = {"image": "image.png", "label": "label.png", "mask": "mask.png", "subject": 7}
     (tmp_path / "datalist.json").write_text(json.dumps({"training": [entry]}))
@@ -178,7 +178,7 @@ def test_a_pattern_finds_files_before_folders(tmp_path: Path) -> None:
     assert find_images(tmp_path, "**/*") == [{"image": str(tmp_path / f"{name}/1.dcm")} for name in "ab"]
 
 
-def test_a_pattern_that_finds_nothing_is_answered_by_one_that_does(tmp_path):
+def test_a_pattern_that_matches_nothing_leads_to_a_suggestion(tmp_path):
     (tmp_path / "images").mkdir()
     for name in ("images/a.nii.gz", "images/b.nii.gz", "images/notes.txt", "datalist.json", "more.json", "third.json"):
         (tmp_path / name).touch()

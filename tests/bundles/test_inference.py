@@ -56,7 +56,7 @@ def test_printed_inference_writes_a_mask_and_a_likelihood_for_each_image(trained
         assert likelihood[mask == 0].max(initial=0) <= 0.51
 
 
-def test_masks_are_simplified_as_the_training_was_told_to(trainings: dict[str, Training]) -> None:
+def test_masks_are_simplified_with_the_settings_of_the_training(trainings: dict[str, Training]) -> None:
     # The commands that the training printed carry the setting, connectivity and border; the likelihood stays as it is.
     shared = trainings[VESSELS.name]
     assert shared.inference.returncode == 0
@@ -99,14 +99,14 @@ def test_weak_structures_go_on_request_however_large(settings: dict[str, Any], k
 
 
 def pixels(file: Path) -> np.ndarray[Any, Any]:
-    """Values of a picture or volume; a picture's from 0 to 1."""
+    """Read the values of a picture (from 0 to 1) or of a volume."""
     if file.suffix == ".png":
         return np.asarray(Image.open(file)) / 255
     return np.asarray(nibabel.load(file).dataobj)
 
 
 def infer(bundle: Any, folder: Path, images: str, **settings: Any) -> None:
-    """Inference with a network that does nothing: the mask is then where the image is above its mean."""
+    """Run inference with the identity as network: the mask is where the image is above its mean."""
     places = {"dataset_dir": str(folder), "images": images, "output_dir": str(folder / "out")}
     identity = {"network_def": {"_target_": "torch.nn.Identity"}, "handlers": []}
     run = bundle.workflow("inference.json", "infer", **places, **identity, **settings)
@@ -124,7 +124,7 @@ def test_inference_keeps_the_orientation_of_a_picture(tmp_path: Path) -> None:
 
 
 def corner() -> np.ndarray[Any, Any]:
-    """A volume in which every flip and transpose shows."""
+    """Draw a volume in which every flip and transposition is detected."""
     volume = np.zeros((20, 24, 17), dtype=np.uint8)
     volume[2:5, 15:22, 3:11] = 200
     return volume
@@ -148,7 +148,7 @@ def test_nifti_comes_back_on_the_grid_of_the_input(spacing: list[float] | None, 
 
 @in_process
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".tif"])
-def test_other_volumes_come_in_and_nifti_goes_out_where_they_lie(suffix: str, tmp_path: Path) -> None:
+def test_other_volumes_are_saved_as_nifti_on_their_grid(suffix: str, tmp_path: Path) -> None:
     image = itk.image_from_array(np.ascontiguousarray(corner().T))
     image.SetSpacing([0.5, 0.7, 2.0])
     if suffix != ".tif":  # TIFF has no place for it
@@ -172,7 +172,7 @@ def test_small_objects_are_removed_on_request(tmp_path: Path) -> None:
 
 
 class BlindAtTheRim(torch.nn.Module):
-    """A network that sees vessels but for the last three voxels of its window, as without context there."""
+    """A network that finds vessels except in the last three voxels of its window, as if it had no context there."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         logits = torch.where(image > 0, 4.0, -4.0)
@@ -182,7 +182,7 @@ class BlindAtTheRim(torch.nn.Module):
 
 
 @in_process
-def test_seams_of_windows_neither_part_nor_split_a_tube() -> None:
+def test_seams_of_windows_do_not_break_a_tube() -> None:
     tube = np.zeros((48, 150, 40), dtype=np.float32)
     line = np.arange(6, 144)
     for x, y, z in zip(24 + 9 * np.sin(line / 11), line, 20 + 7 * np.cos(line / 9), strict=True):
@@ -198,9 +198,9 @@ def test_seams_of_windows_neither_part_nor_split_a_tube() -> None:
     assert counts[0.0][0] > 5, "without overlap the same network breaks the tube at its seams"
 
 
-def test_counts_are_of_the_whole_stitched_volume(trained: Training) -> None:
+def test_metrics_are_those_of_the_whole_stitched_volume(trained: Training) -> None:
     if trained.bundle is MEMBRANES:
-        pytest.skip("the volume is what is counted here")
+        pytest.skip("this test is about volumes")
     assert trained.evaluation.returncode == trained.inference.returncode == 0
     rows = rows_of(trained.home / "eval" / "metrics" / "val_betti_error_0_raw.csv")
     values = [float(list(row.values())[-1]) for row in rows]

@@ -1,4 +1,4 @@
-"""Two processes on CPUs come to what one comes to."""
+"""Two processes on CPUs get the results of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai_topo.bundle import UserError, check_cases, join_processes
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
-def test_training_in_two_processes_comes_to_that_in_one(trainings: dict[str, Training]) -> None:
+def test_training_in_two_processes_equals_that_in_one(trainings: dict[str, Training]) -> None:
     # Whole images in place of random crops, so that a batch of two in one process is one image in each of two.
     shared = trainings[MEMBRANES.name]
     settings: dict[str, Any] = {**shared.settings, "train::random_transforms": "[]"}
@@ -23,7 +23,7 @@ def test_training_in_two_processes_comes_to_that_in_one(trainings: dict[str, Tra
     succeeded(MEMBRANES.run(one, shared.home, run_dir="one", batch_size=2, **settings))
     two = MEMBRANES.command([*one, "multi_gpu_train.json"], run_dir="two", batch_size=1, **settings)
     run = succeeded(started([*TORCHRUN, *two], shared.home))
-    assert run.stdout.count("best score (model.pt)") == 1, "one process speaks"
+    assert run.stdout.count("best score (model.pt)") == 1, "only one process prints"
     assert "--device" not in run.stdout, "the printed commands are for a single process"
     expected, found = (rows_of(shared.home / name / "validation.csv") for name in ("one", "two"))
     assert [row["epoch"] for row in found] == ["1", "2"]
@@ -47,8 +47,8 @@ def test_evaluation_in_two_processes_equals_that_in_one(trainings: dict[str, Tra
         assert rows_of(two / "metrics" / table.name) == rows_of(table)
 
 
-def test_a_process_alone_is_told_how_to_start(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="to be started by torchrun, but got a process alone"):
+def test_a_single_process_gets_the_command_to_start(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="to be started by torchrun, but got a single process"):
         join_processes(torch.device("cpu"))
     refused = last_line(MEMBRANES.run(["train.json", "multi_gpu_train.json"], tmp_path))
     assert "torchrun --standalone --nproc_per_node=N -m monai.bundle run" in refused

@@ -1,6 +1,6 @@
-"""Trainings killed with SIGKILL go on from their last complete state, and come to what an unbroken one comes to.
+"""Training runs killed with SIGKILL resume from their last complete state, with the results of an uninterrupted run.
 
-The kills come from within, so that their moment is exact: in the middle of an epoch, of the writing of a checkpoint.
+The process kills itself, so that the moment is exact: in the middle of an epoch, or of the writing of a checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from bundle_runs import MEMBRANES, VESSELS, Bundle, Training, last_line, rows_of, started, succeeded
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-# The training has two epochs of two steps.
+# The training run has two epochs of two steps.
 MID_EPOCH = """
 steps = 0
 take_step = torch.optim.AdamW.step
@@ -47,7 +47,7 @@ def killed(bundle: Bundle, home: Path, trap: str, **settings: Any) -> None:
 
 
 @pytest.mark.parametrize(("bundle", "trap"), [(VESSELS, MID_EPOCH), (MEMBRANES, MID_WRITE)], ids=["epoch", "write"])
-def test_a_killed_training_goes_on_as_if_nothing_had_been(
+def test_a_killed_training_resumes_with_the_results_of_an_uninterrupted_one(
     bundle: Bundle, trap: str, trainings: dict[str, Training]
 ) -> None:
     whole = trainings[bundle.name]
@@ -61,14 +61,14 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
     succeeded(bundle.run(["train.json", "smoke.json"], whole.home, resume="killed", **whole.settings))
     assert (folder / "validation.csv").read_text() == (whole.run_dir / "validation.csv").read_text()
     for name in ("model.pt", "checkpoint.pt"):
-        resumed, unbroken = (torch.load(run / name, weights_only=True) for run in (folder, whole.run_dir))
-        assert leaves(resumed) == leaves(unbroken)
+        resumed, uninterrupted = (torch.load(run / name, weights_only=True) for run in (folder, whole.run_dir))
+        assert leaves(resumed) == leaves(uninterrupted)
     assert not list(folder.glob(".*"))
-    assert logged(folder) == logged(whole.run_dir), "what was done twice is shown once"
+    assert logged(folder) == logged(whole.run_dir), "a repeated epoch is shown once"
 
 
 def logged(folder: Path) -> dict[str, list[Any]]:
-    """What TensorBoard reads of a run: steps and values of scalars, steps of pictures."""
+    """Read what TensorBoard shows: steps and values of scalars, steps of pictures."""
     events = EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
     tags = events.Tags()
@@ -77,7 +77,7 @@ def logged(folder: Path) -> dict[str, list[Any]]:
 
 
 def leaves(state: Any) -> list[Any]:
-    """Everything in a state that can be compared, tensors as their bytes."""
+    """Flatten a state for comparison, with tensors as bytes."""
     if isinstance(state, torch.Tensor):
         return [state.numpy().tobytes()]
     if isinstance(state, dict):
@@ -95,11 +95,11 @@ def test_resuming_keeps_the_settings_and_the_folder(trainings: dict[str, Trainin
     assert "--config_file copy/config.json" in refused
 
 
-def test_the_kept_settings_start_a_finished_run_again_without_harm(trainings: dict[str, Training]) -> None:
+def test_a_finished_run_can_be_resumed_from_its_own_settings(trainings: dict[str, Training]) -> None:
     whole = trainings[MEMBRANES.name]
     shutil.copytree(whole.run_dir, whole.home / "finished")
     config, folder = str(whole.home / "finished" / "config.json"), str(whole.home / "finished")
     command = ["-m", "monai.bundle", "run", "--config_file", config, "--resume", folder, "--run_dir", folder]
     run = succeeded(started([sys.executable, *command], whole.home))
-    assert "Going on after the last finished epoch" in run.stdout
+    assert "Resuming after the last finished epoch" in run.stdout
     assert rows_of(whole.home / "finished" / "validation.csv") == whole.validations

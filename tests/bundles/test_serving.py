@@ -1,4 +1,4 @@
-"""What MONAI's tools want of a bundle: properties, metadata, loading, export, sliders, federated learning."""
+"""Requirements of MONAI's tools for bundles: properties, metadata, loading, export, sliders, federated learning."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import monai.bundle
 import pytest
@@ -44,15 +45,15 @@ def test_network_fits_its_description(bundle: Bundle) -> None:
 
 
 @each_bundle
-def test_metadata_have_what_the_schema_wants(bundle: Bundle, tmp_path: Path) -> None:
-    # Of meta_schema_20240725 only what it requires: the schema itself is MONAI's to publish.
+def test_metadata_have_the_required_keys_of_the_schema(bundle: Bundle, tmp_path: Path) -> None:
+    # Only the required keys of meta_schema_20240725; the schema itself is not part of this repository.
     versions = ["version", "monai_version", "pytorch_version", "numpy_version", "required_packages_version"]
     required = [*versions, "schema", "task", "description", "authors", "copyright", "network_data_format"]
     required += ["changelog", "supported_apps"]
     objects = ("changelog", "required_packages_version", "eval_metrics", "supported_apps", "network_data_format")
     schema = {"type": "object", "required": required, "properties": {name: {"type": "object"} for name in objects}}
     file, text = tmp_path / "schema.json", json.dumps(schema)
-    file.write_text(text)  # MONAI downloads nothing while a file with this hash lies there
+    file.write_text(text)  # MONAI does not download the schema if a file with this hash exists
     settings = {"filepath": file, "hash_val": hashlib.sha256(text.encode()).hexdigest(), "hash_type": "sha256"}
     monai.bundle.verify_metadata(meta_file=str(bundle.configs / "metadata.json"), **settings)
     metadata = json.loads((bundle.configs / "metadata.json").read_text())
@@ -70,10 +71,7 @@ def test_model_exports_to_torchscript(trained: Training, tmp_path: Path) -> None
     monai.bundle.ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
-        ckpt_file=str(trained.model),
-        meta_file=str(trained.bundle.configs / "metadata.json"),
-        config_file=str(trained.bundle.configs / "inference.json"),
-        **{name: value for name, value in trained.bundle.tiny.items() if name in ("channels", "strides")},
+        **export_settings(trained),
     )
     image = torch.rand(1, 1, *(32, 48, 16)[: trained.bundle.spatial_dims])
     exported = torch.jit.load(str(tmp_path / "model.ts"))(image)
@@ -88,27 +86,34 @@ def test_model_exports_to_onnx(trained: Training, tmp_path: Path, monkeypatch: p
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # MONAI leaves a file of weights there
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # MONAI leaves a file with weights there
     image = torch.rand(1, 1, *(32, 48, 16)[: trained.bundle.spatial_dims])
     monai.bundle.onnx_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.onnx"),
-        ckpt_file=str(trained.model),
-        meta_file=str(trained.bundle.configs / "metadata.json"),
-        config_file=str(trained.bundle.configs / "inference.json"),
         input_shape=list(image.shape),
-        **{name: value for name, value in trained.bundle.tiny.items() if name in ("channels", "strides")},
+        **export_settings(trained),
     )
-    (alone := tmp_path / "alone").mkdir()  # the weights have to be in the file itself
+    (alone := tmp_path / "alone").mkdir()  # the weights must be in the file itself
     (tmp_path / "model.onnx").rename(alone / "model.onnx")
     session = runtime.InferenceSession(str(alone / "model.onnx"), providers=["CPUExecutionProvider"])
     (exported,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     assert torch.allclose(torch.from_numpy(exported), network_of(trained)(image), atol=1e-4)
 
 
+def export_settings(trained: Training) -> dict[str, Any]:
+    files = {name: str(trained.bundle.configs / f"{name}.json") for name in ("metadata", "inference")}
+    arguments = {"ckpt_file": str(trained.model), "meta_file": files["metadata"], "config_file": files["inference"]}
+    return {**arguments, **network_settings(trained)}
+
+
+def network_settings(trained: Training) -> dict[str, Any]:
+    return {name: value for name, value in trained.bundle.tiny.items() if name in ("channels", "strides")}
+
+
 def network_of(trained: Training) -> torch.nn.Module:
-    settings = {name: value for name, value in trained.bundle.tiny.items() if name in ("channels", "strides")}
-    network = trained.bundle.workflow("inference.json", "infer", **settings).parser.get_parsed_content("network_def")
+    workflow = trained.bundle.workflow("inference.json", "infer", **network_settings(trained))
+    network = workflow.parser.get_parsed_content("network_def")
     network.load_state_dict(torch.load(trained.model, weights_only=True))
     return network.eval()
 
@@ -138,7 +143,7 @@ def test_training_and_inference_share_network_and_data(bundle: Bundle) -> None:
 
 
 @each_bundle
-def test_sliders_of_monai_label_move_settings(bundle: Bundle) -> None:
+def test_sliders_of_monai_label_change_settings(bundle: Bundle) -> None:
     inference = json.loads((bundle.configs / "inference.json").read_text())
     for name, reference in inference["displayable_configs"].items():
         assert reference == f"@{name}"

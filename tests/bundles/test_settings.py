@@ -1,4 +1,4 @@
-"""Settings that no run can be made with are refused in one sentence, before the first epoch."""
+"""Impossible settings are refused in one sentence before the first epoch."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ GOOD_TRAINING: dict[str, Any] = {
         ({"lr_warmup_epochs": -1}, "Expected `lr_warmup_epochs` to be a whole number of at least 0, but got -1"),
         ({"accumulation_steps": 0}, "Expected `accumulation_steps` to be a whole number of at least 1, but got 0"),
         ({"patience": 0}, "Expected `patience` to be a whole number of at least 1, but got 0"),
-        ({"matching": "best"}, r"Expected `matching` to be one of \('wasserstein', 'rank'.*\), but got 'best'"),
-        ({"connectivity": 8}, r"Expected `connectivity` to be one of \('full', 'face'\), but got 8"),
-        ({"border": "closed"}, r"Expected `border` to be one of \('open', 'foreground'\), but got 'closed'"),
+        ({"matching": "best"}, r"Expected `matching` to be one of 'wasserstein', 'rank'.*, but got 'best'"),
+        ({"connectivity": 8}, r"Expected `connectivity` to be 'full' .* or 'face' \(4, 6\), but got 8"),
+        ({"border": "closed"}, r"Expected `border` to be one of 'open', 'foreground', but got 'closed'"),
     ],
 )
 def test_impossible_training_settings(settings: dict[str, Any], sentence: str) -> None:
@@ -153,10 +153,10 @@ def test_a_full_disk_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(82 * 2**20))
     check_space(tmp_path / "not" / "yet", network)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(82 * 2**20 - 1))
-    with pytest.raises(UserError, match=r"Expected 82 MiB to be free .*make room, or set another --output_dir"):
+    with pytest.raises(UserError, match=r"Expected 82 MiB to be free .*free some space, or set another --output_dir"):
         check_space(tmp_path / "not" / "yet", network)
 
 
-def test_a_run_is_started_from_a_configuration_only(tmp_path: Path) -> None:
+def test_a_run_starts_only_from_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="Expected to be called from a bundle's configuration"):
         start_run(tmp_path)

@@ -21,8 +21,7 @@ LAYERS = [
     {"masks"},
     {"persistence"},
     {"losses", "metrics", "transforms", "visualize"},
-    {"handlers", "bundle", "benchmark"},
-    {"report"},
+    {"handlers", "bundle", "benchmark", "report"},
     {"__main__"},
 ]
 

@@ -1,4 +1,4 @@
-"""What counts as foreground: every label convention of the wild, and a sentence for what is none."""
+"""Foreground masks for every label convention, and error messages for other labels."""
 
 import json
 
@@ -29,7 +29,7 @@ SMALL_IDS = hnp.arrays(np.int64, SHAPES, elements=st.integers(0, 2))
     ],
 )
 @pytest.mark.parametrize("shape", [(5, 7), (5, 6, 8), (1, 5, 7), (1, 5, 6, 8)])
-def test_nonzero_takes_any_single_value_beside_zero(dtype, value, shape):
+def test_nonzero_accepts_any_single_value_besides_zero(dtype, value, shape):
     expected = np.arange(np.prod(shape)).reshape(shape) % 3 == 0
     mask = foreground_mask(np.where(expected, value, 0).astype(dtype))
     assert mask.dtype == np.bool_
@@ -37,7 +37,7 @@ def test_nonzero_takes_any_single_value_beside_zero(dtype, value, shape):
 
 
 @pytest.mark.parametrize("values", [(0, 8, 255), (1, 2), (-1, 1), (-2, -1, 0), (-1, 0, 1), (0, 254, 255)])
-def test_nonzero_refuses_several_values_and_names_them_and_the_cure(values):
+def test_nonzero_refuses_several_values_and_names_them_and_the_remedy(values):
     label = np.resize(np.array(values), (5, 7))
     with pytest.raises(ValueError, match=r"at most one value other than 0") as error:
         foreground_mask(label)
@@ -63,7 +63,7 @@ def test_one_class_of_several():
     np.testing.assert_array_equal(foreground_mask(label, "2"), [[False, False, True], [True, True, False]])
 
 
-def test_a_value_that_does_not_occur_is_told():
+def test_a_value_that_does_not_occur_is_reported():
     with pytest.raises(ValueError, match=r"hold the foreground value 1, but got the values 0, 255; set `foreground`"):
         foreground_mask(np.array([[0, 255, 0]], dtype=np.uint8), 1)
 
@@ -130,11 +130,11 @@ def test_conventions_agree_on_one_label(label):
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7, 4), (3, 5, 7), (4, 5, 7)])
 def test_color_pictures_are_refused(shape):
-    with pytest.raises(ValueError, match=r"one value a pixel, but got shape .* RGB\(A\) picture; keep one"):
+    with pytest.raises(ValueError, match=r"one value per pixel, but got shape .* RGB\(A\) picture; keep one"):
         foreground_mask(np.zeros(shape, dtype=np.uint8))
 
 
-def test_a_thin_volume_is_taken_behind_a_channel_axis_or_as_bools():
+def test_a_thin_volume_is_accepted_with_a_channel_axis_or_as_bools():
     assert not foreground_mask(np.zeros((1, 3, 5, 7), dtype=np.uint8)).any()
     assert not foreground_mask(np.zeros((3, 5, 7), dtype=bool)).any()
 

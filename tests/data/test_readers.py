@@ -1,4 +1,4 @@
-"""The reader of all formats: axes, grids, and the files that others fail on."""
+"""The reader of all formats: axes, grids, and files on which other readers fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(file: Path) -> Any:
 
 
 def ramp() -> np.ndarray[Any, Any]:
-    """Every voxel another value, so that each flip and transpose shows."""
+    """Give every voxel another value, so that each flip and transposition is detected."""
     return np.arange(5 * 7 * 4, dtype=np.uint8).reshape(5, 7, 4)
 
 
@@ -51,7 +51,7 @@ def test_pictures_come_x_first(suffix: str, tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / f"picture{suffix}")[0], ramp()[:, :, 0].T)
 
 
-def test_indices_of_a_png_stay_as_labels_have_them(tmp_path: Path) -> None:
+def test_color_indices_of_a_png_are_kept(tmp_path: Path) -> None:
     picture = Image.fromarray(ramp()[:, :, 0] % 3).convert("P")
     picture.putpalette([0, 0, 0, 200, 0, 0, 0, 90, 7])
     picture.save(tmp_path / "indices.png")
@@ -65,14 +65,14 @@ def test_colors_are_channels(tmp_path: Path) -> None:
         assert np.array_equal(read(tmp_path / name), colors.transpose(2, 1, 0))
 
 
-def test_pages_compressed_by_lzw_are_a_volume(tmp_path: Path) -> None:
+def test_pages_compressed_by_lzw_are_read_as_a_volume(tmp_path: Path) -> None:
     first, *others = [Image.fromarray(np.ascontiguousarray(page)) for page in ramp().T]
     first.save(tmp_path / "stack.tif", save_all=True, append_images=others, compression="tiff_lzw")
     assert np.array_equal(read(tmp_path / "stack.tif")[0], ramp())
 
 
-def test_tags_of_imagej_are_passed_over(tmp_path: Path) -> None:
-    # ImageJ's tag 50839 holds bytes, which ITK's Python cannot hand out.
+def test_tags_of_imagej_are_skipped(tmp_path: Path) -> None:
+    # ImageJ's tag 50839 holds bytes, which ITK's Python does not support.
     pixels, tags = bytes(range(6)), 11
     entries = [(256, 3, 1, 3), (257, 3, 1, 2), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     offset = 8 + 2 + 12 * tags + 4
@@ -86,7 +86,7 @@ def test_tags_of_imagej_are_passed_over(tmp_path: Path) -> None:
     assert read(tmp_path / "imagej.tif")[0].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_a_folder_is_a_dicom_series(tmp_path: Path) -> None:
+def test_a_folder_is_read_as_a_dicom_series(tmp_path: Path) -> None:
     (tmp_path / "series").mkdir()
     for number, page in enumerate(ramp().T):
         image = itk.image_from_array(np.ascontiguousarray(page)[None])
@@ -113,7 +113,7 @@ def test_files_of_two_kinds_are_not_stacked(tmp_path: Path) -> None:
         FormatReader().read([tmp_path / "a.png", tmp_path / "b.nii"])
 
 
-def test_real_files_that_others_fail_on(shared_data: Path) -> None:
+def test_real_files_on_which_other_readers_fail(shared_data: Path) -> None:
     for kind in ("images", "labels"):
         assert read(shared_data / "vesselexpress" / kind / "000.tif").shape == (1, 100, 100, 100)
     assert read(shared_data / "drive" / "labels" / "21.gif").shape == (1, 565, 584)

@@ -1,4 +1,4 @@
-"""`python -m monai_topo labels`: conventions found, accidents counted, and what to set."""
+"""`python -m monai_topo labels`: conventions, counts of accidents, and recommended settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from report_cases import ladder, save_picture, save_volume
 
 from monai_topo.__main__ import main
 from monai_topo.masks.label_check import check_label
-from monai_topo.report.conventions import LabelValues, convention_of
+from monai_topo.report.conventions import LabelValues, guess_convention
 
 
 def labels(folder, *options):
@@ -36,11 +36,11 @@ def values(counts, number=None, whole=True):
     ],
 )
 def test_conventions(found, rule):
-    assert convention_of([values(counts) for counts in found]).rule == rule
+    assert guess_convention([values(counts) for counts in found]).rule == rule
 
 
-def test_soft_labels_are_cut_in_the_middle():
-    assert convention_of([values({0.0: 50, 0.25: 20, 1.0: 30}, whole=False)]).rule == ">0.5"
+def test_soft_labels_are_thresholded_in_the_middle():
+    assert guess_convention([values({0.0: 50, 0.25: 20, 1.0: 30}, whole=False)]).rule == ">0.5"
 
 
 def test_numbers_are_those_of_check_label(tmp_path):
@@ -62,7 +62,7 @@ def test_numbers_are_those_of_check_label(tmp_path):
     assert advice["topology_patch_size"]["value"] == "[60,40]"
 
 
-def test_inverted_labels_and_diagonal_lines_decide_the_settings(tmp_path):
+def test_inverted_labels_and_diagonal_lines_determine_the_settings(tmp_path):
     label = np.zeros((70, 80), dtype=bool)
     for i in range(5, 60):
         label[i, i : i + 1] = True  # a line that steps from corner to corner
@@ -76,7 +76,7 @@ def test_inverted_labels_and_diagonal_lines_decide_the_settings(tmp_path):
     assert content["cases"][0]["b0_face"] == 55
 
 
-def test_a_gap_that_steps_from_corner_to_corner_speaks_for_face_connectivity(tmp_path):
+def test_a_gap_that_steps_from_corner_to_corner_favors_face_connectivity(tmp_path):
     label = np.ones((70, 80), dtype=bool)
     label[np.arange(5, 60), np.arange(5, 60)] = False  # with full connectivity 55 holes, with face one
     save_picture(tmp_path / "label" / "a.png", label)
@@ -86,7 +86,7 @@ def test_a_gap_that_steps_from_corner_to_corner_speaks_for_face_connectivity(tmp
 
 
 def test_volumes_pictures_and_broken_files(tmp_path):
-    save_volume(tmp_path / "label" / "v.nii.gz", ladder((3, 40, 60)), (1, 1, 4))  # thin: not taken for colors
+    save_volume(tmp_path / "label" / "v.nii.gz", ladder((3, 40, 60)), (1, 1, 4))  # thin: not treated as colors
     save_picture(tmp_path / "label" / "p.png", ladder())
     (tmp_path / "label" / "x.nii").write_text("nothing")
     status, content = labels(tmp_path)
@@ -98,7 +98,7 @@ def test_volumes_pictures_and_broken_files(tmp_path):
     assert "vessel_3d_segmentation" in page
 
 
-def test_drive_is_told_as_published_counts_have_it(shared_data, tmp_path):
+def test_counts_of_drive_agree_with_published_ones(shared_data, tmp_path):
     out = tmp_path / "labels.html"
     assert main(["labels", str(shared_data / "drive" / "labels"), "--out", str(out), "--worst", "0"]) == 0
     summary = json.loads(out.with_suffix(".json").read_text())["summary"]
@@ -106,7 +106,7 @@ def test_drive_is_told_as_published_counts_have_it(shared_data, tmp_path):
     assert summary["b0_face"]["mean"] > 400
 
 
-def test_isbi_is_seen_to_be_inverted(shared_data, tmp_path):
+def test_labels_of_isbi_are_recognized_as_inverted(shared_data, tmp_path):
     out = tmp_path / "labels.html"
     folder = shared_data / "isbi2012" / "labels"
     assert main(["labels", str(folder), "--out", str(out), "--worst", "0", "--label-files", "*0*.png"]) == 0

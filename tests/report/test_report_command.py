@@ -68,7 +68,7 @@ def test_volumes_have_x_first_and_their_spacing(tmp_path):
     save_volume(tmp_path / "pred" / "v_pred.nii.gz", broken(label), (1, 1, 3))
     assert report(tmp_path) == 0
     [case] = content(tmp_path)["cases"]
-    assert case["size"] == "60 x 40 x 12"
+    assert case["size"] == [60, 40, 12]
     errors = {error["kind"]: error for error in case["errors"]}
     assert errors["spurious component"]["at_xyz"] == [21, 36, 4]
     assert (case["b1_label"], case["b1_pred"], case["b2_pred"]) == (2, 1, 1)
@@ -77,7 +77,7 @@ def test_volumes_have_x_first_and_their_spacing(tmp_path):
     assert 'viewBox="0 0 60.0 36.0"' in page  # across y: layers are three times as thick
 
 
-def test_likelihoods_are_cut_at_the_threshold_and_have_diagrams(tmp_path):
+def test_likelihoods_are_thresholded_and_have_diagrams(tmp_path):
     label = ladder()
     save_picture(tmp_path / "label" / "a.png", label)
     likelihood = np.where(label, 0.8, 0.1)
@@ -91,14 +91,14 @@ def test_likelihoods_are_cut_at_the_threshold_and_have_diagrams(tmp_path):
     assert content(tmp_path)["cases"][0]["betti_error"] == 0
 
 
-def test_masks_say_why_they_have_no_diagram(two_cases):
+def test_the_page_explains_why_masks_have_no_diagram(two_cases):
     report(two_cases)
     page = (two_cases / "out" / "report.html").read_text()
-    assert "Masks have no persistence diagram" in page
+    assert "Masks have no informative persistence diagram" in page
     assert "persistence diagrams of" not in page
 
 
-def test_options_reach_the_numbers(tmp_path):
+def test_options_reach_the_metrics(tmp_path):
     label = np.zeros((20, 30), dtype=bool)
     label[5:10, 5:10] = label[10:15, 10:15] = True  # touch at a corner
     save_picture(tmp_path / "label" / "a.png", ~label)
@@ -113,7 +113,7 @@ def test_options_reach_the_numbers(tmp_path):
     assert (case["b1_label"], case["true_positives"]) == (expected["b1_label"], expected["true_positives"])
 
 
-def test_broken_files_and_lone_ones_are_named_counted_and_passed_over(two_cases, capfd):
+def test_broken_and_unpaired_files_are_named_counted_and_skipped(two_cases, capfd):
     (two_cases / "label" / "c.png").write_text("no picture")
     save_picture(two_cases / "pred" / "c.png", ladder())
     save_picture(two_cases / "label" / "d.png", ladder((41, 60)))
@@ -165,8 +165,8 @@ def test_nothing_counts_outside_of_a_mask(tmp_path, shape, ending):
     assert (case["breaks"], case["spurious_components"]) == (1, 0)
     assert case["mask_file"].endswith(f"a_mask{ending}")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"counted within masks <code>{tmp_path / 'masks'}</code>" in page
-    assert "outside of the mask" in page
+    assert f"metrics within masks <code>{tmp_path / 'masks'}</code>" in page
+    assert "outside the mask" in page
 
 
 def test_inverted_labels_are_cleared_and_not_filled(tmp_path):
@@ -190,14 +190,17 @@ def test_cases_without_their_mask_are_left_out_and_named(two_cases):
     assert f"{two_cases / 'masks' / 'a.png'} to have the same shape, but got (60, 40) and (61, 40)" in sentence
 
 
-def test_a_mask_is_among_the_files_that_a_result_hangs_on(tmp_path):
+def test_a_mask_is_among_the_files_that_a_result_depends_on(tmp_path):
     case = Case("a", tmp_path / "p.png", tmp_path / "l.png")
-    assert cases.files_of(case) == [tmp_path / "p.png", tmp_path / "l.png"]
-    assert cases.files_of(case._replace(mask=tmp_path / "m.png")) == [*cases.files_of(case), tmp_path / "m.png"]
+    assert cases.measured_files(case) == [tmp_path / "p.png", tmp_path / "l.png"]
+    assert cases.measured_files(case._replace(mask=tmp_path / "m.png")) == [
+        *cases.measured_files(case),
+        tmp_path / "m.png",
+    ]
 
 
 @pytest.mark.parametrize("options", ["--out report.txt", "--jobs 0", "--connectivity 18", "--thresh 0"])
-def test_the_parser_refuses_what_it_does_not_know(two_cases, options):
+def test_the_parser_refuses_unknown_values(two_cases, options):
     with pytest.raises(SystemExit) as refused:
         report(two_cases, *options.split())
     assert refused.value.code == 2
@@ -211,7 +214,7 @@ def test_worst_by_and_number_of_pictures(two_cases):
     assert [case["case"] for case in content(two_cases)["cases"]] == ["b", "a"]
 
 
-def test_two_processes_come_to_the_numbers_of_one(two_cases):
+def test_two_processes_get_the_metrics_of_one(two_cases):
     report(two_cases)
     alone = content(two_cases)
     assert report(two_cases, "--jobs", "2", "--worst", "0") == 0
@@ -260,7 +263,7 @@ def test_other_settings_and_changed_files_count_as_new(tmp_path):
     assert again.get([file]) is None
 
 
-def test_a_failed_page_leaves_the_former_one(two_cases, monkeypatch):
+def test_a_failed_page_keeps_the_previous_one(two_cases, monkeypatch):
     report(two_cases)
     before = (two_cases / "out" / "report.html").read_bytes()
     monkeypatch.setattr("monai_topo._utils.io.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
@@ -271,7 +274,7 @@ def test_a_failed_page_leaves_the_former_one(two_cases, monkeypatch):
     }  # fmt: skip
 
 
-def test_help_tells_commands_and_exit_status(capsys):
+def test_help_describes_commands_and_exit_status(capsys):
     for arguments in (["--help"], ["report", "--help"], ["labels", "--help"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)

@@ -1,4 +1,4 @@
-"""`python -m monai_topo report --images`: what was segmented is seen where the errors are, and changes no number."""
+"""`python -m monai_topo report --images`: the segmented image is shown at the errors and changes no metric."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def report(folder, *options):
 
 
 def pictures(page, before):
-    """PNG files within the page that follow a text."""
+    """Decode the PNG files of the page that follow a text."""
     found = re.findall(re.escape(before) + r'="data:image/png;base64,([^"]+)"', page)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int) for data in found]
 
 
 def ramp(shape):
-    """Brighter to the right and, more slowly, downwards and inwards; no symmetry that hides a transposition."""
+    """Increase to the right and, more slowly, downwards and inwards, so that no symmetry hides a transposition."""
     grids = np.meshgrid(*(np.linspace(0, 1, length) for length in shape), indexing="ij")
     return sum(weight * grid for weight, grid in zip((0.1, 0.2, 0.7)[-len(shape) :], grids, strict=True))
 
@@ -43,7 +43,7 @@ def case(request, tmp_path):
     return tmp_path
 
 
-def test_the_image_is_seen_whole_and_where_each_error_is(case):
+def test_the_image_is_shown_whole_and_at_each_error(case):
     _, before, _ = report(case)
     status, content, page = report(case, "--images", str(case / "images"))
     assert status == 0
@@ -51,7 +51,7 @@ def test_the_image_is_seen_whole_and_where_each_error_is(case):
     assert before["cases"][0].pop("image_file") is None
     assert content["cases"] == before["cases"]
 
-    shape = tuple(int(length) for length in content["cases"][0]["size"].split(" x "))[::-1]
+    shape = tuple(content["cases"][0]["size"])[::-1]
     image, (low, high) = ramp(shape), np.quantile(ramp(shape), [0.01, 0.99])
     image = image if image.ndim == 2 else image.max(axis=0)
     gray = 255 * np.clip((image - low) / (high - low), 0, 1)
@@ -66,7 +66,7 @@ def test_the_image_is_seen_whole_and_where_each_error_is(case):
         assert np.ptp(window[..., 0]) > 20
 
 
-def test_colors_stay_colors(tmp_path):
+def test_color_images_keep_their_colors(tmp_path):
     label = ladder()
     save_picture(tmp_path / "label" / "a.png", label)
     save_picture(tmp_path / "pred" / "a.png", broken(label))
@@ -86,11 +86,11 @@ def test_a_case_without_image_is_named_and_measured(case, capsys):
     (case / "pred" / prediction.name.replace("a", "b", 1)).write_bytes(prediction.read_bytes())
     status, content, page = report(case, "--images", str(case / "images"))
     assert (status, len(content["cases"])) == (0, 2)
-    assert "1 of 2 cases have no image to show: b." in capsys.readouterr().err
+    assert "1 of 2 cases have no image: b." in capsys.readouterr().err
     assert page.count('class="raw"') == 1
 
 
-def test_an_image_of_another_shape_is_told_and_costs_no_number(tmp_path):
+def test_an_image_of_another_shape_is_reported_and_changes_no_metric(tmp_path):
     label = ladder()
     save_picture(tmp_path / "label" / "a.png", label)
     save_picture(tmp_path / "pred" / "a.png", broken(label))
@@ -100,7 +100,7 @@ def test_an_image_of_another_shape_is_told_and_costs_no_number(tmp_path):
     assert "to have the same shape, but got (60, 40) and (61, 40)" in page
 
 
-def test_numbers_lie_within_the_picture_beside_their_circles_and_not_on_each_other(tmp_path):
+def test_numbers_are_inside_the_picture_and_do_not_overlap(tmp_path):
     label = np.zeros((60, 90), dtype=bool)
     label[10:50:8] = True
     prediction = label.copy()

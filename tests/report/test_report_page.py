@@ -1,4 +1,4 @@
-"""The page in a real browser: it opens without network and errors, sorts, filters, and shows its pictures."""
+"""The page in a real browser: it works offline without errors, sorts, filters, and shows its pictures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, folder):
-    """Open a page and collect what goes wrong and what is asked of the network."""
+    """Open a page and collect errors and network requests."""
     troubles = []
 
     def open_page(name):
@@ -78,7 +78,7 @@ def test_a_click_on_a_heading_sorts_by_numbers_worst_first_and_back(opened):
     assert heading.get_attribute("aria-sort") is None
 
 
-def test_a_tick_shows_the_images_under_the_circles(opened):
+def test_a_checkbox_shows_the_images_below_the_circles(opened):
     page = opened("report.html")
     raw, circle = (page.locator(f"#case-1 .view {part}").first for part in (".raw", "circle"))
     assert (raw.is_visible(), circle.is_visible()) == (False, True)
@@ -88,7 +88,7 @@ def test_a_tick_shows_the_images_under_the_circles(opened):
     assert not raw.is_visible()
 
 
-def test_not_applicable_stays_last_whichever_way_is_sorted(opened):
+def test_not_applicable_stays_last_in_both_directions(opened):
     page = opened("report.html")
     button = page.locator("#case-table th[data-name=topology_f1] button")
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_not_applicable_stays_last_whichever_way_is_sorted(opened):
         assert names(page)[-1] == "empty"
 
 
-def test_names_sort_as_people_count(opened):
+def test_names_with_numbers_sort_naturally(opened):
     page = opened("report.html")
     page.locator("#case-table thead th button").first.click()
     assert names(page) == ["case2", "case10 <b>&", "empty"]
@@ -111,7 +111,7 @@ def test_cases_are_found_and_all_columns_shown(opened):
     assert names(page) == ["case10 <b>&"]
 
 
-def test_pictures_are_there_and_list_and_circles_light_up_together(opened, folder):
+def test_pictures_are_decodable_and_errors_are_highlighted_together(opened, folder):
     page = opened("report.html")
     sizes = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
     assert sizes

@@ -1,6 +1,6 @@
 "use strict";
 
-// Tables: a click on a heading sorts, the better way round worst first; cells without a value stay last.
+// Tables: a click on a heading sorts, worst first if there is a better direction; cells without a value stay last.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.classList.add("brief");
   const headings = [...table.tHead.rows[0].cells];
@@ -42,10 +42,10 @@ for (const box of document.querySelectorAll("[data-filter]")) {
 for (const box of document.querySelectorAll("[data-raw]")) {
   const show = () => document.getElementById(box.dataset.raw).classList.toggle("raws", box.checked);
   box.addEventListener("change", show);
-  show(); // a page that is loaded again keeps its ticks
+  show(); // a reloaded page keeps its checkboxes
 }
 
-// Errors: list, circles and close-ups of one number light up together.
+// Errors: highlight the list entry, circle and close-up of one number together.
 for (const article of document.querySelectorAll("article")) {
   const of = (event) => event.target.closest("[data-error]");
   const point = (number) => {

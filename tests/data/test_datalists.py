@@ -1,4 +1,4 @@
-"""Datalists: absolute paths, in order, and what is missing named."""
+"""Datalists: absolute paths in order, and errors that name what is missing."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_the_shared_datalists_are_read(shared_data):
     assert load_datalist(shared_data / "drive", "training")[0]["label"] == str(shared_data / "drive/labels/21.gif")
 
 
-def test_a_missing_folder_and_a_missing_datalist_are_told_apart(dataset_dir):
+def test_a_missing_folder_and_a_missing_datalist_have_different_errors(dataset_dir):
     with pytest.raises(FileNotFoundError, match=r"Expected `dataset_dir` to be a folder, but got .*nowhere"):
         load_datalist(dataset_dir / "nowhere", "training")
     with pytest.raises(FileNotFoundError, match=r"to hold the datalist 'datalist\.json'"):
@@ -57,7 +57,7 @@ def test_a_missing_folder_and_a_missing_datalist_are_told_apart(dataset_dir):
         ({"training": ["a.png"]}, "to name a file for 'image' and for 'label', but got 'a.png'"),
     ],
 )
-def test_a_datalist_that_cannot_be_used_is_told_in_a_sentence(dataset_dir, content, message):
+def test_an_unusable_datalist_is_reported_in_a_sentence(dataset_dir, content, message):
     write_datalist(dataset_dir, content)
     with pytest.raises(ValueError, match=message):
         load_datalist(dataset_dir, "training")

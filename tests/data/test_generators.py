@@ -1,4 +1,4 @@
-"""Synthetic images keep what they promise of their topology; data sets are written whole, once, and read with care."""
+"""Synthetic images have the documented topology."""
 
 import os
 import re
@@ -22,13 +22,13 @@ DATASET = {"kind": "membranes", "shape": (40, 56), "num_training": 2, "num_valid
 
 
 def components(mask, *, connectivity):
-    """Components by scipy, with `connectivity` "face" or "full"."""
+    """Label components by SciPy."""
     order = 1 if connectivity == "face" else mask.ndim
     return ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, order))
 
 
 def betti_numbers(label):
-    """b0, b1, b2 of a mask under full connectivity: components, cavities, and Euler's formula for the rest."""
+    """Compute b0, b1, b2 under full connectivity from components, cavities and the Euler characteristic."""
     b0 = components(label, connectivity="full")[1]
     b2 = components(np.pad(label == 0, 1, constant_values=True), connectivity="face")[1] - 1 if label.ndim == 3 else 0
     return b0, b0 + b2 - euler_number(label, connectivity=label.ndim), b2
@@ -36,7 +36,7 @@ def betti_numbers(label):
 
 @pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_image_and_label_are_of_the_promised_kind(generator, shape):
+def test_image_and_label_have_the_documented_type(generator, shape):
     image, label = generator(shape, seed=0)
     assert image.shape == label.shape == shape
     assert (image.dtype, label.dtype) == (np.float32, np.uint8)
@@ -90,26 +90,26 @@ def test_gaps_fade_in_the_image_only(generator):
     st.floats(1, 6),
 )
 def test_membranes_close_every_cell_off(shape, seed, cell_size, membrane_width):
-    # The mosaic itself comes first from the seed, so it can be drawn again here, without the walls.
+    # The mosaic is the first thing drawn from the seed, so it can be drawn again here, without the walls.
     cells = _cell_mosaic(shape, cell_size, np.random.default_rng(seed))
     label = synthetic_membranes(shape, seed=seed, cell_size=cell_size, membrane_width=membrane_width)[1]
     for connectivity in ("face", "full"):
-        rooms, number = components(label == 0, connectivity=connectivity)
-        for room in range(1, number + 1):
-            assert len(np.unique(cells[rooms == room])) == 1
+        regions, number = components(label == 0, connectivity=connectivity)
+        for region in range(1, number + 1):
+            assert len(np.unique(cells[regions == region])) == 1
 
 
 @pytest.mark.parametrize(("shape", "cell_size"), [((160, 213), 28.0), ((48, 56, 64), 28.0)])
 @pytest.mark.parametrize("connectivity", ["face", "full"])
-def test_membranes_leave_one_room_a_cell(shape, cell_size, connectivity):
+def test_membranes_leave_one_region_per_cell(shape, cell_size, connectivity):
     for seed in range(4):
         cells = _cell_mosaic(shape, cell_size, np.random.default_rng(seed))
         label = synthetic_membranes(shape, seed=seed, cell_size=cell_size)[1]
-        number_of_rooms = components(label == 0, connectivity=connectivity)[1]
+        number_of_regions = components(label == 0, connectivity=connectivity)[1]
         number_of_cells = len(np.unique(cells[label == 0]))
         assert number_of_cells > 20
-        thin_necks = 0 if len(shape) == 2 else 1  # each makes one more room of a cell; these seeds have that many
-        assert 0 <= number_of_rooms - number_of_cells <= thin_necks
+        thin_necks = 0 if len(shape) == 2 else 1  # each splits one region; these seeds have that many
+        assert 0 <= number_of_regions - number_of_cells <= thin_necks
 
 
 @pytest.mark.parametrize("shape", [(90, 121), (34, 40, 47)])
@@ -121,7 +121,7 @@ def test_a_wider_membrane_contains_the_narrower_one(shape):
         assert wider.mean() > 1.5 * narrower.mean()
 
 
-def test_the_membrane_is_as_wide_as_it_says():
+def test_the_membrane_has_the_requested_width():
     # Off the junctions, the widest ball inside a wall has half the wall's width.
     for width in (3, 5, 7):
         label = synthetic_membranes((300, 400), seed=2, cell_size=70, membrane_width=width)[1]
@@ -207,7 +207,7 @@ def test_settings_out_of_range_are_refused(generator, name, value):
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9, 10), (16, 16, 16)])
 @pytest.mark.parametrize("seed", range(3))
 def test_small_images_have_vessels_too(shape, seed):
-    # Where there is no room for a second trunk a tree may be a single node.
+    # If there is no space for a second trunk, a tree may be a single node.
     image, label = synthetic_vessels(shape, seed=seed)
     assert np.isfinite(image).all()
     assert 0 < label.sum() < label.size

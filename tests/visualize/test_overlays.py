@@ -1,10 +1,9 @@
-"""Pictures of errors and diagrams: every error where it is, in its color, with its number."""
+"""Overlays: every error is drawn at its location, in its color, with its number."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from matplotlib.figure import Figure
 from report_cases import broken, ladder
 from scipy import ndimage
@@ -13,12 +12,10 @@ from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERR
 from monai_topo.visualize import (
     ERROR_COLORS,
     OUTSIDE_COLOR,
-    draw_diagram,
     draw_errors,
     draw_mask,
     error_overlay,
     error_window,
-    match_diagrams,
     rescale_intensity,
 )
 
@@ -34,7 +31,7 @@ def case(request):
     return prediction, label, classify_errors(prediction, label)
 
 
-def test_errors_are_listed_with_kind_place_and_size(case):
+def test_errors_are_listed_with_kind_location_and_size(case):
     prediction, _, drawn = case
     errors = list_errors(drawn)
     topological = [error for error in errors if error.kind in CHANGES_OF_TOPOLOGY]
@@ -56,13 +53,13 @@ def line(*shape, rows):
     return mask
 
 
-def test_a_line_beside_its_place_is_no_break_and_no_bridge():
+def test_a_displaced_line_is_neither_a_break_nor_a_bridge():
     label = line(15, 40, rows=slice(4, 9))
-    beside, torn = label.copy(), label.copy()
-    beside[:, 18:23] = torn[:, 18:23] = False
-    beside[8, 18:23] = True  # thinner there, and off the middle, but whole
-    assert not np.isin(classify_errors(beside, label), (2, 5)).any()
-    assert not np.isin(classify_errors(label, beside), (2, 5)).any()
+    displaced, torn = label.copy(), label.copy()
+    displaced[:, 18:23] = torn[:, 18:23] = False
+    displaced[8, 18:23] = True  # thinner there and displaced, but not broken
+    assert not np.isin(classify_errors(displaced, label), (2, 5)).any()
+    assert not np.isin(classify_errors(label, displaced), (2, 5)).any()
     assert [error.name for error in list_errors(classify_errors(torn, label))] == ["break"]
     assert [error.name for error in list_errors(classify_errors(label, torn))] == ["bridge"]
 
@@ -105,7 +102,7 @@ def test_overlay_has_each_error_in_its_color_and_grays_elsewhere(case):
     assert light[both & (seen == 0)].min() > light[neither & (seen == 0)].max()
 
 
-def test_projection_goes_along_the_axis_asked_for(case):
+def test_projection_is_along_the_requested_axis(case):
     prediction, label, drawn = case
     if label.ndim == 2:
         pytest.skip("images have nothing to project")
@@ -123,7 +120,7 @@ def test_marks_are_widened_but_holes_are_not():
 
 
 @pytest.mark.parametrize("shape", [(9, 13), (4, 9, 13)])
-def test_what_lies_outside_is_a_shade_from_the_background_and_below_the_marks(shape):
+def test_the_outside_differs_slightly_from_the_background_and_is_below_the_marks(shape):
     empty, inside = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     inside[..., 2:7, 3:10] = True
     inside[0] = False  # in a volume seen through the other slices
@@ -135,7 +132,7 @@ def test_what_lies_outside_is_a_shade_from_the_background_and_below_the_marks(sh
     assert 0 < np.ptp(picture[[0, 3], [0, 4]].astype(int), axis=0).max() < 40
 
 
-def test_marked_mask_paints_the_last_mark_on_top():
+def test_the_last_mark_is_drawn_on_top():
     mask = np.zeros((5, 8), dtype=bool)
     mask[2] = True
     picture = draw_mask(mask, [(mask, "#102030"), (mask & (np.arange(8) > 3), "#405060")], widen_vox=0)
@@ -144,7 +141,7 @@ def test_marked_mask_paints_the_last_mark_on_top():
     assert (picture[0] == picture[4, 0]).all()
 
 
-def test_a_window_holds_its_error_and_lies_in_the_image(case):
+def test_a_window_contains_its_error_and_is_inside_the_image(case):
     _, label, drawn = case
     for error in list_errors(drawn):
         window = error_window(error, label.shape, margin_vox=5)
@@ -155,7 +152,7 @@ def test_a_window_holds_its_error_and_lies_in_the_image(case):
         assert [side.stop - side.start for side in window[-2:]] >= [20, 20]
 
 
-def test_numbers_are_drawn_for_what_changes_the_topology_only(case):
+def test_only_errors_that_change_the_topology_have_numbers(case):
     prediction, label, drawn = case
     errors = list_errors(drawn)
     axes = Figure().subplots()
@@ -166,35 +163,7 @@ def test_numbers_are_drawn_for_what_changes_the_topology_only(case):
     assert axes.texts[1].xy == (21, 36)  # x first
 
 
-def test_diagram_tells_matched_spurious_and_missing_features_apart():
-    label = torch.zeros(9, 30)
-    label[3:6, 2:6] = label[3:6, 12:16] = label[3:6, 24:28] = 1
-    likelihood = 0.01 * torch.ones(9, 30)
-    likelihood[3:6, 2:6] = 0.9
-    likelihood[3:6, 12:16] = 0.4  # weak, but there
-    likelihood[0, 19:21] = 0.7  # elsewhere
-    components, holes = match_diagrams(likelihood, label)
-    assert components.matched.round(3).tolist() == [[0.4, 0.01]]  # the first is the one that never ends
-    assert components.spurious.round(3).tolist() == [[0.7, 0.01]]
-    assert components.missing.tolist() == [[1.0, 0.0]]
-    assert not len(holes.matched) + len(holes.spurious) + len(holes.missing)
-
-
-def test_drawn_diagram_counts_in_its_legend_and_leaves_noise_out():
-    label = torch.zeros(9, 30)
-    label[3:6, 2:6] = 1
-    likelihood = 0.9 * label
-    likelihood[0, 20], likelihood[8, 25] = 0.7, 0.005
-    axes = Figure(figsize=(3, 3), layout="constrained").subplots()
-    draw_diagram(axes, match_diagrams(likelihood, label)[0], title="components", threshold=0.5)
-    axes.figure.canvas.draw()
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert legend == ["1 spurious", "0 matched", "0 missing"]
-    assert axes.get_title() == "components\n1 below 0.01 left out"
-    assert axes.get_window_extent().width > 100  # matplotlib's layout has not given up
-
-
-def test_gray_values_are_stretched_from_the_first_percentile_to_the_last_but_one():
+def test_gray_values_are_rescaled_between_the_1st_and_the_99th_percentile():
     image = np.arange(1000.0).reshape(20, 50)
     shown = rescale_intensity(image)
     assert shown.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""Synthetic data sets on disk: written whole, once, and never over anything else."""
+"""Synthetic data sets on disk: written atomically, once, and never over anything else."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from monai.transforms import LoadImage
 from PIL import Image
-from test_synthetic import DATASET
+from test_generators import DATASET
 
 from monai_topo.data import load_datalist, write_synthetic_dataset
 
@@ -58,7 +58,7 @@ def test_volumes_are_written_as_nifti(tmp_path, kind):
 
 
 @pytest.mark.parametrize("shape", [(40, 56), (12, 16, 20)])
-def test_equal_settings_give_equal_files_and_every_case_is_another(tmp_path, shape):
+def test_equal_settings_give_equal_files_and_cases_differ(tmp_path, shape):
     once, again, other = (
         write_synthetic_dataset(tmp_path / name, **{**DATASET, "shape": shape}, seed=seed).parent
         for name, seed in (("once", 5), ("again", 5), ("other", 6))
@@ -68,7 +68,7 @@ def test_equal_settings_give_equal_files_and_every_case_is_another(tmp_path, sha
     assert len(set(images)) == 6
 
 
-def test_a_finished_set_is_left_as_it_is(tmp_path):
+def test_a_finished_set_does_not_change(tmp_path):
     datalist = write_synthetic_dataset(tmp_path / "set", **DATASET)
     image = tmp_path / "set" / "images" / "000.png"
     before = image.stat().st_mtime_ns
@@ -109,36 +109,36 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert len(load_datalist(tmp_path / "set", "training")) == 2
 
 
-def test_nothing_is_left_of_a_set_that_broke_off(tmp_path, monkeypatch):
+def test_nothing_remains_of_a_set_that_failed(tmp_path, monkeypatch):
     def breaking(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr("monai_topo.data.datasets._write_png", breaking)
+    monkeypatch.setattr("monai_topo.data.synthetic_datasets._write_png", breaking)
     with pytest.raises(OSError, match="disk full"):
         write_synthetic_dataset(tmp_path / "set", **DATASET)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_that_begin_at_once_both_end_well(tmp_path, monkeypatch):
-    from monai_topo.data import datasets
+def test_two_simultaneous_writers_both_succeed(tmp_path, monkeypatch):
+    from monai_topo.data import synthetic_datasets
 
-    write_all, calls = datasets._write_all, []
+    write_all, calls = synthetic_datasets._write_all, []
 
-    def overtaken(folder, made_with):
-        write_all(folder, made_with)
-        if not calls:  # while the first one has its files ready but not renamed, a second one comes and ends
+    def overtaken(folder, written_with):
+        write_all(folder, written_with)
+        if not calls:  # while the first one has written its files but not renamed them, a second one finishes
             calls.append(folder)
             write_synthetic_dataset(tmp_path / "set", **DATASET)
 
-    monkeypatch.setattr(datasets, "_write_all", overtaken)
+    monkeypatch.setattr(synthetic_datasets, "_write_all", overtaken)
     write_synthetic_dataset(tmp_path / "set", **DATASET)
     assert calls
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert len(load_datalist(tmp_path / "set", "training")) == 2
 
 
-def test_many_that_begin_at_once_all_end_well(tmp_path):
-    # Threads stand for processes here: they meet in the file system only, and start a hundred times faster.
+def test_many_simultaneous_writers_all_succeed(tmp_path):
+    # Threads replace processes here: they interact only through the file system, and start a hundred times faster.
     with ThreadPoolExecutor(4) as pool:
         racers = [pool.submit(write_synthetic_dataset, tmp_path / "set", **DATASET) for _ in range(4)]
     assert [racer.result() for racer in racers] == [tmp_path / "set" / "datalist.json"] * 4
@@ -149,14 +149,14 @@ def test_many_that_begin_at_once_all_end_well(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "neurons"}, r"`kind` to be one of \['membranes', 'vessels'\], but got 'neurons'"),
+        ({"kind": "neurons"}, r"`kind` to be one of 'membranes', 'vessels', but got 'neurons'"),
         ({"shape": (40,)}, "Expected `shape`"),
         ({"num_training": -1}, "Expected `num_training`"),
         ({"num_validation": 1.5}, "Expected `num_validation`"),
         ({"seed": True}, "Expected `seed`"),
     ],
 )
-def test_a_set_that_cannot_be_is_refused_before_anything_is_written(tmp_path, change, message):
+def test_impossible_settings_are_refused_before_anything_is_written(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         write_synthetic_dataset(tmp_path / "set", **{**DATASET, **change})
     assert list(tmp_path.iterdir()) == []

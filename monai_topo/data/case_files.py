@@ -1,0 +1,69 @@
+"""Read the files of a case, and check that they lie on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from monai.transforms import LoadImage
+
+from monai_topo._utils.errors import UserError
+from monai_topo.data.readers import FormatReader
+
+__all__ = ["check_grids", "read_image"]
+
+_WITHOUT_AFFINE = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def read_image(file: str) -> Any:
+    """Read an image, channel first, with the spatial axes x, y(, z).
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    try:
+        return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
+    except Exception as error:  # the readers pass on whatever their libraries raise
+        raise UserError(f"Expected {file} to be an image, but got {_reason(file) or repr(error)}") from error
+
+
+def _reason(file: str) -> str:
+    """Explain why our own reader fails; LoadImage lists the failures of all readers in hundreds of lines."""
+    try:
+        reader = FormatReader()
+        reader.get_data(reader.read(file))
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[-1] if lines else repr(error)}"
+    return ""
+
+
+def check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
+    """Check that all images of a case lie on the grid of its `"image"`.
+
+    Args:
+        case: File of each key.
+        images: Image of each key, from :py:func:`read_image`.
+
+    Raises:
+        UserError: If shapes differ, or affines where both formats have one.
+    """
+    image = images["image"]
+    for key in case.keys() - {"image"}:
+        files = f"{case['image']} and {case[key]}"
+        shapes = tuple(image.shape[1:]), tuple(images[key].shape[1:])
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"Expected {files} to have the same shape, but got {shapes[0]} and {shapes[1]} (x first); "
+                "check that they belong together."
+            )
+        if any(case[name].lower().endswith(_WITHOUT_AFFINE) for name in ("image", key)):
+            continue
+        # A thousandth of a voxel: headers store their numbers in single precision or as text.
+        difference = np.abs(np.asarray(image.affine) - np.asarray(images[key].affine))
+        if difference.max() > 1e-3 * float(image.pixdim.min()):
+            raise UserError(
+                f"Expected {files} to lie on the same grid, but got affines that differ by up to "
+                f"{difference.max():.4g} mm; resample one to the other, or copy the header if only that is wrong."
+            )
