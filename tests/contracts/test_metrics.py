@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from monai_topo import handlers, metrics
+from monai_topo._utils.docstrings import described_args
 from monai_topo.handlers._base import TopologyMetricHandler
 from monai_topo.metrics._base import TopologyMetric
 
@@ -47,6 +49,27 @@ def test_there_is_a_function_and_a_handler_for_every_metric() -> None:
     ]
     functions = [name for name in metrics.__all__ if name.startswith("compute_")]
     assert len(functions) == len(METRICS)
+
+
+@every_metric
+def test_settings_are_those_of_the_function(metric_class: type[TopologyMetric]) -> None:
+    settings = dict(inspect.signature(metric_class).parameters)
+    own = {"reduction", "get_not_nans", "part", "dim"}
+    function = [p for p in inspect.signature(metric_class._compute).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert set(settings) - own == {parameter.name for parameter in function}
+    assert [settings[parameter.name] for parameter in function] == function  # names, types and defaults
+
+
+@every_metric
+def test_every_setting_is_described(metric_class: type[TopologyMetric]) -> None:
+    assert list(described_args(metric_class.__doc__)) == list(inspect.signature(metric_class).parameters)
+
+
+@every_metric
+def test_metric_survives_pickling(metric_class: type[TopologyMetric]) -> None:
+    metric = pickle.loads(pickle.dumps(metric_class(reduction="mean_batch")))
+    assert torch.equal(metric(*batch()), metric_class()(*batch()))
+    assert metric.reduction == "mean_batch"
 
 
 @every_metric
@@ -163,11 +186,8 @@ def test_missing_package_is_named(metric_class, module: str, package: str, monke
         metric_class()(*batch())
 
 
-class Fixed(TopologyMetric):
-    """Stands for a metric that is not applicable somewhere: its value is the first voxel of the prediction."""
-
-    def __init__(self, reduction: str) -> None:
-        super().__init__(lambda y_pred, y: y_pred[:, :, 0], reduction=reduction, get_not_nans=True)
+class Fixed(TopologyMetric, compute=lambda y_pred, y: y_pred[:, :, 0]):
+    """Stands for a metric that is not applicable to some images: its value is the first voxel of the prediction."""
 
 
 @pytest.mark.parametrize(
@@ -181,7 +201,7 @@ class Fixed(TopologyMetric):
 )
 def test_mean_over_nothing_is_nan(reduction: str, expected: list[float], counts: object) -> None:
     nan = float("nan")
-    metric = Fixed(reduction)
+    metric = Fixed(reduction=reduction, get_not_nans=True)
     values = torch.tensor([[[1.0], [nan]], [[nan], [nan]], [[2.0], [nan]]])
     metric(values, values)
     value, not_nans = metric.aggregate()
