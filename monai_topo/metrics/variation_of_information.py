@@ -65,7 +65,8 @@ def compute_variation_of_information(
     Source: Meila, "Comparing clusterings - an information based distance", J. Multivariate Analysis 98, 2007. Equal to
     `skimage.metrics.variation_of_information(label, prediction, ignore_labels=(0,))`, or `()`, in bits.
 
-    Cost: linear: component labeling, then one pass that counts pairs of ids; about 1 s for two masks of 256^3. Deterministic; no gradient.
+    Cost: linear: component labeling, then one pass that counts pairs of ids; about 1 s for two masks of 256^3.
+    Deterministic; no gradient.
 
     Args:
         y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole

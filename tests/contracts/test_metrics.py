@@ -159,8 +159,16 @@ def test_handler_hands_its_settings_to_the_metric(handler_class: type[TopologyMe
 
 
 @pytest.mark.parametrize("handler_class", HANDLERS, ids=lambda handler_class: handler_class.__name__)
+def test_handler_survives_pickling(handler_class: type[TopologyMetricHandler]) -> None:
+    handler = pickle.loads(pickle.dumps(handler_class(reduction="mean_batch", save_details=False)))
+    assert handler.metric_fn.reduction == "mean_batch"
+    assert not handler.save_details
+
+
+@pytest.mark.parametrize("handler_class", HANDLERS, ids=lambda handler_class: handler_class.__name__)
 def test_handler_shows_the_settings_of_its_metric(handler_class: type[TopologyMetricHandler]) -> None:
     shown = set(inspect.signature(handler_class).parameters)
+    assert set(described_args(handler_class.__doc__)) == shown
     assert shown == set(inspect.signature(handler_class.metric_class).parameters) - {"get_not_nans"} | {
         "output_transform",
         "save_details",

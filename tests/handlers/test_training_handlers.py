@@ -201,12 +201,12 @@ def test_empty_full_and_volumes_can_be_drawn(shape: tuple[int, ...]) -> None:
         assert error_panel(prediction, label).shape == (24, 15, 3)  # x first in memory, y first in a picture
 
 
-def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
+def test_pictures_show_the_selected_epochs(tmp_path: Path) -> None:
     loss, label = loss_of(0.0), bar()
     pictures = PredictionPictures(tmp_path / "all.png", loss=loss, max_cases=2, titles={"Dice": "val_dice"})
     engine = evaluator([pictures], [label, ~label, label], label)
     engine.run(1)
-    assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
+    assert {name: epoch for name, (epoch, _) in pictures.snapshots.items()} == {
         "topology term off": 1,
         "best": 1,
         "latest": 1,
@@ -215,12 +215,12 @@ def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
         narrow = picture.size
     loss.weight = 0.5
     engine.run(2)
-    assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
+    assert {name: epoch for name, (epoch, _) in pictures.snapshots.items()} == {
         "topology term off": 1,
         "best": 1,
         "latest": 2,
     }
-    assert [title for title, _ in pictures.moments["latest"][1]] == ["Dice 1", "Dice 0"]
+    assert [title for title, _ in pictures.snapshots["latest"][1]] == ["Dice 1", "Dice 0"]
     with Image.open(tmp_path / "all.png") as picture:
         assert picture.size[0] > narrow[0]
     assert [file.name for file in tmp_path.iterdir()] == ["all.png"]

@@ -146,7 +146,7 @@ def test_lists_equal_batches() -> None:
     assert torch.equal(BettiErrorMetric()(list(pred), list(true)), BettiErrorMetric()(pred, true))
 
 
-@pytest.mark.parametrize("module", ["monai_topo.metrics.betti_error", "monai_topo.handlers.betti_error"])
+@pytest.mark.parametrize("module", ["monai_topo.metrics.betti_error", "monai_topo.handlers.metric_handlers"])
 def test_docstring_examples_run(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0

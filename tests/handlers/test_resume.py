@@ -77,7 +77,7 @@ def test_the_state_is_written_after_all_others_and_when_due(tmp_path: Path) -> N
 def test_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
     network = torch.nn.Linear(3, 2)
     trainer_of(network, tmp_path / "checkpoint.pt")[0].run([1.0, 2.0], max_epochs=1)
-    with pytest.raises(ValueError, match="with 3 steps an epoch, but got 2; resume with the data"):
+    with pytest.raises(ValueError, match="3 steps per epoch, but got 2; resume with the data"):
         trainer_of(network, tmp_path / "checkpoint.pt")[0].run([1.0, 2.0, 3.0], max_epochs=2)
 
 
@@ -161,7 +161,7 @@ def test_the_best_model_survives_a_resumed_training_that_is_worse(tmp_path: Path
     assert [row["epoch"] for row in resumed[1].rows] == [1, 2]
     pictures = PredictionPictures(tmp_path / "all.png")
     pictures.load_state_dict(states[2])
-    assert np.array_equal(pictures.moments["prediction"][1][0][1], parts[2].moments["prediction"][1][0][1])
+    assert np.array_equal(pictures.snapshots["prediction"][1][0][1], parts[2].snapshots["prediction"][1][0][1])
 
 
 def test_pictures_of_the_worst_cases(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_pictures_of_the_worst_cases(tmp_path: Path) -> None:
     engine = evaluator([pictures], [bar(), 1 - bar(), bar(), half])
     for epoch in (1, 2):
         engine.run(epoch)
-        assert [title for title, _ in pictures.moments["prediction"][1]] == ["Dice 0", "Dice 0.667"]
+        assert [title for title, _ in pictures.snapshots["prediction"][1]] == ["Dice 0", "Dice 0.667"]
         assert len(pictures.fixed) == 2
     with pytest.raises(ValueError, match="Expected `case_score` without `loss`"):
         PredictionPictures(tmp_path / "x.png", case_score=len, loss=SimpleNamespace(weight=0.0, last_components={}))
