@@ -2,8 +2,8 @@
 
 The main idea: likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss. A
 persistence pair is a component, loop or cavity of the map, with the thresholds at which it is born and dies. Matching
-decides which features to keep and which to remove. The loss moves the values of their critical voxels accordingly;
-metrics count the features instead.
+with the label decides which features to strengthen and which to remove, and the loss has its gradient at their critical
+voxels. Metrics compare the features of a binary prediction and its label.
 
 The subpackages in the order of their layers, each of which imports only from those before it:
 

@@ -44,7 +44,7 @@ class BettiMatchingScores(NamedTuple):
 
     @property
     def f1(self) -> torch.Tensor:
-        """Harmonic mean of precision and recall; 0 / 0 is NaN."""
+        """F1 score, 2 matched / (2 matched + spurious + missing); 0 / 0 is NaN."""
         return 2 * self.matched / (2 * self.matched + self.spurious + self.missing)
 
 

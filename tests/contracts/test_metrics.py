@@ -1,4 +1,4 @@
-"""What every metric class and handler promises, whatever it measures: shapes, lists, NaN, engines, two ranks."""
+"""The contract of every metric class and handler: shapes, lists, NaN, engines, two ranks, settings, pickling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ every_metric = pytest.mark.parametrize("metric_class", METRICS, ids=lambda metri
 
 
 def masks(*shape: int, seed: int) -> torch.Tensor:
-    """Random blocks of two voxels a side, so that there are components and holes of some size."""
+    """Random blocks with sides of two voxels, so that components and holes have some size."""
     coarse = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < 0.5
     for axis in range(2, len(shape)):
         coarse = coarse.repeat_interleave(2, dim=axis)
@@ -74,7 +74,7 @@ def test_metric_survives_pickling(metric_class: type[TopologyMetric]) -> None:
 
 @every_metric
 @pytest.mark.parametrize("spatial", [(6, 8), (3, 2, 4)], ids=["2d", "3d"])
-def test_one_number_an_image_and_class(metric_class: type[TopologyMetric], spatial: tuple[int, ...]) -> None:
+def test_one_number_per_image_and_class(metric_class: type[TopologyMetric], spatial: tuple[int, ...]) -> None:
     pred, true = masks(2, 3, *spatial, seed=2), masks(2, 3, *spatial, seed=3)
     before = pred.clone(), true.clone()
     values = metric_class()(pred, true)
@@ -91,7 +91,7 @@ def test_one_number_an_image_and_class(metric_class: type[TopologyMetric], spati
 def test_lists_equal_batches_and_metatensors_come_out_plain(metric_class: type[TopologyMetric]) -> None:
     pred, true = batch()
     values = metric_class()(pred, true)
-    assert values.unique().numel() > 1  # or the comparisons below say nothing
+    assert values.unique().numel() > 1  # otherwise the comparisons below are trivial
     metric = metric_class()
     assert torch.equal(metric(list(pred), list(true)), values)
     from_meta = metric(list(MetaTensor(pred)), [MetaTensor(label) for label in true])
@@ -116,7 +116,7 @@ def test_reduction_and_reset(metric_class: type[TopologyMetric]) -> None:
 
 
 @every_metric
-def test_what_cannot_be_is_refused_at_once(metric_class: type[TopologyMetric]) -> None:
+def test_impossible_settings_and_inputs_are_refused(metric_class: type[TopologyMetric]) -> None:
     with pytest.raises(ValueError, match="median"):
         metric_class(reduction="median")
     with pytest.raises(TypeError, match="unexpected keyword"):
@@ -138,7 +138,7 @@ def test_what_cannot_be_is_refused_at_once(metric_class: type[TopologyMetric]) -
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @every_metric
-def test_result_lies_beside_the_prediction_on_a_gpu(metric_class: type[TopologyMetric]) -> None:
+def test_result_is_on_the_gpu_of_the_prediction(metric_class: type[TopologyMetric]) -> None:
     pred, true = batch()
     values = metric_class()(pred.cuda(), true.cuda())
     assert values.is_cuda
@@ -146,7 +146,7 @@ def test_result_lies_beside_the_prediction_on_a_gpu(metric_class: type[TopologyM
 
 
 @pytest.mark.parametrize("handler_class", HANDLERS, ids=lambda handler_class: handler_class.__name__)
-def test_handler_hands_its_settings_to_the_metric(handler_class: type[TopologyMetricHandler]) -> None:
+def test_handler_passes_its_settings_to_the_metric(handler_class: type[TopologyMetricHandler]) -> None:
     settings = {"include_background": False, "reduction": "mean_batch"}
     handler = handler_class(**settings)
     engine = Engine(lambda _engine, case: case)
