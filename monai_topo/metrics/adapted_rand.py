@@ -12,8 +12,6 @@ from monai_topo._utils.typing import Connectivity
 from monai_topo.metrics._inputs import map_masks, ratio
 from monai_topo.metrics._instances import Ids, InstanceMetric, Instances, count_overlaps, label_instances
 
-__all__ = ["AdaptedRand", "AdaptedRandMetric", "compute_adapted_rand"]
-
 
 class AdaptedRand(NamedTuple):
     """Adapted Rand error (0 is best) with precision and recall (1 is best), each `(B, C)`."""

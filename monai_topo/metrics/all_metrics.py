@@ -23,8 +23,6 @@ from monai_topo.metrics.diu import compute_diu
 from monai_topo.metrics.skeleton_recall import compute_skeleton_recall
 from monai_topo.metrics.variation_of_information import compute_variation_of_information
 
-__all__ = ["topology_report"]
-
 Numbers = dict[str, float]
 
 

@@ -13,8 +13,6 @@ from monai_topo.masks.components import betti_numbers
 from monai_topo.metrics._base import DimensionMetric
 from monai_topo.metrics._inputs import check_masks
 
-__all__ = ["BettiErrorMetric", "compute_betti_error"]
-
 # Patches are counted together, to keep all threads busy, up to this many voxels (one byte each) per call.
 _VOXELS_PER_CALL = 2**26
 

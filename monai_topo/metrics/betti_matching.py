@@ -14,8 +14,6 @@ from monai_topo.metrics._inputs import check_likelihoods, check_masks
 from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
 
-__all__ = ["BettiMatchingMetric", "BettiMatchingScores", "compute_betti_matching"]
-
 
 class BettiMatchingScores(NamedTuple):
     """Betti matching of every image, channel and dimension; each value `(B, C, d)` float32.

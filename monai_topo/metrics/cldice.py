@@ -17,8 +17,6 @@ from monai_topo.masks.skeletons import skeleton
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import check_masks, harmonic_mean, map_masks, ratio
 
-__all__ = ["ClDice", "ClDiceMetric", "compute_cldice"]
-
 SkeletonWeight = Literal["uniform", "radius", "inverse_radius"]
 
 

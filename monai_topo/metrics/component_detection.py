@@ -14,8 +14,6 @@ from monai_topo._utils.typing import Connectivity
 from monai_topo.metrics._inputs import check_below_one, map_masks, ratio
 from monai_topo.metrics._instances import Ids, InstanceMetric, Instances, count_overlaps, label_instances
 
-__all__ = ["ComponentDetection", "ComponentDetectionMetric", "compute_component_detection"]
-
 
 class ComponentDetection(NamedTuple):
     """Counts of matched, false and missed components, and their rates; each `(B, C)` float32."""

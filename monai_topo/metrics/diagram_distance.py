@@ -17,8 +17,6 @@ from monai_topo.metrics._inputs import check_likelihoods
 from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.pairs import persistence_pairs
 
-__all__ = ["DiagramDistanceMetric", "compute_diagram_distance"]
-
 Points = np.ndarray[Any, np.dtype[np.float64]]
 
 # Hera stops within this relative distance of the exact value.

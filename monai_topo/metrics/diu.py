@@ -10,8 +10,6 @@ from monai_topo.metrics._inputs import check_masks
 from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.pairs import persistence_pairs
 
-__all__ = ["DIUMetric", "compute_diu"]
-
 
 def compute_diu(
     y_pred: torch.Tensor,

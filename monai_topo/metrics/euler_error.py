@@ -11,8 +11,6 @@ from monai_topo.masks.components import betti_numbers
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import check_masks
 
-__all__ = ["EulerErrorMetric", "compute_euler_error"]
-
 
 def compute_euler_error(
     y_pred: torch.Tensor,

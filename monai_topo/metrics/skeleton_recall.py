@@ -11,8 +11,6 @@ from monai_topo.masks.skeletons import tubed_skeleton
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import check_masks, map_masks, ratio
 
-__all__ = ["SkeletonRecallMetric", "compute_skeleton_recall"]
-
 
 def compute_skeleton_recall(
     y_pred: torch.Tensor, y: torch.Tensor, *, include_background: bool = True, tube_vox: int = 2

@@ -14,8 +14,6 @@ from monai_topo._utils.validation import check_choice
 from monai_topo.metrics._inputs import map_masks
 from monai_topo.metrics._instances import Ids, InstanceMetric, Instances, count_overlaps, label_instances
 
-__all__ = ["VariationOfInformation", "VariationOfInformationMetric", "compute_variation_of_information"]
-
 Unit = Literal["bits", "nats"]
 
 
