@@ -27,7 +27,7 @@ def test_counts_add_up_to_betti_numbers(seed, shape, connectivity, border):
         numbers = betti_numbers(masks.flatten(0, 1), **settings).view(*shape[:2], -1)
         assert torch.equal(scores.matched + other, numbers.float())
     error = compute_betti_error(pred, true, **settings)
-    assert (scores.spurious + scores.missing >= error).all()  # who knows the place sees no fewer mistakes
+    assert (scores.spurious + scores.missing >= error).all()  # matching by location finds at least as many errors
 
 
 def test_counts_of_hand_drawn_masks():
@@ -83,7 +83,7 @@ def test_likelihoods_are_matched_at_all_thresholds():
     scores = compute_betti_matching(likelihood, label, likelihood=True)
     assert scores.matched.tolist() == [[[2, 0]]]
     assert scores.spurious.tolist() == [[[1, 0]]]
-    # (0.7, 0) for (1, 0), the speck (0.4, 0.1), and 0.9 for 1 of the one that never ends.
+    # (0.7, 0) for (1, 0), the speck (0.4, 0.1), and 0.9 for 1 of the essential component.
     assert scores.error[0, 0, 0].item() == pytest.approx(2 * 0.3**2 + 0.3**2 + 2 * 0.1**2)
     with pytest.raises(ValueError, match="`y_pred` to hold only 0 and 1"):
         compute_betti_matching(likelihood, label)
@@ -102,4 +102,8 @@ def test_real_volume_against_its_shifted_self(shared_data):
     assert same.error.sum() == 0
     shifted = compute_betti_matching(label.roll(1, -1), label)
     assert shifted.matched[0, 0].tolist() == [2, 1, 0]
-    assert shifted.spurious[0, 0].tolist() == [0, 0, 1]  # what the border had cut came in on the other side
+    assert shifted.spurious[0, 0].tolist() == [
+        0,
+        0,
+        1,
+    ]  # structures that the border cut on one side appear on the opposite side

@@ -24,7 +24,7 @@ ORDERS = [1.0, 2.0, 3.5, math.inf]
 
 
 def oracle(pred: np.ndarray, true: np.ndarray, *, order: float, connectivity: str, border: str) -> list[float]:
-    """GUDHI's distance of GUDHI's diagrams, the never-ending component of an open border added with death 0."""
+    """GUDHI's distance of GUDHI's diagrams; the essential component of an open border has death 0."""
     distances = []
     for dim in range(pred.ndim):
         above = []
@@ -65,7 +65,7 @@ def test_hand_drawn(likelihood: torch.Tensor, label: torch.Tensor, order: float,
 
 
 def test_frame_does_not_count() -> None:
-    # Relative to the frame the line is no component of its own, but it cuts the inside into two cells.
+    # Relative to the frame the line is not a component of its own, but it divides the inside into two cells.
     distance = compute_diagram_distance(EMPTY, LINE, border="foreground", order=1)
     assert distance[0, 0].tolist() == [0, 0.5]
     assert compute_diagram_distance(0.2 * FULL, FULL, border="foreground").sum() == 0
@@ -128,7 +128,7 @@ def test_dimensions_settings_and_dtypes() -> None:
 
 
 @pytest.mark.parametrize("strange", [RING * 1.5, -RING.float(), RING / 0], ids=["above", "below", "nan"])
-def test_what_is_no_likelihood_is_refused(strange: torch.Tensor) -> None:
+def test_values_that_are_not_likelihoods_are_refused(strange: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"Expected `y_pred` to hold values in \[0, 1\]"):
         compute_diagram_distance(strange, RING)
     with pytest.raises(ValueError, match=r"Expected `y` to hold values in \[0, 1\]"):
