@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monai_topo._utils.kernel import kernel, mask_settings
 from monai_topo._utils.typing import Border, Connectivity, Mask
-from monai_topo._utils.validation import checked_bits
+from monai_topo._utils.validation import check_masks
 
 __all__ = ["betti_numbers", "betti_of_mask", "components", "feature_names", "label_components"]
 
@@ -40,7 +40,7 @@ def betti_numbers(masks: Tensor, *, connectivity: Connectivity = "full", border:
         >>> betti_numbers(torch.tensor([[[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]]]))
         tensor([[1, 1]])
     """
-    bits = checked_bits(masks, connectivity, border)
+    bits = check_masks(masks, connectivity, border)
     numbers = kernel.betti_numbers(bits, **mask_settings(connectivity, border), num_threads=torch.get_num_threads())
     return torch.from_numpy(numbers).view(len(bits), bits.ndim - 1)
 
@@ -75,7 +75,7 @@ def label_components(masks: Tensor, *, connectivity: Connectivity = "full", bord
                  [0, 0, 0, 2],
                  [0, 3, 0, 0]]], dtype=torch.int32)
     """
-    bits = checked_bits(masks, connectivity, border)
+    bits = check_masks(masks, connectivity, border)
     labels = kernel.component_labels(bits, **mask_settings(connectivity, border), num_threads=torch.get_num_threads())
     return torch.from_numpy(labels).view(bits.shape)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from monai_topo._utils.kernel import kernel, mask_bits, mask_settings
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo._utils.validation import check_num_threads, check_shape, check_topology_settings, checked_bits
+from monai_topo._utils.validation import check_masks, check_num_threads, check_shape, check_topology_settings
 
 __all__ = ["homotopy_warping_errors", "simple_points"]
 
@@ -40,7 +40,7 @@ def simple_points(
         tensor([[[1, 0, 1, 1, 0]]], dtype=torch.int32)
     """
     simple = kernel.simple_points(
-        checked_bits(masks, connectivity, border),
+        check_masks(masks, connectivity, border),
         **mask_settings(connectivity, border),
         num_threads=check_num_threads(num_threads),
     )
