@@ -77,7 +77,7 @@ def test_priors_that_are_no_betti_numbers_are_refused_when_the_loss_is_made(bett
 @pytest.mark.parametrize(
     ("settings", "target", "error", "words"),
     [
-        ({"betti": (1, 0, 0)}, None, ValueError, "one a dimension"),
+        ({"betti": (1, 0, 0)}, None, ValueError, "one per dimension"),
         ({"betti": [(1, 0)] * 2}, None, ValueError, "each of 3 classes"),
         ({}, None, TypeError, "target"),
         ({}, torch.zeros(1, 3, 5, 6), ValueError, "in its setting `betti`"),
@@ -118,12 +118,12 @@ def test_adaptation_mends_the_topology_and_stays_by_the_first_prediction():
     kwargs = {"connectivity": "face"}
     assert betti_numbers(torch.sigmoid(before[0]) > 0.5, **kwargs).tolist() != [[1, 1]]
     with torch.no_grad():  # as in an evaluator
-        after = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, tether=0.05)
+        after = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, consistency_weight=0.05)
     assert betti_numbers(torch.sigmoid(after[0]) > 0.5, **kwargs).tolist() == [[1, 1]]
     assert not after.requires_grad
     assert torch.equal(network.logits, copy_of)
     assert network.training
-    loose = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, tether=0.0)
+    loose = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, consistency_weight=0.0)
     assert (after - before).abs().sum() < (loose - before).abs().sum()
     assert torch.equal(adapt_to_prior(network, label, loss, steps=0), before)
     with pytest.raises(ValueError, match="steps=-1"):
