@@ -113,7 +113,7 @@ def test_options_are_explicit_and_begin_as_those_of_dice_loss(kind):
     positional = [option.name for option in options if option.kind is option.POSITIONAL_OR_KEYWORD]
     first = list(inspect.signature(DiceLoss).parameters)[:5]
     assert positional == [name for name in first if kind is not BettiPriorLoss or name != "to_onehot_y"]
-    assert {option.kind for option in options} == {option.POSITIONAL_OR_KEYWORD, option.KEYWORD_ONLY}
+    assert {option.kind.name for option in options} == {"POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"}
     assert all(option.default is not option.empty and option.annotation is not option.empty for option in options)
     assert {"reduction", "weight"} < {option.name for option in options}
     with pytest.raises(TypeError, match="'conectivity'"):
