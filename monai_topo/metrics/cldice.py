@@ -11,8 +11,9 @@ import torch
 from monai.utils.enums import MetricReduction
 
 from monai_topo._utils.optional import require
+from monai_topo._utils.typing import Mask
 from monai_topo._utils.validation import check_choice
-from monai_topo.masks.skeletons import Mask, skeleton
+from monai_topo.masks.skeletons import skeleton
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import binary_pair, harmonic_mean, per_mask, ratio
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from monai.utils.enums import MetricReduction
 
-from monai_topo.masks.skeletons import Mask, tubed_skeleton
+from monai_topo._utils.typing import Mask
+from monai_topo.masks.skeletons import tubed_skeleton
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import binary_pair, per_mask, ratio
 
