@@ -86,7 +86,8 @@ def essential_class(
             one.
 
     Returns:
-        The essential classes. The gradient of `values` reaches one voxel of each image.
+        The essential classes. The gradient of `values` reaches the one critical voxel of each image; with
+        `until="last"` and an open border also the voxels of the last value, in equal parts.
     """
     flat = images.flatten(1)
     voxel = extreme_voxels(images, filtration, border)
