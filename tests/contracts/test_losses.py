@@ -144,7 +144,7 @@ def test_zero_at_perfect_agreement_and_positive_otherwise(name, ndim):
 @every_loss
 @both_dims
 @pytest.mark.parametrize("error", ERRORS)
-def test_errors_cost_and_a_step_mends_them(name, ndim, error):
+def test_errors_cost_and_a_step_reduces_them(name, ndim, error):
     label, loss = ring(ndim), LOSSES[name].make()
     target, input = target_of(name, label), wrong(ndim, error).requires_grad_()
     value, least = loss(input, target), loss(likelihood(label), target)
@@ -279,7 +279,7 @@ def test_pickle_deepcopy_and_state_dict(name):
 
 
 @every_loss
-def test_what_is_no_tensor_is_refused_with_a_sentence(name):
+def test_arguments_that_are_not_tensors_are_refused_with_a_sentence(name):
     input, label = random_case(1, 1, 5, 6)
     loss, target = LOSSES[name].make(), target_of(name, label)
     for bad_input, bad_target, words in [
