@@ -5,28 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import torch
 from monai.networks import one_hot
 from monai.utils import LossReduction
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
-from typing_extensions import Self
 
 __all__ = ["LikelihoodLoss", "check_tensors"]
 
 
-class _ModuleFirst(_Loss):
-    """Initialize the module before a dataclass sets its options, since `other_act` may be a module."""
-
-    def __new__(cls, *args: object, **options: object) -> Self:
-        loss = super().__new__(cls)
-        _Loss.__init__(loss)
-        return loss
-
-
 @dataclass(eq=False, repr=False)
-class LikelihoodLoss(_ModuleFirst):
+class LikelihoodLoss(_Loss):
     """Base of losses that compare a foreground likelihood with a binary label, class by class.
 
     A subclass implements `per_class(likelihood, target)`. It gets plain float32 or float64 tensors `(B, C, *spatial)`
@@ -64,6 +55,11 @@ class LikelihoodLoss(_ModuleFirst):
     reduction: str = LossReduction.MEAN
     weight: Sequence[float] | float | Tensor | None = None
     ignore_index: int | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__:  # the module has to exist before its options are set: one may be a module
+            super().__init__()
+        super().__setattr__(name, value)
 
     def __post_init__(self) -> None:
         self.reduction = LossReduction(self.reduction).value
