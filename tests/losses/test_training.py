@@ -1,4 +1,4 @@
-"""A short real training in 2D and 3D: the topology term falls once on, further than by the pixel loss alone."""
+"""A short training run in 2D and 3D: the topology term falls once switched on, more than with the pixel loss alone."""
 
 import pytest
 import torch

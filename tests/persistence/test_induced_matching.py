@@ -99,7 +99,7 @@ def ndimage_read(path):
 
 
 def test_components_are_matched_where_they_lie():
-    # One component in common (beside the one that never ends), one here and one there.
+    # One component in common (in addition to the essential one), one here and one there.
     prediction = draw("#..#....#", "#..#....#")
     label = draw("#..#..#..", "#..#..#..")
     assert counts(match(prediction, label), 0) == (1, 1, 1)
@@ -146,7 +146,7 @@ def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectiv
     union, number = ndimage.label(masks.any(0), structure)
     in_both = sum(masks[0][union == i].any() and masks[1][union == i].any() for i in range(1, number + 1))
     matched, spurious, missing = counts(match(*torch.tensor(masks).float(), connectivity=connectivity), 0)
-    if masks.all(0).any():  # then the component that never ends, and is in no pair, is one that both have
+    if masks.all(0).any():  # then both have the essential component, which is in no pair
         assert matched == in_both - 1
     else:
         assert max(in_both - 1, 0) <= matched <= in_both

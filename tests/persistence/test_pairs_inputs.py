@@ -42,7 +42,7 @@ def test_pairs_are_the_same_in_every_float_dtype(dtype, setting):
     [(torch.float64, 2.0**-52), (torch.float32, 2.0**-23), (torch.float16, 2.0**-10), (torch.bfloat16, 2.0**-7)],
     ids=str,
 )
-def test_values_one_ulp_apart_are_told_apart(dtype, step, setting):
+def test_values_one_ulp_apart_are_distinguished(dtype, step, setting):
     images = (1 + (LEVELS + 2) * step).to(dtype)
     assert len(images.unique()) == 5
     assert_same_pairs(persistence_pairs(images, **setting), persistence_pairs(LEVELS, **setting))

@@ -1,4 +1,4 @@
-"""Matching by place: places of true features against scipy and scikit-image, and drawings where values mislead."""
+"""Matching by location: regions of label features against scipy and scikit-image, and drawings where values mislead."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def at(*window):
     return tuple(slice(w, w + 1) if isinstance(w, int) else w for w in window)
 
 
-# LabelRegions ------------------------------------------------------------------------------------------------------------
+# LabelRegions ---------------------------------------------------------------------------------------------------------
 
 
 @given(
@@ -64,7 +64,7 @@ def test_every_component_of_a_volume_has_room_for_its_own_loops(seed, shape, den
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @pytest.mark.parametrize("shape", [(9, 12), (5, 6, 7)])
-def test_places_of_components_and_holes_are_numbered_through_the_batch(shape, connectivity, border):
+def test_regions_of_components_and_holes_are_numbered_through_the_batch(shape, connectivity, border):
     masks = np.random.default_rng(1).random((3, *shape)) < np.array([0.2, 0.5, 0.8]).reshape(3, *[1] * len(shape))
     for dim in (0, len(shape) - 1):
         regions = label_regions(torch.from_numpy(masks), dim, connectivity=connectivity, border=border, min_size=3)
@@ -174,7 +174,7 @@ def test_frame_hole_is_pulled_up_inside_the_label_of_a_foreground_border():
 
 
 def cells(values):
-    """Two closed cells side by side, 3 x 3 inside, with a value inside each and inside a blob beside them."""
+    """Two closed cells side by side, 3 x 3 inside, with a value inside each and inside a blob next to them."""
     image = canvas(7, 16, walls=(0.9, slice(1, 6), slice(1, 10)), blob=(0.9, slice(1, 6), slice(11, 15)))
     for column, value in zip((slice(2, 5), slice(6, 9), slice(12, 14)), values, strict=True):
         image[0, 0, 2:5, column] = value
@@ -207,7 +207,7 @@ def test_shallow_true_cavity_wins_over_a_deep_false_one_in_3d():
 
 
 def two_rings():
-    """A ring in the plane z = 1, an open C beside it, and both as labels."""
+    """A ring in the plane z = 1, an open C next to it, and both as labels."""
     label = torch.zeros(1, 1, 3, 7, 16)
     label[0, 0, 1, 1:6, 1:6] = label[0, 0, 1, 1:6, 8:13] = 1
     label[0, 0, 1, 2:5, 2:5] = label[0, 0, 1, 2:5, 9:12] = 0
@@ -253,7 +253,7 @@ def test_pinhole_through_a_ring_has_no_partner_in_3d():
 
 
 @pytest.mark.parametrize("border", BORDERS)
-def test_small_features_of_the_label_are_neither_missed_nor_punished(border):
+def test_small_features_of_the_label_are_neither_missed_nor_penalized(border):
     label = canvas(13, 14, cell=(1.0, slice(3, 10), slice(2, 9)), hole=(0.1, slice(5, 7), slice(4, 6))).round()
     whole = label.clone()
     label[0, 0, 5, 11:13] = 1  # a speck of two voxels
@@ -262,7 +262,7 @@ def test_small_features_of_the_label_are_neither_missed_nor_punished(border):
     strict = PersistenceLoss(matching="spatial", border=border)
     assert loss(label, label) == loss(whole, label) == loss(whole, whole) == 0
     assert strict(whole, label) == 1  # both are missed
-    assert loss(label, whole) == strict(label, whole) == 1  # false ones are punished wherever the label has none
+    assert loss(label, whole) == strict(label, whole) == 1  # false ones cost wherever the label has none
     half = 0.5 * (label + whole)
     assert gradient(loss, half, label).count_nonzero() == 0
     assert PersistenceLoss(matching="spatial", border=border, min_label_size=2)(whole, label) == 0.5
