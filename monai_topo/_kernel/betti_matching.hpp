@@ -9,8 +9,8 @@
 
 #include <tuple>
 
-#include "joint_forest.hpp"
-#include "joint_saddles.hpp"
+#include "joint_extremum_pairs.hpp"
+#include "joint_saddle_pairs.hpp"
 
 namespace topo {
 

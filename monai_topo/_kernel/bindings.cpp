@@ -3,8 +3,8 @@
 
 #include "betti_matching.hpp"
 #include "merge_tree.hpp"
-#include "paths.hpp"
-#include "persistence.hpp"
+#include "saddle_paths.hpp"
+#include "persistence_pairs.hpp"
 
 using namespace nanobind::literals;
 

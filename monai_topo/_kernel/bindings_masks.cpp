@@ -1,10 +1,10 @@
 // The Python face of what works on masks: arrays in, arrays out. Arguments are validated in Python and assumed here.
 #include "bindings.hpp"
 
-#include "betti.hpp"
-#include "blocks.hpp"
-#include "components.hpp"
-#include "simple_points.hpp"
+#include "betti_numbers.hpp"
+#include "block_components.hpp"
+#include "component_labels.hpp"
+#include "homotopy_warping.hpp"
 
 using namespace nanobind::literals;
 

@@ -11,7 +11,7 @@
 // follow the prediction, and the joint gradient is the prediction's own.
 #pragma once
 
-#include "persistence.hpp"
+#include "persistence_pairs.hpp"
 
 namespace topo {
 

@@ -6,7 +6,7 @@
 // would need no sort, but a second pass to find which component of their basin's line was alive when they entered.)
 #pragma once
 
-#include "persistence.hpp"
+#include "persistence_pairs.hpp"
 
 namespace topo {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <memory>
 
-#include "extrema.hpp"
-#include "saddles.hpp"
+#include "extremum_saddle_pairs.hpp"
+#include "saddle_saddle_pairs.hpp"
 
 namespace topo {
 

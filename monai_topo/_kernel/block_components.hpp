@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "betti.hpp"
+#include "betti_numbers.hpp"
 
 namespace topo {
 

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "lower_star.hpp"
+#include "lower_star_gradient.hpp"
 
 namespace topo {
 

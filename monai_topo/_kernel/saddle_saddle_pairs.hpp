@@ -13,7 +13,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "chain.hpp"
+#include "working_column.hpp"
 
 namespace topo {
 

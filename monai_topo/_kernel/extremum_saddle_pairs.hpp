@@ -5,7 +5,7 @@
 // facet, taken from the last to the first, joins two of them; the earlier one is where the class born at the facet dies.
 #pragma once
 
-#include "lower_star.hpp"
+#include "lower_star_gradient.hpp"
 
 namespace topo {
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "merge_tree.hpp"
-#include "simple_points.hpp"
+#include "homotopy_warping.hpp"
 
 namespace topo {
 
