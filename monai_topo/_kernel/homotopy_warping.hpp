@@ -1,222 +1,159 @@
-// Voxels of a binary image that can change without a change of topology, and masks warped into one another by them.
-//
-// A voxel is simple if its flip changes no component, loop or cavity. It shows in the 3 x 3 (x 3) voxels around it: the
-// foreground there must be one component, and so must the part of the background that touches the voxel's faces
-// (Malandain, Bertrand, "Fast characterization of 3D simple points", 1992); full and face connectivity may be exchanged.
-// A neighborhood is one word of bits, and a component is found by spreading a bit: no table of 2^26 entries.
+// Masks warped into one another by flips of simple points, which change no topology.
 #pragma once
 
+#include <functional>
 #include <queue>
+#include <tuple>
 
-#include "grid.hpp"
+#include "neighborhood.hpp"
 #include "parallel.hpp"
 
 namespace topo {
 
-// Sets of voxels around a voxel as bits; bit p is the p-th of the 3^D voxels in C order.
+// A mask in its frame, which can ask for simple points and flip voxels.
 template <int D>
-class Neighborhood {
+class FramedMask {
  public:
-  using Set = std::uint32_t;
-  static constexpr int size = D == 3 ? 27 : 9;
-  static constexpr int center = size / 2;
+  // `framed`: everything outside the image is foreground.
+  FramedMask(const Extent<D>& extent, bool full, bool framed)
+      : grid_(extent, enters_first), full_(full), framed_(framed), offsets_(grid_.box_offsets()) {}
 
-  Neighborhood() {
-    for (int p = 0; p < size; ++p)
-      for (int q = 0; q < size; ++q) {
-        if (p == q || p == center || q == center) continue;
-        const auto [largest, total] = distance(p, q);
-        if (largest == 1) full_[p] |= Set{1} << q;
-        if (total == 1) face_[p] |= Set{1} << q;
-      }
-    for (int p = 0; p < size; ++p) {
-      const int total = distance(p, center).second;
-      if (total == 1) faces_ |= Set{1} << p;
-      if (total == 1 || total == 2) near_ |= Set{1} << p;
-    }
+  const Grid<D>& grid() const { return grid_; }
+  const std::array<Voxel, box_size<D>>& offsets() const { return offsets_; }
+
+  void load(const std::uint8_t* mask) {
+    value_.assign(grid_.size(), framed_);
+    grid_.for_each_voxel([&](Voxel v) { value_[v] = *mask++; });
   }
 
-  // A component of full connectivity in a set, taken out of it.
-  Set take_full(Set& set) const { return take(set, set & (~set + 1), full_); }
-
-  // A component of face connectivity that touches a face of the center, taken out of a set; 0 if there is none. In 3D
-  // corners join nothing: they touch what is 6-connected to the center by edges only.
-  Set take_face(Set& set) const {
-    set &= near_;
-    const Set touching = set & faces_;
-    return touching == 0 ? 0 : take(set, touching & (~touching + 1), face_);
+  bool is_simple(Voxel v) const {
+    typename Neighborhood<D>::Set foreground = 0;
+    for (int p = 0; p < box_size<D>; ++p) foreground |= std::uint32_t{value_[v + offsets_[p]]} << p;
+    if (!full_) foreground = ~foreground;
+    return Neighborhood<D>::instance().is_simple(foreground & Neighborhood<D>::all_neighbors);
   }
 
-  // `set`: the neighbors of the value with full connectivity. The center may have either value.
-  bool is_simple(Set set) const {
-    Set others = ~set & all_others;
-    if (set == 0 || take_face(others) == 0 || (others & faces_) != 0) return false;
-    take_full(set);
-    return set == 0;
-  }
-
-  static constexpr Set all_others = ((Set{1} << size) - 1) & ~(Set{1} << center);
-
-  static const Neighborhood& instance() {
-    static const Neighborhood tables;
-    return tables;
-  }
+  std::uint8_t operator[](Voxel v) const { return value_[v]; }
+  void flip(Voxel v) { value_[v] ^= 1; }
 
  private:
-  using Adjacency = std::array<Set, size>;
-
-  static Set take(Set& set, Set seed, const Adjacency& adjacent) {
-    Set component = 0;
-    for (Set front = seed; front != 0;) {
-      component |= front;
-      Set next = 0;
-      for (; front != 0; front &= front - 1) next |= adjacent[__builtin_ctz(front)];
-      front = next & set & ~component;
-    }
-    set &= ~component;
-    return component;
-  }
-
-  static std::pair<int, int> distance(int p, int q) {  // chessboard and city block
-    int largest = 0, total = 0;
-    for (int a = 0; a < D; ++a, p /= 3, q /= 3) {
-      const int step = std::abs(p % 3 - q % 3);
-      largest = std::max(largest, step);
-      total += step;
-    }
-    return {largest, total};
-  }
-
-  Adjacency full_{}, face_{};
-  Set faces_ = 0, near_ = 0;
+  const Grid<D> grid_;
+  const bool full_, framed_;
+  const std::array<Voxel, box_size<D>> offsets_;
+  std::vector<std::uint8_t> value_;
 };
 
-// Flips voxels of `from` where it differs from `to`, simple ones only, until none is left. What still differs afterwards
-// is where the topologies differ.
+// Writes 1 at the simple points of a mask, 0 elsewhere.
 template <int D>
-class Warp {
+void simple_points(const std::uint8_t* mask, const Extent<D>& extent, bool full, bool framed, std::uint8_t* simple) {
+  FramedMask<D> framed_mask(extent, full, framed);
+  framed_mask.load(mask);
+  framed_mask.grid().for_each_voxel([&](Voxel v) { *simple++ = framed_mask.is_simple(v); });
+}
+
+// Flips voxels of `from` where it differs from `to`, simple ones only, until none is left. What still differs
+// afterwards is where the topologies differ.
+template <int D>
+class HomotopyWarping {
  public:
-  Warp(const std::array<Voxel, D>& extent, bool full, bool outside) : frame_(extent, outside), full_(full) {
-    for (int p = 0; p < Neighborhood<D>::size; ++p) {
-      Voxel offset = 0;
-      for (int a = D - 1, digits = p; a >= 0; --a, digits /= 3)
-        offset += static_cast<Voxel>(digits % 3 - 1) * frame_.stride[a];  // wraps around where it is negative
-      offset_[p] = offset;
-    }
-  }
+  HomotopyWarping(const Extent<D>& extent, bool full, bool framed) : mask_(extent, full, framed) {}
 
-  // `key`: among voxels at the same distance from where the masks agree, the lower key first, then the lower index.
-  // Writes 1 to `critical` where the warped mask still differs; leaves it alone elsewhere.
-  void run(const std::uint8_t* from, const std::uint8_t* to, const float* key, std::uint8_t* critical,
+  // Order of the flips: by the distance to where the masks agree, then lower `priority` first, then lower index. Writes
+  // 1 to `critical` where the warped mask still differs; leaves it unchanged elsewhere.
+  void run(const std::uint8_t* from, const std::uint8_t* to, const float* priority, std::uint8_t* critical,
            const StopFlag& stop) {
-    value_.assign(frame_.size(), static_cast<std::uint8_t>(frame_.level[0]));
-    std::vector<std::pair<Voxel, std::size_t>> differing;  // in the frame, in the image
-    std::size_t at = 0;
-    for (Voxel first : frame_.rows())
-      for (Voxel v = first; v < first + frame_.extent[D - 1]; ++v, ++at) {
-        value_[v] = from[at];
-        if (from[at] != to[at]) differing.push_back({v, at});
-      }
-    const std::vector<std::uint32_t> layer = distances(differing);
-    std::sort(differing.begin(), differing.end(), [&](const auto& a, const auto& b) {
-      return std::tie(layer[a.first], key[a.second], a.second) < std::tie(layer[b.first], key[b.second], b.second);
+    mask_.load(from);
+    std::vector<Differing> differing;
+    std::size_t i = 0;
+    mask_.grid().for_each_voxel([&](Voxel v) {
+      if (from[i] != to[i]) differing.push_back({v, i});
+      ++i;
     });
-    flip(differing, stop);
+    const std::vector<std::uint32_t> layer = distances(differing);
+    std::sort(differing.begin(), differing.end(), [&](const Differing& a, const Differing& b) {
+      return std::tie(layer[a.voxel], priority[a.index], a.index) <
+             std::tie(layer[b.voxel], priority[b.index], b.index);
+    });
+    flip_simple(differing, stop);
     for (const auto& [v, index] : differing)
-      if (value_[v] != to[index]) critical[index] = 1;
-  }
-
-  // 1 at the simple voxels of a mask, 0 elsewhere.
-  void mark_simple(const std::uint8_t* mask, std::uint8_t* simple) {
-    value_.assign(frame_.size(), static_cast<std::uint8_t>(frame_.level[0]));
-    for (Voxel first : frame_.rows())
-      for (Voxel v = first; v < first + frame_.extent[D - 1]; ++v) value_[v] = *mask++;
-    for (Voxel first : frame_.rows())
-      for (Voxel v = first; v < first + frame_.extent[D - 1]; ++v) *simple++ = is_simple(v);
+      if (mask_[v] != to[index]) critical[index] = 1;
   }
 
  private:
-  static constexpr std::uint32_t none = UINT32_MAX;
+  struct Differing {
+    Voxel voxel;        // in the frame
+    std::size_t index;  // in the image
+  };
+  static constexpr std::uint32_t unknown = UINT32_MAX;  // distance
+  static constexpr std::uint32_t not_waiting = UINT32_MAX;
 
   // Steps through faces from the nearest voxel where the masks agree; the frame counts as such.
-  std::vector<std::uint32_t> distances(const std::vector<std::pair<Voxel, std::size_t>>& differing) const {
-    std::vector<std::uint32_t> layer(frame_.size(), 0);
-    for (const auto& [v, index] : differing) layer[v] = none;
+  std::vector<std::uint32_t> distances(const std::vector<Differing>& differing) const {
+    const Grid<D>& grid = mask_.grid();
+    std::vector<std::uint32_t> layer(grid.size(), 0);
+    for (const auto& [v, index] : differing) layer[v] = unknown;
     std::vector<Voxel> front, next;
-    const auto spread = [&](Voxel v, std::uint32_t distance) {
-      for (int a = 0; a < D; ++a)
-        for (const Voxel u : {v - frame_.stride[a], v + frame_.stride[a]})
-          if (layer[u] == none) {
-            layer[u] = distance;
-            next.push_back(u);
-          }
-    };
     for (const auto& [v, index] : differing)
-      for (int a = 0; a < D; ++a)
-        if (layer[v] == none && (layer[v - frame_.stride[a]] == 0 || layer[v + frame_.stride[a]] == 0)) {
+      for (int direction = 0; direction < 2 * D; ++direction)
+        if (layer[v] == unknown && layer[grid.neighbor(v, direction)] == 0) {
           layer[v] = 1;
           front.push_back(v);
         }
     for (std::uint32_t distance = 2; !front.empty(); ++distance, front.swap(next)) {
       next.clear();
-      for (Voxel v : front) spread(v, distance);
+      for (Voxel v : front)
+        for (int direction = 0; direction < 2 * D; ++direction)
+          if (const Voxel u = grid.neighbor(v, direction); layer[u] == unknown) {
+            layer[u] = distance;
+            next.push_back(u);
+          }
     }
     return layer;
   }
 
-  // Always the first simple voxel in order; a voxel that was none is looked at again when a neighbor has flipped.
-  void flip(const std::vector<std::pair<Voxel, std::size_t>>& ordered, const StopFlag& stop) {
-    std::vector<std::uint32_t> rank(frame_.size(), none);  // of a voxel that waits
-    std::vector<std::uint8_t> queued(ordered.size(), 1);
+  // Always flips the first simple voxel in order. A voxel that was not simple is tried again when a neighbor has
+  // flipped.
+  void flip_simple(const std::vector<Differing>& ordered, const StopFlag& stop) {
+    std::vector<std::uint32_t> rank(mask_.grid().size(), not_waiting);
+    std::vector<std::uint8_t> is_queued(ordered.size(), 1);
     std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> queue;
     for (std::uint32_t r = 0; r < ordered.size(); ++r) {
-      rank[ordered[r].first] = r;
+      rank[ordered[r].voxel] = r;
       queue.push(r);
     }
     for (std::size_t steps = 0; !queue.empty(); ++steps) {
       if (steps % 65536 == 0) stop.check();
       const std::uint32_t r = queue.top();
       queue.pop();
-      queued[r] = 0;
-      const Voxel v = ordered[r].first;
-      if (!is_simple(v)) continue;
-      value_[v] ^= 1;
-      rank[v] = none;
-      for (Voxel offset : offset_) {
-        const std::uint32_t other = rank[v + offset];
-        if (other == none || queued[other]) continue;
-        queued[other] = 1;
-        queue.push(other);
+      is_queued[r] = 0;
+      const Voxel v = ordered[r].voxel;
+      if (!mask_.is_simple(v)) continue;
+      mask_.flip(v);
+      rank[v] = not_waiting;
+      for (Voxel offset : mask_.offsets()) {
+        const std::uint32_t neighbor = rank[v + offset];
+        if (neighbor == not_waiting || is_queued[neighbor]) continue;
+        is_queued[neighbor] = 1;
+        queue.push(neighbor);
       }
     }
   }
 
-  bool is_simple(Voxel v) const {
-    std::uint32_t ones = 0;
-    for (int p = 0; p < Neighborhood<D>::size; ++p) ones |= std::uint32_t{value_[v + offset_[p]]} << p;
-    if (!full_) ones = ~ones;
-    return Neighborhood<D>::instance().is_simple(ones & Neighborhood<D>::all_others);
-  }
-
-  const Grid<D> frame_;  // its level is the value outside
-  const bool full_;
-  std::array<Voxel, Neighborhood<D>::size> offset_;
-  std::vector<std::uint8_t> value_;
+  FramedMask<D> mask_;
 };
 
-// 1 at the voxels where one of the masks still differs from the other after being warped towards it, both ways.
+// Writes 1 at the voxels where one of the masks still differs from the other after it was warped towards it, both ways.
 template <int D>
 void homotopy_warping_errors(const std::uint8_t* prediction, const std::uint8_t* label, const float* error,
-                         const std::array<Voxel, D>& extent, bool full, bool outside, std::uint8_t* critical,
-                         const StopFlag& stop) {
-  std::size_t size = 1;
-  for (Voxel e : extent) size *= e;
+                             const Extent<D>& extent, bool full, bool framed, std::uint8_t* critical,
+                             const StopFlag& stop) {
+  const std::size_t size = num_voxels(extent);
   std::fill(critical, critical + size, std::uint8_t{0});
-  std::vector<float> key(error, error + size);
-  Warp<D> warp(extent, full, outside);
-  warp.run(prediction, label, key.data(), critical, stop);  // least wrong first
-  for (float& k : key) k = -k;
-  warp.run(label, prediction, key.data(), critical, stop);  // most wrong first
+  std::vector<float> priority(error, error + size);
+  HomotopyWarping<D> warping(extent, full, framed);
+  warping.run(prediction, label, priority.data(), critical, stop);  // least wrong first
+  for (float& p : priority) p = -p;
+  warping.run(label, prediction, priority.data(), critical, stop);  // most wrong first
 }
 
 }  // namespace topo

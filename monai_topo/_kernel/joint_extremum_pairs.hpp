@@ -1,165 +1,168 @@
-// Classes of dimension 0 and D - 1 of a joint gradient: trees of critical cells joined by union-find, in any of its orders.
+// Dimensions 0 and D - 1 of a joint gradient: basins of critical cells, merged by union-find in any of its orders.
 #pragma once
 
 #include "joint_gradient.hpp"
+#include "union_find.hpp"
 
 namespace topo {
 
-// The trees of one of the two dimensions: critical vertices (or top cells) joined by critical edges (or facets).
+// Minima joined by 1-saddles or, on the dual grid and in the reverse order, maxima by facets.
 template <int D>
-class Forest {
+class JointBasins {
   using G = JointGradient<D>;
+  using C = CellIndex<D>;
 
  public:
-  // `dual`: dimension D - 1, on the dual grid and in the reverse order.
-  Forest(const G& gradient, bool dual) : gradient_(gradient), dual_(dual), node_of_(gradient.size(), unknown) {
-    for (Cell link : gradient.critical_cells(dual ? D - 1 : 1)) {
-      const auto [u, v] = sides(link);
-      links_.push_back({link, follow(u), follow(v)});
+  // `dual`: dimension D - 1.
+  JointBasins(const G& gradient, bool dual)
+      : gradient_(gradient), dual_(dual), node_of_cell_(gradient.size(), no_node) {
+    for (Cell saddle : gradient.critical_cells(dual ? D - 1 : 1)) {
+      const auto [u, v] = sides(saddle);
+      saddles_.push_back({saddle, basin_of(u), basin_of(v)});
     }
   }
 
-  // Pairs of nodes, oldest in one order, with links, taken in another: emit(node, link).
+  // Pairs extrema with saddles by the elder rule: emit(extremum, saddle). Ages are those of one order, saddles come in
+  // another, as image persistence needs it.
   template <class Emit>
-  void join(Order nodes, Order links, Emit emit) const {
-    Trees trees(nodes_.size());
-    for (const Link& link : in_order(links)) {
-      std::uint32_t a = trees.find(link.a), b = trees.find(link.b);
+  void pair_all(Order ages, Order sweep, Emit emit) const {
+    UnionFind basins(extrema_.size());
+    for (const Saddle& saddle : in_order(sweep)) {
+      Node a = basins.find(saddle.a), b = basins.find(saddle.b);
       if (a == b) continue;
-      if (older(b, a, nodes)) std::swap(a, b);
-      trees.parent[b] = a;
-      emit(nodes_[b], link.cell);
+      if (older(b, a, ages)) std::swap(a, b);
+      basins.attach(b, a);
+      emit(extrema_[b], saddle.cell);
     }
   }
 
-  // Which nodes of prediction and label end at the same time as the same tree of the comparison: emit(node, node, level).
+  // The induced matching: an extremum of the prediction and one of the label are matched if they die with the same
+  // basin of the comparison. Calls emit(extremum, extremum, level).
   //
-  // Links of one level are taken together, so that ties do not pair features of different places: what ends in the same
-  // tree goes together, and beyond that only the tree where one image's oldest node stays with the tree where the
-  // other's does. With one link a level this is what the order of links says.
+  // Every basin of the comparison has an oldest extremum in each image. Where basins merge, in each image one oldest
+  // extremum survives and the others die. Saddles of one level are taken together, so that the order of ties does not
+  // match features at different places. An example with three basins that merge at one level:
+  //
+  //   basin                                    A      B      C
+  //   prediction, value at oldest minimum     0.1    0.2    0.3      A survives; B and C die
+  //   label, value at oldest minimum          0.4    0.0    0.5      B survives; A and C die
+  //
+  // C survives in neither image, so its two minima are matched. That leaves B of the prediction and A of the label,
+  // which die at the same level in the same basin: they are matched too. If the survivors are the same, nothing is left
+  // over. With one saddle per level this is what the order of the saddles gives.
   template <class Emit>
-  void join_both(Emit emit) const {
-    Trees trees(nodes_.size());
-    std::array<std::vector<std::uint32_t>, 2> oldest;  // node of a tree, by its root
+  void match_by_comparison(Emit emit) const {
+    UnionFind basins(extrema_.size());
+    Oldest oldest;
     for (auto& of_image : oldest) {
-      of_image.resize(nodes_.size());
-      std::iota(of_image.begin(), of_image.end(), 0u);
+      of_image.resize(extrema_.size());
+      std::iota(of_image.begin(), of_image.end(), Node{0});
     }
-    const std::vector<Link> links = in_order(of_comparison);
-    std::vector<std::uint32_t> before;
-    for (std::size_t begin = 0, end; begin < links.size(); begin = end) {
-      const Level level = level_of(links[begin]);
-      before.clear();
-      for (end = begin; end < links.size() && level_of(links[end]) == level; ++end) {
-        before.push_back(trees.find(links[end].a));
-        before.push_back(trees.find(links[end].b));
+    const std::vector<Saddle> saddles = in_order(of_comparison);
+    const auto level = [&](std::size_t i) { return gradient_.level(saddles[i].cell, of_comparison); };
+    std::vector<Node> merging_basins;
+    for (std::size_t begin = 0, end; begin < saddles.size(); begin = end) {
+      merging_basins.clear();
+      for (end = begin; end < saddles.size() && level(end) == level(begin); ++end) {
+        merging_basins.push_back(basins.find(saddles[end].a));
+        merging_basins.push_back(basins.find(saddles[end].b));
       }
-      std::sort(before.begin(), before.end());
-      before.erase(std::unique(before.begin(), before.end()), before.end());
-      for (std::size_t i = begin; i < end; ++i) trees.parent[trees.find(links[i].b)] = trees.find(links[i].a);
-      settle(before, trees, oldest, level, emit);
+      std::sort(merging_basins.begin(), merging_basins.end());
+      merging_basins.erase(std::unique(merging_basins.begin(), merging_basins.end()), merging_basins.end());
+      for (std::size_t i = begin; i < end; ++i) basins.attach(basins.find(saddles[i].b), basins.find(saddles[i].a));
+      match_at_level(level(begin), merging_basins, basins, oldest, emit);
     }
   }
 
  private:
-  static constexpr std::uint32_t unknown = UINT32_MAX;
-  static constexpr Cell outside = UINT32_MAX;  // node 0, older than all
-
-  struct Link {
+  struct Saddle {
     Cell cell;
-    std::uint32_t a, b;
+    Node a, b;  // basins on its two sides
   };
+  using Oldest = std::array<std::vector<Node>, 2>;  // per image: the oldest extremum of a basin, by the basin's root
 
-  struct Trees {
-    std::vector<std::uint32_t> parent;
-    explicit Trees(std::size_t nodes) : parent(nodes) { std::iota(parent.begin(), parent.end(), 0u); }
-    std::uint32_t find(std::uint32_t node) {
-      while (parent[node] != node) node = parent[node] = parent[parent[node]];
-      return node;
-    }
-  };
-
-  Level level_of(const Link& link) const {
-    return gradient_.level(gradient_.top(link.cell, of_comparison), of_comparison);
-  }
-
-  bool older(std::uint32_t a, std::uint32_t b, Order o) const {
+  // Node 0 is the outside, older than every extremum.
+  bool older(Node a, Node b, Order o) const {
     if (a == 0 || b == 0) return a == 0;
-    const std::uint64_t key_a = gradient_.key(nodes_[a], o), key_b = gradient_.key(nodes_[b], o);
+    const std::uint64_t key_a = gradient_.key(extrema_[a], o), key_b = gradient_.key(extrema_[b], o);
     return dual_ ? key_a > key_b : key_a < key_b;
   }
 
-  std::vector<Link> in_order(Order o) const {
-    std::vector<std::pair<std::uint64_t, Link>> keyed;
-    keyed.reserve(links_.size());
-    for (const Link& link : links_) {
-      const std::uint64_t key = gradient_.key(link.cell, o);
-      keyed.emplace_back(dual_ ? ~key : key, link);
+  std::vector<Saddle> in_order(Order o) const {
+    std::vector<std::pair<std::uint64_t, Saddle>> keyed;
+    keyed.reserve(saddles_.size());
+    for (const Saddle& saddle : saddles_) {
+      const std::uint64_t key = gradient_.key(saddle.cell, o);
+      keyed.emplace_back(dual_ ? ~key : key, saddle);
     }
     std::sort(keyed.begin(), keyed.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
-    std::vector<Link> links;
-    links.reserve(keyed.size());
-    for (const auto& entry : keyed) links.push_back(entry.second);
-    return links;
+    std::vector<Saddle> saddles;
+    saddles.reserve(keyed.size());
+    for (const auto& entry : keyed) saddles.push_back(entry.second);
+    return saddles;
   }
 
+  // `merging`: the roots, before the merge, of basins that have merged at one level.
   template <class Emit>
-  void settle(std::vector<std::uint32_t>& before, Trees& trees, std::array<std::vector<std::uint32_t>, 2>& oldest,
-              Level level, Emit emit) const {
-    std::sort(before.begin(), before.end(),
-              [&](auto x, auto y) { return std::make_pair(trees.find(x), x) < std::make_pair(trees.find(y), y); });
-    for (std::size_t begin = 0, end; begin < before.size(); begin = end) {
-      const std::uint32_t root = trees.find(before[begin]);
-      std::uint32_t stays[2] = {before[begin], before[begin]};  // the tree whose node of each image goes on
-      for (end = begin; end < before.size() && trees.find(before[end]) == root; ++end)
+  void match_at_level(Level level, std::vector<Node>& merging, UnionFind& basins, Oldest& oldest, Emit emit) const {
+    const auto by_merged = [&](Node x, Node y) {
+      return std::make_pair(basins.find(x), x) < std::make_pair(basins.find(y), y);
+    };
+    std::sort(merging.begin(), merging.end(), by_merged);
+    for (std::size_t begin = 0, end; begin < merging.size(); begin = end) {
+      const Node merged = basins.find(merging[begin]);
+      Node survivor[2] = {merging[begin], merging[begin]};  // per image: the basin whose oldest extremum survives
+      for (end = begin; end < merging.size() && basins.find(merging[end]) == merged; ++end)
         for (Order o : {of_prediction, of_label})
-          if (older(oldest[o][before[end]], oldest[o][stays[o]], o)) stays[o] = before[end];
+          if (older(oldest[o][merging[end]], oldest[o][survivor[o]], o)) survivor[o] = merging[end];
       for (std::size_t i = begin; i < end; ++i) {
-        const std::uint32_t tree = before[i];
-        if (tree != stays[0] && tree != stays[1]) emit(nodes_[oldest[0][tree]], nodes_[oldest[1][tree]], level);
+        const Node basin = merging[i];
+        if (basin != survivor[0] && basin != survivor[1])
+          emit(extrema_[oldest[0][basin]], extrema_[oldest[1][basin]], level);
       }
-      if (stays[0] != stays[1]) emit(nodes_[oldest[0][stays[1]]], nodes_[oldest[1][stays[0]]], level);
-      for (Order o : {of_prediction, of_label}) oldest[o][root] = oldest[o][stays[o]];
+      if (survivor[0] != survivor[1]) emit(extrema_[oldest[0][survivor[1]]], extrema_[oldest[1][survivor[0]]], level);
+      for (Order o : {of_prediction, of_label}) oldest[o][merged] = oldest[o][survivor[o]];
     }
   }
 
-  // The cells on both sides of a link: its end vertices, or the top cells that share the facet.
-  std::pair<Voxel, Voxel> sides(Cell link) const {
-    const Voxel v = G::corner(link);
-    const int axis = __builtin_ctz(dual_ ? G::top_type ^ G::type(link) : G::type(link));
-    return {v, dual_ ? v - gradient_.stride[axis] : v + gradient_.stride[axis]};
+  // The cells on both sides of a saddle: its end vertices, or the top cells that share the facet.
+  std::pair<Voxel, Voxel> sides(Cell saddle) const {
+    const Voxel v = C::corner(saddle);
+    const auto axes = static_cast<std::uint32_t>(dual_ ? C::top_type ^ C::type(saddle) : C::type(saddle));
+    const Voxel step = gradient_.stride[lowest_bit(axes)];
+    return {v, dual_ ? v - step : v + step};
   }
 
-  // From vertex to vertex down, or from top cell to top cell up, to a critical one or out of the image.
-  std::uint32_t follow(Voxel at) {
-    path_.clear();
-    const int type = dual_ ? G::top_type : 0;
-    std::uint32_t node = unknown;
-    while (node == unknown) {
-      node = node_of_[at];
-      if (node != unknown) break;
-      path_.push_back(at);
-      const std::uint8_t code = gradient_.code(at, type);
-      if (code == G::missing) {
+  // Follows the V-path from a vertex down, or from a top cell up, to a critical one or out of the image.
+  Node basin_of(Voxel at) {
+    walked_.clear();
+    const int type = dual_ ? C::top_type : 0;
+    Node node = no_node;
+    while (node == no_node) {
+      node = node_of_cell_[at];
+      if (node != no_node) break;
+      walked_.push_back(at);
+      const CellCode code = gradient_.code(C::cell(at, type));
+      if (code.is_missing()) {
         node = 0;
-      } else if (G::is_critical(code)) {
-        node = static_cast<std::uint32_t>(nodes_.size());
-        nodes_.push_back(G::cell(at, type));
+      } else if (code.is_critical()) {
+        node = static_cast<Node>(extrema_.size());
+        extrema_.push_back(C::cell(at, type));
       } else {
         // A vertex leaves through the edge on that side, a top cell through the facet on that side.
-        at = G::upper(code) ? at + gradient_.stride[G::axis(code)] : at - gradient_.stride[G::axis(code)];
+        at = code.upper() ? at + gradient_.stride[code.axis()] : at - gradient_.stride[code.axis()];
       }
     }
-    for (Voxel passed : path_) node_of_[passed] = node;
+    for (Voxel passed : walked_) node_of_cell_[passed] = node;
     return node;
   }
 
   const G& gradient_;
   const bool dual_;
-  std::vector<std::uint32_t> node_of_;
-  std::vector<Cell> nodes_{outside};
-  std::vector<Link> links_;
-  std::vector<Voxel> path_;
+  std::vector<Node> node_of_cell_;
+  std::vector<Cell> extrema_{no_cell};  // of a node
+  std::vector<Saddle> saddles_;
+  std::vector<Voxel> walked_;
 };
 
 }  // namespace topo
