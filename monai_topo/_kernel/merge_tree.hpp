@@ -106,7 +106,7 @@ class MergeTree {
       oldest = std::min(oldest, other);
     }
     for (Node younger : younger_) {
-      if (!merged_.is_root(younger)) continue;  // met more than once
+      if (!merged_.is_root(younger)) continue;  // found on several sides
       merged_.attach(younger, oldest);
       components_[younger].older = oldest;
       components_[younger].saddle = v;
@@ -120,7 +120,7 @@ class MergeTree {
   }
 
   // Components without persistence become part of the one that they joined. Of two that end at one value neither is
-  // part of the other, wherever on the plateau they met: both join the one that survives. Returns for every component
+  // part of the other, wherever on the plateau they merged: both join the one that survives. Returns for every component
   // itself or the one that it became part of.
   std::vector<Node> drop_zero_persistence() {
     std::vector<Node> owner(components_.size());

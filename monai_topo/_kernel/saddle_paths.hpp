@@ -71,7 +71,7 @@ class SaddlePaths {
   bool enters_before(Voxel u, Voxel v) const { return order_.last_to_first ? grid_.before(v, u) : grid_.before(u, v); }
   bool is_there_before(Voxel u, Voxel v) const { return grid_.in_frame(u) ? order_.framed : enters_before(u, v); }
 
-  // Of the neighbors that are there before the voxel and fulfil a condition, the first; outside comes first of all.
+  // Of the neighbors that are there before the voxel and fulfill a condition, the first; outside comes first of all.
   template <class Condition>
   std::optional<Voxel> first_neighbor(Voxel v, Condition condition) const {
     std::optional<Voxel> first;
