@@ -113,7 +113,7 @@ def test_what_cannot_be_is_refused_at_once(metric_class: type[TopologyMetric]) -
         metric_class()(pred)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @every_metric
 def test_result_lies_beside_the_prediction_on_a_gpu(metric_class: type[TopologyMetric]) -> None:
     pred, true = batch()
@@ -213,6 +213,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @every_metric
 def test_two_ranks_equal_one_process(metric_class: type[TopologyMetric], two_ranks) -> None:
     metric = metric_class(reduction="mean_batch")

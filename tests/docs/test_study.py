@@ -41,6 +41,7 @@ def test_the_weight_with_fewest_tuning_errors_is_chosen_among_those_that_keep_di
     assert runs.choose_weights(pd.DataFrame(cases)) == {"a": 0.3, "b": 0.3}
 
 
+@pytest.mark.slow
 def test_one_command_runs_a_set_and_the_next_start_finds_it_done(runs, tmp_path):
     for folder in ("images", "accurate", "noisy"):
         (tmp_path / "topomortar" / "train" / folder).mkdir(parents=True)

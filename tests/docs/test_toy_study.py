@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 toy_study = pytest.importorskip("toy_study")
 
 
+@pytest.mark.slow
 def test_study_prints_a_row_for_every_loss_and_draws(tmp_path, capsys):
     toy_study.main(["--steps", "2", "--picture", str(tmp_path / "toy.png")])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]

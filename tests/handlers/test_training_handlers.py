@@ -271,6 +271,7 @@ def test_run_folders_never_meet(tmp_path: Path) -> None:
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "last_line", "has_traceback"),
     [

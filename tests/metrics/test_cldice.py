@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
@@ -178,7 +178,6 @@ masks = arrays(bool, st.tuples(st.integers(2, 9), st.integers(2, 11)) | st.tuple
 
 
 @given(pred=masks, data=st.data())
-@settings(max_examples=50)
 def test_precision_is_the_sensitivity_of_the_other_way_round(pred: np.ndarray, data: st.DataObject) -> None:
     true = data.draw(arrays(bool, pred.shape))
     one, other = compute_cldice(as_batch(pred), as_batch(true)), compute_cldice(as_batch(true), as_batch(pred))
@@ -195,7 +194,6 @@ def test_precision_is_the_sensitivity_of_the_other_way_round(pred: np.ndarray, d
 
 
 @given(mask=masks)
-@settings(max_examples=50)
 def test_skeleton_is_within_the_mask_and_keeps_its_own(mask: np.ndarray) -> None:
     before = mask.copy()
     centerline = skeleton(mask)
@@ -270,6 +268,7 @@ def test_class_passes_every_setting_on() -> None:
 # ---------------------------------------------------------------- real labels
 
 
+@pytest.mark.slow
 def test_real_vessels(shared_data: Path) -> None:
     flat = label_image(shared_data / "drive" / "labels" / "21.gif", threshold=0)
     stack = label_stack(shared_data / "vesselnn" / "labels" / "burgess_lowres_highsnr.tif")
