@@ -48,7 +48,7 @@ TRAINING_PAGES = {"add_to_training", "tutorial"}
 )
 def test_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    script = "\n".join(blocks)  # one after another: a later block may go on with what an earlier one made
+    script = "\n".join(blocks)  # in sequence: a later block may use the results of an earlier one
     monkeypatch.chdir(tmp_path)
     with torch.random.fork_rng():  # a page may set a seed for itself, not for the tests after it
         exec(compile(script, str(page), "exec", dont_inherit=True), {"__name__": "__main__"})

@@ -1,4 +1,4 @@
-"""The toy study of the docs: it runs, and what the page says of it holds."""
+"""The toy study of the docs: it runs, and the statements of the page about it hold."""
 
 from __future__ import annotations
 
