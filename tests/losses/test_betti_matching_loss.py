@@ -94,6 +94,12 @@ def test_gradient_is_that_of_differences():
         assert torch.autograd.gradcheck(BettiMatchingLoss(border=border), (image, label), eps=1e-4)
 
 
+def test_dims_leave_out_the_essential_component():
+    label, likelihood = line(5, 8)
+    assert BettiMatchingLoss(dims=[1])(likelihood, label) == 0
+    assert BettiMatchingLoss(dims=[0])(likelihood, label) == BettiMatchingLoss()(likelihood, label) > 0
+
+
 def test_patches_are_losses_of_their_own():
     generator = torch.Generator().manual_seed(1)
     image = torch.rand(2, 1, 6, 8, generator=generator)

@@ -123,6 +123,7 @@ def test_break_is_crossed_along_its_ridge(volume, connectivity):
     assert critical.any()
     columns = critical.flatten(0, -2).any(0)
     assert columns.nonzero()[:, 0].tolist() == [5, 6, 7, 8]
+    assert volume or critical[0, 3, 5:9].all()
 
 
 @every_border

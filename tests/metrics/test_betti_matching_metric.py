@@ -44,6 +44,14 @@ def test_counts_of_hand_drawn_masks():
     assert BettiMatchingMetric(part="f1")(pred, label).item() == pytest.approx(8 / 11)
 
 
+def test_components_of_different_places_are_not_matched():
+    label = draw("##.......##", "##.......##")
+    pred = draw("##..##.....", "##..##.....")
+    for one, other, counts in ((pred, label, (1, 1, 1)), (pred - pred * label, label - pred * label, (0, 1, 1))):
+        scores = compute_betti_matching(one, other)
+        assert (scores.matched[0, 0, 0], scores.spurious[0, 0, 0], scores.missing[0, 0, 0]) == counts
+
+
 def test_volumes_are_matched_in_every_dimension():
     shell = torch.zeros(1, 1, 5, 6, 7)
     shell[..., 1:4, 1:4, 1:4] = 1

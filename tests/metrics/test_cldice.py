@@ -122,6 +122,11 @@ def test_tolerance_is_in_millimeters(tolerance_mm: float, spacing_mm, hit: float
     assert values(compute_cldice(EMPTY, LINE, **setting)) == pytest.approx([0, NAN, 0], nan_ok=True)
 
 
+def test_a_tolerance_of_three_voxels_reaches_the_third_whatever_its_rounding() -> None:
+    top, bottom = drawn("############", *["............"] * 3), drawn(*["............"] * 3, "############")
+    assert values(compute_cldice(top, bottom, tolerance_mm=0.3, spacing_mm=0.1)) == [1, 1, 1]  # 3 * 0.1 is more
+
+
 def test_tolerance_follows_the_axis_of_the_spacing_in_3d() -> None:
     volume = torch.zeros(1, 1, 6, 7, 8, dtype=torch.bool)
     volume[..., 2, 3, :] = True
