@@ -162,7 +162,7 @@ def test_errors_cost_and_a_step_reduces_them(name, ndim, error):
 
 
 @every_loss
-@both_dims
+@pytest.mark.parametrize("ndim", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_gradcheck(name, ndim):
     input, label = random_case(2, 1, *((4, 5) if ndim == 2 else (3, 3, 4)))
     loss, target = LOSSES[name].make(), target_of(name, label)
@@ -259,7 +259,7 @@ def test_dtypes_and_autocast(name, dtype):
 
 
 @every_loss
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 def test_device(name):
     input, label = random_case(2, 2, 6, 7)
     loss, target = LOSSES[name].make(weight=[1.0, 2.0]), target_of(name, label)

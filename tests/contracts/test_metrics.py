@@ -142,7 +142,7 @@ def test_impossible_settings_and_inputs_are_refused(metric_class: type[TopologyM
         metric_class()(pred)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @every_metric
 def test_result_is_on_the_gpu_of_the_prediction(metric_class: type[TopologyMetric]) -> None:
     pred, true = batch()
@@ -247,6 +247,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @every_metric
 def test_two_ranks_equal_one_process(metric_class: type[TopologyMetric], two_ranks) -> None:
     metric = metric_class(reduction="mean_batch")

@@ -188,6 +188,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_import_needs_no_ignite_and_the_handler_names_it() -> None:
     run = subprocess.run([sys.executable, "-c", WITHOUT_IGNITE], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

@@ -271,6 +271,7 @@ def test_run_folders_are_distinct(tmp_path: Path) -> None:
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "last_line", "has_traceback"),
     [

@@ -9,6 +9,8 @@ from monai.utils import set_determinism
 from monai_topo.data import synthetic_membranes, synthetic_vessels
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     3: (synthetic_vessels, (20, 28, 32), {"border": "open", "patch_size": (20, 14, 16)}),
     2: (synthetic_membranes, (64, 80), {"border": "foreground", "patch_size": (32, 40)}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.betti_by_labeling import betti_by_labeling
@@ -190,7 +190,6 @@ masks_3d = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
 @pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(data=st.data())
-@settings(max_examples=40)
 def test_equals_labeled_components(data: st.DataObject, connectivity: str, border: str) -> None:
     shape = data.draw(masks_2d | masks_3d)
     pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))

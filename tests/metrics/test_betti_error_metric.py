@@ -45,7 +45,7 @@ def test_not_contiguous_views_are_read_in_order() -> None:
     assert torch.equal(compute_betti_error(pred, true), compute_betti_error(pred.contiguous(), true.contiguous()))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_result_is_on_the_gpu_of_the_prediction() -> None:
     pred, true = (random_masks(2, 2, 24, 37, seed=s) for s in (4, 5))
     protocol = {"patch_size": (9, 8), "num_patches": 13}

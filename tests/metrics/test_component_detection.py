@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.metrics import compute_panoptic_quality
@@ -70,7 +70,6 @@ def test_each_component_is_used_once() -> None:
 
 
 @given(true=ids, data=st.data(), min_iou=st.sampled_from([0, 0.1, 0.25, 0.4]))
-@settings(max_examples=60)
 def test_detection_equals_an_assignment_problem(true: np.ndarray, data: st.DataObject, min_iou: float) -> None:
     pred = data.draw(arrays(np.int64, true.shape, elements=st.integers(0, 4)))
     iou = [

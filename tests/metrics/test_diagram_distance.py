@@ -10,7 +10,7 @@ import gudhi.hera
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles import smooth_image
@@ -79,7 +79,6 @@ levels = st.integers(0, 8).map(lambda level: level / 8)
 @pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(data=st.data())
-@settings(max_examples=15)
 def test_equals_gudhi(data: st.DataObject, connectivity: str, border: str, order: float) -> None:
     shape = data.draw(shapes)
     pred = data.draw(arrays(float, shape, elements=levels))
@@ -103,7 +102,6 @@ def test_equals_gudhi_on_many_points(shape: tuple[int, ...], order: float) -> No
 
 
 @given(data=st.data())
-@settings(max_examples=40)
 def test_bottleneck_distance_is_stable(data: st.DataObject) -> None:
     shape = data.draw(shapes)
     pred, true = (data.draw(arrays(float, shape, elements=levels)) for _ in range(2))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
@@ -56,7 +56,6 @@ ids_3d = arrays(
 
 @pytest.mark.parametrize("ignore_unlabeled", [True, False])
 @given(true=ids, data=st.data())
-@settings(max_examples=60)
 def test_ids_equal_scikit_image(true: np.ndarray, data: st.DataObject, ignore_unlabeled: bool) -> None:
     pred = data.draw(arrays(np.int64, true.shape, elements=st.integers(0, 4)))
     setting = {"instances": "given", "ignore_unlabeled": ignore_unlabeled}
@@ -144,7 +143,6 @@ def test_a_false_wall_splits_a_cell() -> None:
 @pytest.mark.parametrize("instances", ["foreground", "background"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(data=st.data())
-@settings(max_examples=30)
 def test_masks_equal_scikit_image_on_its_own_components(data: st.DataObject, connectivity: str, instances: str) -> None:
     shape = data.draw(st.tuples(st.integers(2, 8), st.integers(2, 9)) | st.tuples(*[st.integers(2, 4)] * 3))
     masks = [data.draw(arrays(bool, shape)) for _ in range(2)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.induced_matching import match_by_matrices
 from scipy import ndimage
@@ -41,7 +41,6 @@ def images_without_ties(draw):
 
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
-@settings(max_examples=60, deadline=None)
 @given(images=images_without_ties())
 def test_matches_are_those_of_boundary_matrices(images, connectivity):
     expected = match_by_matrices(*images, connectivity=connectivity)
@@ -138,7 +137,6 @@ def test_features_that_never_live_together_are_not_matched():
 
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(5, 8), (3, 4, 6)]))
 def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectivity):
     masks = np.random.default_rng(seed).random((2, *shape)) < 0.35
@@ -154,7 +152,6 @@ def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectiv
         assert matched + left == max(ndimage.label(image, structure)[1] - 1, 0)
 
 
-@settings(max_examples=30, deadline=None)
 @given(images=images_without_ties())
 def test_matching_is_symmetric_and_perfect_with_itself(images):
     a, b = map(torch.tensor, images)

@@ -161,7 +161,7 @@ def test_subclass_of_tensor_gives_plain_index_tensors():
         assert type(field) is torch.Tensor
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_images_on_a_gpu_give_the_same_pairs_and_values_there():
     images = LEVELS.float().cuda().requires_grad_()
     pairs = persistence_pairs(images)

@@ -50,7 +50,7 @@ def assert_equals_boundary_matrix(images: np.ndarray, setting: dict[str, str]) -
 
 
 @every_setting
-@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("ndim", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_boundary_matrix_agrees_with_gudhi(ndim, setting):
     for kind in ("distinct", "tied"):
         for image in small_images(ndim, kind):
@@ -87,6 +87,7 @@ def test_pairs_of_every_order_of_six_voxels_equal_the_boundary_matrix(setting):
     assert_equals_boundary_matrix(orders.reshape(-1, 2, 3), setting)
 
 
+@pytest.mark.slow
 @every_setting
 @pytest.mark.parametrize(("shape", "levels"), [((2, 3), 3), ((3, 3), 2), ((2, 2, 2), 2), ((1, 2, 3), 2)], ids=str)
 def test_pairs_of_every_tied_image_equal_the_boundary_matrix(shape, levels, setting):

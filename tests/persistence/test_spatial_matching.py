@@ -61,6 +61,14 @@ def test_every_component_of_a_volume_has_room_for_its_own_loops(seed, shape, den
         )
 
 
+def test_a_hollow_torus_has_room_for_two_loops():
+    torus = torch.ones(1, 3, 9, 9)
+    torus[..., 1, 1:8, 1:8] = 0
+    torus[..., 1, 2:7, 2:7] = 1  # a tunnel of one voxel inside
+    torus[..., 3:6, 3:6] = 0
+    assert label_regions(torus, 1, connectivity="full", border="open").capacity.tolist() == [0, 0, 2]
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @pytest.mark.parametrize("shape", [(9, 12), (5, 6, 7)])
@@ -226,6 +234,15 @@ def test_weak_true_ring_wins_over_a_false_one_in_3d():
     assert spatial[1, 3, 12] == pytest.approx(0.85 - 0.1)
 
 
+def test_a_weak_false_ring_is_no_partner_of_a_missing_true_one_in_3d():
+    label = two_rings()
+    input = 0.1 + 0.8 * label.double()
+    input[0, 0, 1, 3, 1] = 0.1  # the ring is open
+    input[0, 0, 1, 3, 12] = 0.85  # and the C is closed, below the greatest value
+    loss = PersistenceLoss(matching="spatial", dims=[1])
+    assert loss(input, label).item() == pytest.approx(1 / 2 + (0.85 - 0.1) ** 2 / 2)
+
+
 def test_loop_of_a_component_that_has_none_has_no_partner_though_it_closes_in_the_label():
     label = two_rings()
     input = 0.1 + 0.8 * label.double()
@@ -276,6 +293,18 @@ def test_small_ring_in_3d_goes_with_its_component():
     assert loss(only_c, label) > 0
     ignoring = PersistenceLoss(matching="spatial", min_label_size=17)
     assert ignoring(only_c, label) == ignoring(label, label) == 0
+
+
+def test_an_ignored_ring_is_no_partner_of_a_missing_one_in_3d():
+    label = two_rings()
+    label[0, 0, 1, 3, 12] = 1
+    label[0, 0, 1, :, 8:] = 0
+    label[0, 0, 1, 2:5, 9:12] = 1
+    label[0, 0, 1, 3, 10] = 0  # next to the ring of 16 voxels, one of 8
+    small = label.clone()
+    small[..., :7] = 0
+    loss = PersistenceLoss(matching="spatial", dims=[1], min_label_size=9)
+    assert loss(small, label) == 1 / 2
 
 
 def test_min_label_size_is_refused_where_it_would_mean_nothing():
