@@ -283,8 +283,8 @@ class _Reconnection:
         for label in touched:
             if self.joined[label] not in known:
                 known.add(self.joined[label])
-                outcome = OUTCOMES.index("touched")
-                rows.append(row._replace(labels=self._names(labels[0], label), outcome=outcome))
+                also = self._names(labels[0], label)
+                rows.append(row._replace(labels=also, outcome=OUTCOMES.index("touched")))
         self.joined[np.isin(self.joined, list(known))] = self.joined[labels[0]]
         self.ids.flat[path.voxels[self.ids.flat[path.voxels] == 0]] = labels[0]
         return rows
