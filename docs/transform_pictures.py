@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/transforms.md, one before and one after: `python docs/transform_pictures.py`."""
+"""Make the pictures of docs/transforms.md, before and after each transform: `python docs/transform_pictures.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monai_topo.data import synthetic_membranes, synthetic_vessels
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 
 IMAGES = Path(__file__).parent / "images" / "transforms"
-# Okabe and Ito's colors, told apart by color-blind readers too; 0 is the background.
+# Okabe and Ito's colors, which color-blind readers can distinguish; 0 is the background.
 COLORS = ["#1f1f1f", "#d55e00", "#e69f00", "#f0e442", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#ffffff"]
 
 Draw = Callable[[Axes], Any]
@@ -26,9 +26,9 @@ Draw = Callable[[Axes], Any]
 def save(name: str, panels: Sequence[tuple[str, Draw]]) -> None:
     """Save a row of panels."""
     figure = Figure(figsize=(3.4 * len(panels), 2.9), layout="constrained", dpi=100)
-    for place, (title, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        draw(place)
-        place.set_title(title, fontsize=10)
+    for axes, (title, draw) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        draw(axes)
+        axes.set_title(title, fontsize=10)
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.png")
 
@@ -36,9 +36,9 @@ def save(name: str, panels: Sequence[tuple[str, Draw]]) -> None:
 def gray(image: Any, **limits: float) -> Draw:
     """Draw an image in gray, without axes."""
 
-    def draw(place: Axes) -> None:
-        place.imshow(np.asarray(image)[-1], cmap="gray", interpolation="nearest", **limits)
-        place.set_axis_off()
+    def draw(axes: Axes) -> None:
+        axes.imshow(np.asarray(image)[-1], cmap="gray", interpolation="nearest", **limits)
+        axes.set_axis_off()
 
     return draw
 
@@ -46,17 +46,17 @@ def gray(image: Any, **limits: float) -> Draw:
 def ids(labels: Any) -> Draw:
     """Draw labels in colors that differ between neighbors."""
 
-    def draw(place: Axes) -> None:
+    def draw(axes: Axes) -> None:
         values = np.asarray(labels)[0].astype(int)
-        shown = np.where(values > 0, 1 + values % (len(COLORS) - 2), 0)
-        place.imshow(shown, cmap=ListedColormap(COLORS), vmin=0, vmax=len(COLORS) - 1, interpolation="nearest")
-        place.set_axis_off()
+        colors = np.where(values > 0, 1 + values % (len(COLORS) - 2), 0)
+        axes.imshow(colors, cmap=ListedColormap(COLORS), vmin=0, vmax=len(COLORS) - 1, interpolation="nearest")
+        axes.set_axis_off()
 
     return draw
 
 
 def likelihood(image: np.ndarray) -> np.ndarray:
-    """A likelihood as an undertrained network gives it."""
+    """Make a likelihood map as an undertrained network gives it."""
     contrast = gaussian_filter(image, 1) - gaussian_filter(image, 9)
     return (1 / (1 + np.exp(3 - 30 * contrast)))[None].astype(np.float32)
 
@@ -107,26 +107,26 @@ def _of_likelihoods(probability: np.ndarray) -> None:
     landscapes = transforms.PersistenceLandscape()(probability).numpy()[0]
     start = ("likelihood", gray(probability))
 
-    def points(place: Axes) -> None:
+    def points(axes: Axes) -> None:
         for dim, (color, marker) in enumerate((("#0072b2", "o"), ("#d55e00", "^"))):
-            place.scatter(*diagram[dim].T, s=14, c=color, marker=marker, label=f"dimension {dim}")
-        place.plot([0, 1], [0, 1], c="0.6", lw=0.8)
-        place.set(xlabel="birth", ylabel="death")
-        place.legend(fontsize=8)
+            axes.scatter(*diagram[dim].T, s=14, c=color, marker=marker, label=f"dimension {dim}")
+        axes.plot([0, 1], [0, 1], c="0.6", lw=0.8)
+        axes.set(xlabel="birth", ylabel="death")
+        axes.legend(fontsize=8)
 
-    def curve(place: Axes) -> None:
+    def curve(axes: Axes) -> None:
         for dim, color in enumerate(("#0072b2", "#d55e00")):
-            place.plot(np.linspace(0, 1, 100), curves[dim], c=color, label=f"Betti number {dim}")
-        place.set(xlabel="threshold")
-        place.legend(fontsize=8)
+            axes.plot(np.linspace(0, 1, 100), curves[dim], c=color, label=f"Betti number {dim}")
+        axes.set(xlabel="threshold")
+        axes.legend(fontsize=8)
 
-    def picture(place: Axes) -> None:
-        place.imshow(pictures[1] ** 0.5, origin="lower", extent=(0, 1, 0, 1), cmap="viridis")
-        place.set(xlabel="birth", ylabel="persistence")
+    def picture(axes: Axes) -> None:
+        axes.imshow(pictures[1] ** 0.5, origin="lower", extent=(0, 1, 0, 1), cmap="viridis")
+        axes.set(xlabel="birth", ylabel="persistence")
 
-    def landscape(place: Axes) -> None:
-        place.plot(np.linspace(0, 1, 100), landscapes[1].T)
-        place.set(xlabel="threshold")
+    def landscape(axes: Axes) -> None:
+        axes.plot(np.linspace(0, 1, 100), landscapes[1].T)
+        axes.set(xlabel="threshold")
 
     save("PersistenceDiagram", [start, ("PersistenceDiagram", points)])
     save("BettiCurve", [start, ("BettiCurve", curve)])
@@ -138,14 +138,14 @@ def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> 
     prediction = (probability > 0.5).astype(np.float32)
     wrong = transforms.TopologyErrorMap()(prediction, label).numpy()[0]
 
-    def errors(place: Axes) -> None:
-        place.imshow(0.6 * label[0], cmap="gray", vmin=0, vmax=1)
+    def errors(axes: Axes) -> None:
+        axes.imshow(0.6 * label[0], cmap="gray", vmin=0, vmax=1)
         for number, name in STRUCTURE_ERRORS.items():
             rows, columns = np.nonzero(wrong == number)
             if len(rows):
-                place.scatter(columns, rows, s=4, c=COLORS[number], label=name, linewidths=0)
-        place.legend(fontsize=6, loc="lower left", markerscale=2)
-        place.set_axis_off()
+                axes.scatter(columns, rows, s=4, c=COLORS[number], label=name, linewidths=0)
+        axes.legend(fontsize=6, loc="lower left", markerscale=2)
+        axes.set_axis_off()
 
     save("TopologyErrorMap", [("prediction", gray(prediction)), ("wrong structures over the label", errors)])
     vessels = transforms.Vesselness(sigmas=[1.5, 3.0])(image)
@@ -163,12 +163,12 @@ def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> 
 
 
 def _patches(label: np.ndarray, centers: np.ndarray) -> Draw:
-    def draw(place: Axes) -> None:
-        place.imshow(label[0], cmap="gray")
+    def draw(axes: Axes) -> None:
+        axes.imshow(label[0], cmap="gray")
         for row, column in centers:
             sides = np.array([[-12, -12], [-12, 12], [12, 12], [12, -12], [-12, -12]])
-            place.plot(column + sides[:, 1], row + sides[:, 0], c="#e69f00", lw=1.2)
-        place.set_axis_off()
+            axes.plot(column + sides[:, 1], row + sides[:, 0], c="#e69f00", lw=1.2)
+        axes.set_axis_off()
 
     return draw
 

@@ -1,4 +1,4 @@
-"""Topological errors that could happen to a mask: where, of which voxels, and checked to change what they should."""
+"""Random topological errors of a mask: their places, their voxels, and the check of the Betti numbers they change."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.typing import Connectivity, Mask
-from monai_topo.masks.components import betti_of_mask
+from monai_topo._utils.typing import DUAL, Connectivity, Mask
+from monai_topo.masks.components import betti_of_mask, components
 from monai_topo.masks.skeletons import skeleton
 
 ndimage, _ = optional_import("scipy.ndimage")
 
 ErrorKind = Literal["break", "bridge", "hole", "fill", "speck"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("break", "bridge", "hole", "fill", "speck")
-_MAX_ATTEMPTS = 12  # places whose Betti numbers are counted for one error before it is given up
-_MAX_CANDIDATES = 20  # places looked at for each of them: a bridge finds no other side from most
+_MAX_ATTEMPTS = 12  # places per error at which Betti numbers are computed, before the error is omitted
+_MAX_CANDIDATES = 20  # places drawn per attempt: at most places a bridge finds no opposite side
 
 Voxels = NDArray[np.int64]
 
 
 class TopologyError(NamedTuple):
-    """One error: the `(n, d)` voxels it changes, to foreground or to background, and what that does."""
+    """One error: the `(n, d)` voxels that become foreground or background, and the change of the Betti numbers."""
 
     kind: str
     at: tuple[int, ...]
@@ -32,8 +32,8 @@ class TopologyError(NamedTuple):
     adds: bool
     betti_change: tuple[int, ...]
 
-    def told(self) -> dict[str, Any]:
-        """Return the entry of a report."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of the error in a list of errors."""
         return {
             "error": self.kind,
             "at": list(self.at),
@@ -43,7 +43,7 @@ class TopologyError(NamedTuple):
 
 
 class ErrorSettings(NamedTuple):
-    """What errors are drawn from."""
+    """Settings of the random errors."""
 
     kinds: tuple[str, ...]
     radius_vox: tuple[float, float]
@@ -54,23 +54,23 @@ class ErrorSettings(NamedTuple):
 def sample_errors(
     mask: Mask, number: int, settings: ErrorSettings, state: np.random.RandomState
 ) -> list[TopologyError]:
-    """Draw errors for a mask one after another, each on what the ones before it have left.
+    """Draw errors for a mask one after another, each for the mask that the previous ones have changed.
 
-    A kind for which no place is found (a hole in vessels one voxel wide) is left out, so there may be fewer than
+    An error without a possible place (a hole in vessels one voxel wide) is omitted, so there may be fewer than
     `number`. Each changes one Betti number by one, and no other.
     """
     mask = mask.copy()
     errors = []
     for _ in range(number):
         kind = settings.kinds[state.randint(len(settings.kinds))]
-        error = _drawn(mask, kind, settings, state)
+        error = _draw_error(mask, kind, settings, state)
         if error is not None:
             mask[tuple(error.voxels.T)] = error.adds
             errors.append(error)
     return errors
 
 
-def _drawn(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.RandomState) -> TopologyError | None:
+def _draw_error(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.RandomState) -> TopologyError | None:
     candidates = {"break": _Break, "bridge": _Bridge, "hole": _Hole, "fill": _Fill, "speck": _Speck}[kind](
         mask, settings
     )
@@ -78,7 +78,7 @@ def _drawn(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.Rand
         return None
     before = betti_of_mask(mask, settings.connectivity)
     for _ in range(_MAX_ATTEMPTS):
-        voxels = _found(candidates, settings, state)
+        voxels = _draw_voxels(candidates, settings, state)
         if voxels is None:
             return None
         changed = mask.copy()
@@ -90,7 +90,7 @@ def _drawn(mask: Mask, kind: str, settings: ErrorSettings, state: np.random.Rand
     return None
 
 
-def _found(candidates: _Candidates, settings: ErrorSettings, state: np.random.RandomState) -> Voxels | None:
+def _draw_voxels(candidates: _Candidates, settings: ErrorSettings, state: np.random.RandomState) -> Voxels | None:
     for _ in range(_MAX_CANDIDATES):
         place = candidates.places[state.randint(len(candidates.places))]
         voxels = candidates.voxels(place, state.uniform(*settings.radius_vox))
@@ -100,7 +100,7 @@ def _found(candidates: _Candidates, settings: ErrorSettings, state: np.random.Ra
 
 
 class _Candidates:
-    """LabelRegions where one kind of error could be, and the voxels it would change there."""
+    """Candidate places of one kind of error, and the voxels it would change there."""
 
     adds = False
     places: Voxels
@@ -111,15 +111,15 @@ class _Candidates:
         self.prepare()
 
     def prepare(self) -> None:
-        """Find the places."""
+        """Find the candidate places."""
         raise NotImplementedError
 
     def voxels(self, place: Voxels, radius: float) -> Voxels:
-        """Return the voxels that change at a place."""
+        """Return the voxels to change at a place."""
         raise NotImplementedError
 
     def wanted(self, ndim: int) -> list[tuple[int, ...]]:
-        """Return the changes of Betti numbers that make this kind of error."""
+        """Return the changes of Betti numbers that this kind of error may cause."""
         raise NotImplementedError
 
 
@@ -136,10 +136,10 @@ class _Break(_Candidates):
         ball = _ball(self.mask.shape, place, self.depth[tuple(place)] + radius)
         inside = np.zeros(self.mask.shape, dtype=bool)
         inside[tuple(ball.T)] = self.mask[tuple(ball.T)]
-        # Of the foreground in the ball only the piece at the place: a neighbor is not cut with it.
+        # Only the connected part of the foreground at the place: a neighboring branch in the ball is not cut.
         low, high = ball.min(axis=0), ball.max(axis=0) + 1
         box = tuple(map(slice, low, high))
-        pieces, _ = ndimage.label(inside[box], np.ones((3,) * self.mask.ndim))
+        pieces, _ = components(inside[box], "full")
         return np.asarray(np.argwhere(pieces == pieces[tuple(place - low)]) + low)
 
     def wanted(self, ndim: int) -> list[tuple[int, ...]]:
@@ -157,7 +157,7 @@ class _Bridge(_Candidates):
         self.places = np.argwhere((distance > 0) & (distance <= self.settings.reach_vox / 2))
 
     def voxels(self, place: Voxels, radius: float) -> Voxels:
-        # From the foreground next to the place, over the place, to the nearest foreground that lies ahead.
+        # From the nearest foreground through the place to the nearest foreground on the opposite side.
         start = self.nearest[(slice(None), *place)]
         ball = _ball(self.mask.shape, place, self.settings.reach_vox - float(np.linalg.norm(place - start)))
         ahead: Voxels = ball[self.mask[tuple(ball.T)] & ((ball - place) @ (start - place) < 0)]
@@ -189,8 +189,7 @@ class _Fill(_Candidates):
     adds = True
 
     def prepare(self) -> None:
-        reach = 1 if self.settings.connectivity == "full" else self.mask.ndim
-        self.ids, _ = ndimage.label(~self.mask, ndimage.generate_binary_structure(self.mask.ndim, reach))
+        self.ids, _ = components(~self.mask, DUAL[self.settings.connectivity])
         self.boxes = ndimage.find_objects(self.ids)
         within = [
             number
@@ -232,7 +231,7 @@ def _line(start: Voxels, end: Voxels) -> Voxels:
 
 
 def _ball(shape: Sequence[int], center: Voxels, radius: float) -> Voxels:
-    """Voxels of a shape within a radius of a center, at least the center itself."""
+    """Return the voxels of a shape within a radius of a center, at least the center itself."""
     reach = int(max(radius, 0))
     axes = [np.arange(max(c - reach, 0), min(c + reach + 1, extent)) for c, extent in zip(center, shape, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(shape))

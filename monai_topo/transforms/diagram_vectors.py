@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from monai.config import KeysCollection
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
 from monai_topo._utils.validation import check_at_least
-from monai_topo.transforms._base import ArrayTransformd
-from monai_topo.transforms.diagrams import DiagramTransform, Points, check_count, check_range
+from monai_topo.transforms._base import check_count
+from monai_topo.transforms._dictionary import DictionaryTransform
+from monai_topo.transforms.diagrams import DiagramTransform, Points, check_range
 
-# GUDHI has both (`gudhi.representations`), but only beside scikit-learn, which is no dependency of this package; they
-# are ten lines each, and the tests compare them with GUDHI's where scikit-learn is installed.
+# GUDHI has both (`gudhi.representations`), but needs scikit-learn for them, which is not a dependency of this package.
+# They are ten lines each, and the tests compare them with GUDHI's where scikit-learn is installed.
 __all__ = [
     "PersistenceImage",
     "PersistenceImageD",
@@ -27,29 +27,28 @@ __all__ = [
 
 
 class PersistenceImage(DiagramTransform):
-    """A picture of each diagram, births across, persistence upwards: `(C, len(dims), num_rows, num_columns)` float32.
+    """Compute a persistence image: the weighted sum of a Gaussian at every point of the diagram.
 
-    Row i is the i-th of `num_rows` persistences from 0 to the width of `value_range`, column j the j-th birth in it,
-    both ends included; there stands the sum over the points of `persistence ** power` times a Gaussian of standard
-    deviation `sigma`, normalized in the plane. Adams et al., "Persistence images: a stable vector representation of
-    persistent homology", JMLR 2017; as GUDHI, the Gaussian is sampled and not integrated over a pixel. The component
-    that never ends dies as in :py:class:`PersistenceDiagram`.
+    The result is `(C, len(dims), num_rows, num_columns)` float32. Row i belongs to the i-th of `num_rows` equidistant
+    values of the persistence from 0 to the width of `value_range`, column j to the j-th of `num_columns` births in
+    `value_range`, both ends included. A pixel is the sum over all points of `persistence ** power` times a normalized
+    2D Gaussian of standard deviation `sigma`. The essential component dies as in :py:class:`PersistenceDiagram`.
+
+    Source: Adams et al., "Persistence images: a stable vector representation of persistent homology", JMLR 2017. As in
+    GUDHI, the Gaussian is sampled and not integrated over a pixel.
 
     Args:
-        num_rows: samples of the persistence, at least 1.
-        num_columns: samples of the birth, at least 1.
-        sigma: standard deviation, in units of the image's values.
-        power: of the persistence as a weight; 0 weighs all alike, which is not stable.
-        value_range: least and greatest birth.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
-        connectivity: of the features, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`.
-        dims: dimensions, in the order of the result; None is all of the image's.
+        num_rows: Number of samples of the persistence, at least 1.
+        num_columns: Number of samples of the birth, at least 1.
+        sigma: Standard deviation, in units of the values of the image.
+        power: Exponent of the persistence in the weight; 0 weights all points equally, which is not stable.
+        value_range: Least and greatest birth.
+        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
-        ValueError: as for :py:class:`PersistenceDiagram`, and if `sigma` is not greater than 0.
+        ValueError: As for :py:class:`PersistenceDiagram`, and if `sigma` is not greater than 0.
 
-    Beside the pairs it costs their number times the samples of an axis.
+    In addition to the pairs, the cost is their number times the number of samples per axis.
     """
 
     def __init__(
@@ -75,39 +74,38 @@ class PersistenceImage(DiagramTransform):
         self.value_range = check_range(value_range)
 
     def vector(self, points: Points) -> Array:
-        """Return the picture; a Gaussian of the plane is the product of two of the line."""
+        """Return the image; a 2D Gaussian is the product of two 1D ones."""
         low, high = self.value_range
         persistence = np.abs(points[:, 0] - points[:, 1])
-        across = self._bells(np.linspace(low, high, self.num_columns), points[:, 0])
-        upwards = self._bells(np.linspace(0, high - low, self.num_rows), persistence)
-        return np.asarray(upwards.T @ (across * persistence[:, None] ** self.power))
+        columns = self._gaussians(np.linspace(low, high, self.num_columns), points[:, 0])
+        rows = self._gaussians(np.linspace(0, high - low, self.num_rows), persistence)
+        return np.asarray(rows.T @ (columns * persistence[:, None] ** self.power))
 
-    def _bells(self, samples: Points, centers: Points) -> Points:
-        bells = np.exp(-0.5 * ((samples[None] - centers[:, None]) / self.sigma) ** 2)
-        return np.asarray(bells / (self.sigma * np.sqrt(2 * np.pi)))
+    def _gaussians(self, samples: Points, centers: Points) -> Points:
+        values = np.exp(-0.5 * ((samples[None] - centers[:, None]) / self.sigma) ** 2)
+        return np.asarray(values / (self.sigma * np.sqrt(2 * np.pi)))
 
 
 class PersistenceLandscape(DiagramTransform):
-    """The landscape of each diagram, `(C, len(dims), num_landscapes, num_samples)` float32.
+    """Compute the persistence landscape of each diagram.
 
-    Every point spans a tent over its life, as high as half its persistence in the middle; landscape k is at each sample
-    the k-th greatest of the tents, 0 where there are fewer. Bubenik, "Statistical topological data analysis using
-    persistence landscapes", JMLR 2015; GUDHI's is sqrt(2) times as high. The component that never ends dies as in
-    :py:class:`PersistenceDiagram`.
+    The result is `(C, len(dims), num_landscapes, num_samples)` float32. Every point spans a tent between its death and
+    its birth, half its persistence high in the middle. At each sample, landscape k is the k-th greatest value of all
+    tents, or 0 if there are fewer. The essential component dies as in :py:class:`PersistenceDiagram`.
+
+    Source: Bubenik, "Statistical topological data analysis using persistence landscapes", JMLR 2015. GUDHI's landscapes
+    are greater by a factor of sqrt(2).
 
     Args:
-        num_landscapes: landscapes of a dimension, at least 1.
-        num_samples: samples of each, at least 1, that divide `value_range` evenly, both ends included.
-        value_range: least and greatest sample.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
-        connectivity: of the features, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`.
-        dims: dimensions, in the order of the result; None is all of the image's.
+        num_landscapes: Number of landscapes per dimension, at least 1.
+        num_samples: Number of equidistant samples in `value_range`, both ends included, at least 1.
+        value_range: Least and greatest sample.
+        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
-        ValueError: as for :py:class:`PersistenceDiagram`.
+        ValueError: As for :py:class:`PersistenceDiagram`.
 
-    Beside the pairs it costs their number times the samples.
+    In addition to the pairs, the cost is their number times the number of samples.
 
     Example:
         >>> import numpy as np
@@ -134,7 +132,7 @@ class PersistenceLandscape(DiagramTransform):
         self.value_range = check_range(value_range)
 
     def vector(self, points: Points) -> Array:
-        """Return the highest tents at every sample, found among the pairs sample by sample."""
+        """Return the highest tents at every sample."""
         samples = np.linspace(*self.value_range, self.num_samples)
         low, high = points.min(axis=1), points.max(axis=1)
         landscapes = np.zeros((self.num_landscapes, self.num_samples))
@@ -145,95 +143,5 @@ class PersistenceLandscape(DiagramTransform):
         return landscapes
 
 
-class PersistenceImaged(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceImage`.
-
-    Args:
-        keys: keys of the images.
-        num_rows: see :py:class:`PersistenceImage`.
-        num_columns: see :py:class:`PersistenceImage`.
-        sigma: see :py:class:`PersistenceImage`.
-        power: see :py:class:`PersistenceImage`.
-        value_range: see :py:class:`PersistenceImage`.
-        filtration: see :py:class:`PersistenceImage`.
-        connectivity: see :py:class:`PersistenceImage`.
-        border: see :py:class:`PersistenceImage`.
-        dims: see :py:class:`PersistenceImage`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_rows: int = 20,
-        num_columns: int = 20,
-        sigma: float = 0.05,
-        power: float = 1.0,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceImage(
-            num_rows=num_rows,
-            num_columns=num_columns,
-            sigma=sigma,
-            power=power,
-            value_range=value_range,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class PersistenceLandscaped(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceLandscape`.
-
-    Args:
-        keys: keys of the images.
-        num_landscapes: see :py:class:`PersistenceLandscape`.
-        num_samples: see :py:class:`PersistenceLandscape`.
-        value_range: see :py:class:`PersistenceLandscape`.
-        filtration: see :py:class:`PersistenceLandscape`.
-        connectivity: see :py:class:`PersistenceLandscape`.
-        border: see :py:class:`PersistenceLandscape`.
-        dims: see :py:class:`PersistenceLandscape`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_landscapes: int = 5,
-        num_samples: int = 100,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceLandscape(
-            num_landscapes=num_landscapes,
-            num_samples=num_samples,
-            value_range=value_range,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-PersistenceImageD = PersistenceImageDict = PersistenceImaged
-PersistenceLandscapeD = PersistenceLandscapeDict = PersistenceLandscaped
+PersistenceImaged = PersistenceImageD = PersistenceImageDict = DictionaryTransform.of(PersistenceImage)
+PersistenceLandscaped = PersistenceLandscapeD = PersistenceLandscapeDict = DictionaryTransform.of(PersistenceLandscape)

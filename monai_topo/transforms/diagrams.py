@@ -1,19 +1,17 @@
-"""Persistence diagrams and Betti curves, as arrays of a fixed size that a data loader can collate."""
+"""Persistence diagrams and Betti curves as arrays of a fixed size, which a data loader can collate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from monai.config import KeysCollection
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
-from monai_topo._utils.validation import check_topology_settings
 from monai_topo.persistence.essential import Until, essential_class
-from monai_topo.persistence.pairs import persistence_pairs
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, floats
+from monai_topo.transforms._base import check_count
+from monai_topo.transforms._dictionary import DictionaryTransform
+from monai_topo.transforms._persistence_base import PersistenceTransform
 
 __all__ = [
     "BettiCurve",
@@ -29,78 +27,59 @@ __all__ = [
 Points = NDArray[np.float64]
 
 
-class DiagramTransform(ArrayTransform):
-    """Base of what is made of the persistence diagrams of an image: one array a channel and dimension.
+class DiagramTransform(PersistenceTransform):
+    """Base of the transforms of persistence diagrams to arrays: one array per channel and dimension.
 
-    Args:
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
-        connectivity: of the features, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`.
-        dims: dimensions, in the order of the result; None is all of the image's.
+    The settings are those of :py:class:`PersistenceTransform`. A subclass implements `vector`.
     """
 
-    #: Death of the essential component, see `monai_topo.persistence.essential_class`.
+    #: Death of the essential component, see `monai_topo.persistence.essential.essential_class`.
     essential_until: Until = "last"
 
-    def __init__(
-        self,
-        *,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-    ) -> None:
-        check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
-        self.filtration: Filtration = filtration
-        self.connectivity: Connectivity = connectivity
-        self.border: Border = border
-        self.dims = None if dims is None else tuple(dims)
-
     def vector(self, points: Points) -> Array:
-        """Return what is made of one diagram, `(P, 2)` births and deaths."""
+        """Return the array of one diagram, `(P, 2)` births and deaths."""
         raise NotImplementedError
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return `(C, len(dims), ...)` float32."""
-        dims = tuple(range(array.ndim - 1)) if self.dims is None else self.dims
-        images = torch.from_numpy(np.ascontiguousarray(floats(array)))
-        pairs = persistence_pairs(
-            images, filtration=self.filtration, connectivity=self.connectivity, border=self.border, dims=dims
-        )
+        images, dims = self.images_of(array), self.dims_of(array)
+        pairs = self.pairs_of(images)
         values = pairs.values(images).double().numpy()
-        essential = (
-            essential_class(images, filtration=self.filtration, until=self.essential_until).values.double().numpy()
-        )
-        made = []
+        essential = essential_class(images, filtration=self.filtration, until=self.essential_until)
+        essential_points = essential.values.double().numpy()
+        vectors = []
         for channel in range(len(images)):
             for dim in dims:
                 points = values[((pairs.image == channel) & (pairs.dim == dim)).numpy()]
                 if dim == 0 and self.border == "open":
-                    points = np.concatenate([points, essential[channel : channel + 1]])
-                made.append(self.vector(points))
-        stacked = np.stack(made).astype(np.float32)
+                    points = np.concatenate([points, essential_points[channel : channel + 1]])
+                vectors.append(self.vector(points))
+        stacked = np.stack(vectors).astype(np.float32)
         return stacked.reshape(len(images), len(dims), *stacked.shape[1:])
 
 
 class PersistenceDiagram(DiagramTransform):
-    """The most persistent pairs of births and deaths, `(C, len(dims), num_pairs, 2)` float32.
+    """Select the most persistent pairs of births and deaths.
 
-    Sorted by persistence, the greatest first (ties by birth, then death, the greater first); what is missing to
-    `num_pairs` is (0, 0), a point on the diagonal, which no distance between diagrams feels. The component that never
-    ends dies with the last value of the sweep, the image's least (superlevel) or greatest (sublevel); with
-    `border="foreground"` it is the frame and left out.
+    The result is `(C, len(dims), num_pairs, 2)` float32, sorted by decreasing persistence (ties: by decreasing birth,
+    then by decreasing death). A diagram with fewer pairs is padded with (0, 0), a point on the diagonal, which does not
+    change distances between diagrams. The essential component dies at the last value of the filtration, the minimum of
+    the image for superlevel sets, the maximum for sublevel sets. With `border="foreground"` it is the frame and does
+    not count.
 
     Args:
-        num_pairs: points of each dimension, at least 1.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
-        connectivity: of the features, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`.
-        dims: dimensions, in the order of the result; None is all of the image's.
+        num_pairs: Number of points per dimension, at least 1.
+        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
+        dims: Homology dimensions, in the order of the result; None: all.
 
     Raises:
-        ValueError: if a setting is none of these; at the call for an image that is not channel first or not finite.
+        ValueError: If a setting is not one of these; at the call, if the image is not channel first or not finite.
 
-    Deterministic; costs what :py:func:`monai_topo.persistence_pairs` costs.
+    Deterministic. The cost is that of :py:func:`monai_topo.persistence_pairs`.
 
     Example:
         >>> import numpy as np
@@ -131,22 +110,20 @@ class PersistenceDiagram(DiagramTransform):
 
 
 class BettiCurve(DiagramTransform):
-    """Betti numbers of the mask at every threshold, `(C, len(dims), num_samples)` float32.
+    """Compute the Betti numbers of the mask at every threshold.
 
-    Entry k is the Betti number of `image >= t` (superlevel) or `image <= t` (sublevel), `t` the k-th of `num_samples`
-    thresholds that divide `value_range` evenly, both ends included. With `border="foreground"` the frame's own classes
-    are not counted. Umeda, "Time series classification via topological data analysis", 2017.
+    The result is `(C, len(dims), num_samples)` float32. Entry k is the Betti number of `image >= t` (superlevel) or
+    `image <= t` (sublevel), where `t` is the k-th of `num_samples` equidistant thresholds in `value_range`, both ends
+    included. With `border="foreground"` the classes of the frame itself do not count. Source: Umeda, "Time series
+    classification via topological data analysis", 2017.
 
     Args:
-        num_samples: thresholds, at least 1.
-        value_range: least and greatest threshold.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"`.
-        connectivity: of the features, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`.
-        dims: dimensions, in the order of the result; None is all of the image's.
+        num_samples: Number of thresholds, at least 1.
+        value_range: Least and greatest threshold.
+        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
-        ValueError: as for :py:class:`PersistenceDiagram`.
+        ValueError: As for :py:class:`PersistenceDiagram`.
 
     Example:
         >>> import numpy as np
@@ -182,94 +159,12 @@ class BettiCurve(DiagramTransform):
         return np.asarray(born - dead)
 
 
-def check_count(name: str, value: int) -> int:
-    """Refuse what is no positive whole number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"Expected `{name}` to be a positive whole number, but got {value!r}.")
-    return value
-
-
 def check_range(value_range: Sequence[float]) -> tuple[float, float]:
-    """Refuse what is no pair of finite numbers in ascending order."""
+    """Check that a range consists of two finite numbers in ascending order, and return it."""
     if len(value_range) != 2 or not -float("inf") < value_range[0] < value_range[1] < float("inf"):
         raise ValueError(f"Expected `value_range` to be two finite numbers, the lesser first, but got {value_range!r}.")
     return float(value_range[0]), float(value_range[1])
 
 
-class PersistenceDiagramd(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceDiagram`.
-
-    Args:
-        keys: keys of the images.
-        num_pairs: see :py:class:`PersistenceDiagram`.
-        filtration: see :py:class:`PersistenceDiagram`.
-        connectivity: see :py:class:`PersistenceDiagram`.
-        border: see :py:class:`PersistenceDiagram`.
-        dims: see :py:class:`PersistenceDiagram`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_pairs: int = 100,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceDiagram(
-            num_pairs=num_pairs,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class BettiCurved(ArrayTransformd):
-    """Dictionary twin of :py:class:`BettiCurve`.
-
-    Args:
-        keys: keys of the images.
-        num_samples: see :py:class:`BettiCurve`.
-        value_range: see :py:class:`BettiCurve`.
-        filtration: see :py:class:`BettiCurve`.
-        connectivity: see :py:class:`BettiCurve`.
-        border: see :py:class:`BettiCurve`.
-        dims: see :py:class:`BettiCurve`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        num_samples: int = 100,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = BettiCurve(
-            num_samples=num_samples,
-            value_range=value_range,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-            dims=dims,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-BettiCurveD = BettiCurveDict = BettiCurved
-PersistenceDiagramD = PersistenceDiagramDict = PersistenceDiagramd
+BettiCurved = BettiCurveD = BettiCurveDict = DictionaryTransform.of(BettiCurve)
+PersistenceDiagramd = PersistenceDiagramD = PersistenceDiagramDict = DictionaryTransform.of(PersistenceDiagram)

@@ -1,17 +1,16 @@
-"""From instance ids to the membranes between them, and back."""
+"""Membranes from instance ids, and instance ids from membranes."""
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
-from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.typing import Array, Connectivity, Mask
-from monai_topo._utils.validation import check_at_least, check_choice
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo._utils.typing import DUAL, Array, Connectivity, Mask
+from monai_topo._utils.validation import check_at_least, check_connectivity
+from monai_topo.masks.components import components
+from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 ndimage, _ = optional_import("scipy.ndimage")
 watershed, _ = optional_import("skimage.segmentation", name="watershed")
@@ -31,25 +30,26 @@ Distance = NDArray[np.float64]
 
 
 class InstancesToMembrane(ArrayTransform):
-    """Draw the walls between instances, as thick as asked for.
+    """Draw walls of a given thickness between instances.
 
-    A voxel is membrane when the center of a voxel of another instance lies within `radius` of its own. At a radius of 1
-    voxel that is what `LabelToForeground("boundary")` draws: two voxels, one from each side. From sqrt(2) in 2D and
-    sqrt(3) in 3D on no two cells touch, not even at a corner. The image border is no wall.
+    A voxel becomes membrane if the center of a voxel of another instance lies within `radius` of its own center. With a
+    radius of 1 voxel the result is that of `LabelToForeground("boundary")`: walls of two voxels, one from each side.
+    With at least sqrt(2) in 2D or sqrt(3) in 3D no two cells touch, not even at a corner. The image border is not a
+    wall.
 
     Args:
-        radius: how far a wall reaches into each instance, in voxels, or in millimeters if `spacing` is given.
-        membrane_id: an id that means membrane already (0 in many labels): it becomes membrane, and no further wall
-            grows from it. None: every id is an instance.
-        spacing: None for voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimeters, one an axis.
+        radius: Distance that a wall reaches into each instance, in voxels, or in millimeters if `spacing` is given.
+        membrane_id: Id that denotes membrane already (0 in many labels). It becomes membrane, and no other wall grows
+            from it. None: every id is an instance.
+        spacing: None for voxels; `"affine"` reads the voxel size from the metadata; numbers give it in millimeters, one
+            per axis.
 
     Raises:
-        ValueError: if `radius` is negative or not finite, `spacing` is none of these, or the array does not have one
+        ValueError: If `radius` is negative or not finite, `spacing` is not one of these, or the array does not have one
             channel.
 
-    The result is float32, 1 on membranes. A label of one instance has none. Needs scipy; a distance map for the
-    surroundings of each instance. Deterministic.
+    The result is float32, 1 on membranes. A label of one instance has no membrane. Needs scipy. The cost is that of one
+    distance map per instance, in its surroundings. Deterministic.
 
     Example:
         >>> import numpy as np
@@ -70,9 +70,9 @@ class InstancesToMembrane(ArrayTransform):
         ids = array[0]
         values, numbers = np.unique(ids, return_inverse=True)
         numbers = numbers.reshape(ids.shape) + 1
-        drawn = ids == self.membrane_id if self.membrane_id is not None else np.zeros(ids.shape, dtype=bool)
-        wall = drawn.copy()
-        reach = self.radius * (1 + 1e-9)  # a voxel at exactly the radius, whatever the rounding of mm
+        is_membrane = ids == self.membrane_id if self.membrane_id is not None else np.zeros(ids.shape, dtype=bool)
+        wall = is_membrane.copy()
+        reach = self.radius * (1 + 1e-9)  # includes a voxel at exactly the radius, despite rounding
         margins = [int(reach / length) + 1 for length in spacing_mm]
         for number, box in enumerate(ndimage.find_objects(numbers), start=1):
             if values[number - 1] == self.membrane_id:
@@ -81,33 +81,35 @@ class InstancesToMembrane(ArrayTransform):
                 slice(max(side.start - more, 0), side.stop + more) for side, more in zip(box, margins, strict=True)
             )
             own = numbers[around] == number
-            other = ~own & ~drawn[around]
+            other = ~own & ~is_membrane[around]
             if other.any():
                 wall[around] |= own & (ndimage.distance_transform_edt(~other, sampling=spacing_mm) <= reach)
         return wall[None].astype(np.float32)
 
 
 class MembraneToInstances(ArrayTransform):
-    """Give every cell that membranes enclose an id of its own, by a watershed.
+    """Give every cell that is enclosed by membranes its own id, by a watershed.
 
-    The seeds are the components of what is not membrane (with the dual connectivity). With `seed_distance` they are the
-    components of what lies deeper than that, so that a leak narrower than twice the distance does not merge two cells;
-    a component without such a place is a seed whole. Seeds grow over the rest, from the deepest place up, and then,
-    with `fill`, over the membrane, to its middle.
+    The seeds are the components of the background of the membrane. With `seed_distance` they are the components of the
+    voxels with a greater distance to the membrane, so that a leak narrower than twice this distance does not merge two
+    cells; a component without such a voxel is one seed as a whole. The seeds grow over the rest of the background,
+    starting from the greatest distance, and then, with `fill`, over the membrane up to its middle.
 
     Args:
-        threshold: values above are membrane, in a label of 0 and 1 or a likelihood.
-        connectivity: of the membrane, `"full"` (8, 26) or `"face"` (4, 6); cells have the other one.
-        seed_distance: in voxels, or in millimeters if `spacing` is given; 0 takes the components.
-        fill: whether cells grow over the membrane until they meet; otherwise it keeps id 0.
-        spacing: None for voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimeters, one an axis.
+        threshold: Values above it are membrane, in a label of 0 and 1 or a likelihood.
+        connectivity: Connectivity of the membrane, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the cells have the
+            dual one.
+        seed_distance: Distance in voxels, or in millimeters if `spacing` is given; 0: the components themselves.
+        fill: Whether cells grow over the membrane until they meet; otherwise the membrane keeps id 0.
+        spacing: None for voxels; `"affine"` reads the voxel size from the metadata; numbers give it in millimeters, one
+            per axis.
 
     Raises:
-        ValueError: if a setting is none of these, or the array does not have one channel.
+        ValueError: If a setting is not one of these, or the array does not have one channel.
 
-    The result is int32: ids from 1 in the C order of the seeds' first voxels, 0 for membrane. Nothing but membrane
-    gives no cell, no membrane gives one. Needs scikit-image and scipy; one and a half seconds for 128^3. Deterministic.
+    The result is int32: ids from 1 in C order of the first voxels of the seeds, 0 for membrane. An image of membrane
+    only has no cell, an image without membrane has one. Needs scikit-image and scipy. It takes 1.5 seconds for 128^3.
+    Deterministic.
 
     Example:
         >>> import numpy as np
@@ -127,9 +129,9 @@ class MembraneToInstances(ArrayTransform):
         fill: bool = True,
         spacing: Spacing = None,
     ) -> None:
-        check_choice("connectivity", connectivity, get_args(Connectivity))
+        check_connectivity(connectivity)
         self.threshold = threshold
-        self.connectivity = connectivity
+        self.connectivity: Connectivity = connectivity
         self.seed_distance = check_at_least("seed_distance", seed_distance)
         self.fill = fill
         self.spacing = check_spacing(spacing)
@@ -137,81 +139,23 @@ class MembraneToInstances(ArrayTransform):
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the instance ids of a `(1, *spatial)` membrane."""
         cells: Mask = ~(array[0] > self.threshold)
-        reach = 1 if self.connectivity == "full" else cells.ndim
-        structure = ndimage.generate_binary_structure(cells.ndim, reach)
-        ids, count = ndimage.label(cells, structure)
+        connectivity = DUAL[self.connectivity]
+        ids, count = components(cells, connectivity)
         if cells.all() or not cells.any():
-            return np.asarray(ids[None], dtype=np.int32)
+            return ids[None]
         height = np.zeros(cells.shape)
         if self.seed_distance > 0:
             depth: Distance = ndimage.distance_transform_edt(cells, sampling=spacing_mm)
             deep = depth > self.seed_distance
             has_seed = np.bincount(ids[deep], minlength=count + 1) > 0
-            ids, _ = ndimage.label(deep | (cells & ~has_seed[ids]), structure)
+            ids, _ = components(deep | (cells & ~has_seed[ids]), connectivity)
             height -= depth
         if self.fill:
             height += ndimage.distance_transform_edt(~cells, sampling=spacing_mm)
+        reach = 1 if connectivity == "face" else cells.ndim
         grown = watershed(height, ids, connectivity=reach, mask=None if self.fill else cells)
         return np.asarray(grown[None], dtype=np.int32)
 
 
-class InstancesToMembraned(ArrayTransformd):
-    """Dictionary twin of :py:class:`InstancesToMembrane`.
-
-    Args:
-        keys: keys of the instance ids.
-        radius: see :py:class:`InstancesToMembrane`.
-        membrane_id: see :py:class:`InstancesToMembrane`.
-        spacing: see :py:class:`InstancesToMembrane`.
-        new_key_prefix: put before a key for the key of its result; None replaces the ids.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        radius: float = 1.0,
-        membrane_id: int | None = None,
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = InstancesToMembrane(radius=radius, membrane_id=membrane_id, spacing=spacing)
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-class MembraneToInstancesd(ArrayTransformd):
-    """Dictionary twin of :py:class:`MembraneToInstances`.
-
-    Args:
-        keys: keys of the membranes.
-        threshold: see :py:class:`MembraneToInstances`.
-        connectivity: see :py:class:`MembraneToInstances`.
-        seed_distance: see :py:class:`MembraneToInstances`.
-        fill: see :py:class:`MembraneToInstances`.
-        spacing: see :py:class:`MembraneToInstances`.
-        new_key_prefix: put before a key for the key of its result; None replaces the membrane.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        threshold: float = 0.5,
-        connectivity: Connectivity = "full",
-        seed_distance: float = 0.0,
-        fill: bool = True,
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = MembraneToInstances(
-            threshold=threshold, connectivity=connectivity, seed_distance=seed_distance, fill=fill, spacing=spacing
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-InstancesToMembraneD = InstancesToMembraneDict = InstancesToMembraned
-MembraneToInstancesD = MembraneToInstancesDict = MembraneToInstancesd
+InstancesToMembraned = InstancesToMembraneD = InstancesToMembraneDict = DictionaryTransform.of(InstancesToMembrane)
+MembraneToInstancesd = MembraneToInstancesD = MembraneToInstancesDict = DictionaryTransform.of(MembraneToInstances)

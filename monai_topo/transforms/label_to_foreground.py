@@ -1,34 +1,35 @@
-"""Labels of any common convention into foreground masks, as MONAI transforms."""
+"""Foreground masks from labels of any common convention."""
 
 from __future__ import annotations
 
 import numpy as np
-from monai.config import DtypeLike, KeysCollection
+from monai.config import DtypeLike
 from monai.utils import get_equivalent_dtype
 
 from monai_topo._utils.typing import Array
 from monai_topo.data.labels import foreground_mask, parse_foreground
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd
+from monai_topo.transforms._base import ArrayTransform
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 __all__ = ["LabelToForeground", "LabelToForegroundD", "LabelToForegroundDict", "LabelToForegroundd"]
 
 
 class LabelToForeground(ArrayTransform):
-    """Make a 0/1 mask of the foreground from a label.
+    """Convert a label to a 0/1 mask of its foreground.
 
-    What counts as foreground is decided by :py:func:`monai_topo.data.foreground_mask`, whose conventions, empty cases
-    and errors hold here too. Deterministic; the input is never changed. (MONAI's own `ForegroundMask` is something
-    else: it thresholds pictures of tissue.)
+    :py:func:`monai_topo.data.foreground_mask` decides what is foreground; its conventions, empty cases and errors apply
+    here too. Deterministic; the input is never modified. (MONAI's own `ForegroundMask` has another purpose: it
+    thresholds images of tissue.)
 
     Args:
-        foreground: `"nonzero"`, the foreground's value (`0` for inverted labels), a threshold such as `">127"`, or
+        foreground: `"nonzero"`, the value of the foreground (`0` for inverted labels), a threshold such as `">127"`, or
             `"boundary"` for instance ids.
-        dtype: dtype of the mask, float32 by default, as losses and metrics want it.
+        dtype: Dtype of the mask; float32 by default, as losses and metrics expect.
 
     Raises:
-        TypeError: at the call, as `foreground_mask` does.
-        ValueError: at once for an impossible `foreground`; at the call for a label that has more than one channel or
-            does not follow the convention. The file is named if the metadata knows it.
+        TypeError: At the call, as in `foreground_mask`.
+        ValueError: If `foreground` is impossible; at the call, if the label has more than one channel or does not
+            follow the convention. The message names the file if the metadata has its name.
 
     Example:
         >>> import numpy as np
@@ -46,32 +47,10 @@ class LabelToForeground(ArrayTransform):
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the mask of a `(1, H, W)` or `(1, D, H, W)` label, of the same shape."""
-        # A thin volume keeps its channel axis, so that it is not taken for a picture in colors.
+        # A thin volume keeps its channel axis, so that it is not treated as a color image.
         flat = array.ndim == 3
         mask = foreground_mask(array[0], self.foreground)[None] if flat else foreground_mask(array, self.foreground)
         return mask.astype(get_equivalent_dtype(self.dtype, np.ndarray))
 
 
-class LabelToForegroundd(ArrayTransformd):
-    """Dictionary twin of :py:class:`LabelToForeground`.
-
-    Args:
-        keys: keys of the labels.
-        foreground: see :py:class:`LabelToForeground`.
-        dtype: dtype of the masks.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        foreground: int | str = "nonzero",
-        dtype: DtypeLike = np.float32,
-        allow_missing_keys: bool = False,
-        new_key_prefix: str | None = None,
-    ) -> None:
-        super().__init__(keys, LabelToForeground(foreground, dtype), new_key_prefix, allow_missing_keys)
-
-
-LabelToForegroundD = LabelToForegroundDict = LabelToForegroundd
+LabelToForegroundd = LabelToForegroundD = LabelToForegroundDict = DictionaryTransform.of(LabelToForeground)

@@ -1,4 +1,4 @@
-"""Likelihood maps without their least persistent components and holes."""
+"""Likelihood maps simplified by persistence: components and holes of low persistence are removed."""
 
 from __future__ import annotations
 
@@ -6,48 +6,52 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from torch import Tensor
 
 from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
-from monai_topo._utils.validation import check_at_least, check_topology_settings
+from monai_topo._utils.validation import check_at_least
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, floats
+from monai_topo.transforms._dictionary import DictionaryTransform
+from monai_topo.transforms._persistence_base import PersistenceTransform
 
 __all__ = ["PersistenceSimplify", "PersistenceSimplifyD", "PersistenceSimplifyDict", "PersistenceSimplifyd"]
 
 
-class PersistenceSimplify(ArrayTransform):
-    """Level components and holes that do not persist, and change nothing else.
+class PersistenceSimplify(PersistenceTransform):
+    """Remove components and holes of low persistence, and change nothing else.
 
-    A peak that is no more persistent than `min_persistence` is cut down to the saddle where it meets a higher one, a
-    hole is filled up to the saddle over which it would spill: at every threshold the mask of the result is that of the
-    image without those components and holes. In each dimension the diagram of the result is the old one without the
-    removed pairs; removing in one dimension can only shorten a life in the other, of what lies inside the removed. No
-    voxel moves by more than the greatest removed persistence. This answers the "isolated points" that the original
-    authors of the persistence loss tell users to clean by hand, and with a known Betti number it enforces it.
+    A peak whose persistence is at most `min_persistence` is lowered to the saddle at which it meets a higher peak; a
+    hole is filled up to the saddle at which it would overflow. At every threshold, the mask of the result is the mask
+    of the image without these components and holes. In each dimension, the diagram of the result is the original one
+    without the removed pairs; removal in one dimension can only reduce the persistence of features of the other
+    dimension inside the removed ones. No voxel changes by more than the greatest removed persistence. This replaces the
+    manual removal of "isolated points" that the original authors of the persistence loss recommend; a known Betti
+    number can be enforced.
 
-    Components (dimension 0) and holes (d-1: loops in 2D, cavities in 3D) can be removed so. Loops in 3D cannot: a
-    tunnel is no region that could be leveled, and to remove one exactly and change nothing else is NP-hard in general
-    (Attali, Bauer, Devillers, Glisse, Lieutier, "Homological reconstruction and simplification in R^3", 2015): asking
-    for it is refused.
+    Components (dimension 0) and holes (dimension d-1: loops in 2D, cavities in 3D) can be removed in this way. Loops in
+    3D cannot: a tunnel is not a region whose values could be leveled, and removing it exactly without any other change
+    is NP-hard in general (Attali, Bauer, Devillers, Glisse, Lieutier, "Homological reconstruction and simplification in
+    R^3", 2015). Dimension 1 in 3D is therefore refused.
 
     Args:
-        min_persistence: what is more persistent stays; 0 changes nothing.
-        num_components: keep only that many components of each channel, the most persistent ones, the one that never
-            ends counted (with `border="foreground"` that one is the frame and not counted).
-        num_holes: keep only that many holes.
-        dims: dimensions to simplify; None is 0 and d-1.
-        filtration: `"superlevel"` for a likelihood of the foreground, `"sublevel"` for dark structures.
-        connectivity: of the foreground, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`: outside the image everything is foreground.
+        min_persistence: Features with a greater persistence stay; 0 changes nothing.
+        num_components: Number of components to keep in each channel, the most persistent ones, including the essential
+            component (with `border="foreground"` that one is the frame and does not count). None: no limit.
+        num_holes: Number of holes to keep; None: no limit.
+        dims: Dimensions to simplify; None: 0 and d-1.
+        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
 
     Raises:
-        ValueError: if a setting is none of these; at the call for loops in 3D, or an image that is not channel first or
-            not finite.
+        ValueError: If a setting is not one of these; at the call, for loops in 3D, or if the image is not channel first
+            or not finite.
 
-    Float images keep their dtype, others become float32. Each channel by itself. Of equally persistent features the
-    older one stays. Deterministic, idempotent; nearly linear, see :py:func:`monai_topo.persistence.merge_trees.merge_tree`.
+    Floating-point images keep their dtype, others become float32. Each channel is simplified separately. Of equally
+    persistent features the older one stays. Deterministic, idempotent, nearly linear; see
+    :py:func:`monai_topo.persistence.merge_trees.merge_tree`.
 
     Example:
         >>> import numpy as np
@@ -68,26 +72,22 @@ class PersistenceSimplify(ArrayTransform):
         connectivity: Connectivity = "full",
         border: Border = "open",
     ) -> None:
+        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
         self.min_persistence = check_at_least("min_persistence", min_persistence)
         for name, number in (("num_components", num_components), ("num_holes", num_holes)):
             if number is not None:
                 check_at_least(name, number)
-        check_topology_settings(connectivity=connectivity, border=border, filtration=filtration)
         self.num_components = num_components
         self.num_holes = num_holes
-        self.dims = None if dims is None else tuple(dims)
-        self.filtration: Filtration = filtration
-        self.connectivity: Connectivity = connectivity
-        self.border: Border = border
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the simplified image."""
-        dims = self._dims(array.ndim - 1)
-        return np.stack(
-            [self._simplified(torch.from_numpy(channel)[None], dims)[0].numpy() for channel in floats(array)]
-        )
+        dims = self.dims_of(array)
+        return np.stack([self._simplify(image[None], dims)[0].numpy() for image in self.images_of(array)])
 
-    def _dims(self, spatial_dims: int) -> tuple[int, ...]:
+    def dims_of(self, array: Array) -> tuple[int, ...]:
+        """Return the dimensions to simplify for a channel-first array."""
+        spatial_dims = array.ndim - 1
         dims = (0, spatial_dims - 1) if self.dims is None else self.dims
         if 1 in dims and spatial_dims == 3:
             raise ValueError(
@@ -100,77 +100,35 @@ class PersistenceSimplify(ArrayTransform):
             )
         return dims
 
-    def _simplified(self, image: Tensor, dims: tuple[int, ...]) -> Tensor:
-        # Again, until nothing changes: what lies inside a removed hole has lost a part of its persistence.
+    def _simplify(self, image: Tensor, dims: tuple[int, ...]) -> Tensor:
+        # Repeat until nothing changes: features inside a removed hole have lost a part of their persistence.
         while True:
             before = image
             for dim in dims:
                 tree = merge_tree(
                     image, dim=dim, filtration=self.filtration, connectivity=self.connectivity, border=self.border
                 )
-                image = simplify(image, tree, self._removed(image, tree))
+                image = simplify(image, tree, self._pairs_to_remove(image, tree))
             if torch.equal(image, before):
                 return image
 
-    def _removed(self, image: Tensor, tree: MergeTree) -> Tensor:
+    def _pairs_to_remove(self, image: Tensor, tree: MergeTree) -> Tensor:
         values = tree.pairs.values(image).double()
         persistence = (values[:, 0] - values[:, 1]).abs()
         removed = persistence <= self.min_persistence
         number = self.num_components if tree.dim == 0 else self.num_holes
         if number is not None:
-            essential = int(tree.dim == 0 and self.border == "open")  # the component that has no pair counts too
+            essential = int(tree.dim == 0 and self.border == "open")  # it has no pair, but counts
             ranks = self._most_persistent_first(values, persistence, tree)
             removed[ranks[max(number - essential, 0) :]] = True
         return removed
 
     def _most_persistent_first(self, values: Tensor, persistence: Tensor, tree: MergeTree) -> Tensor:
-        """Order of the pairs in which no region comes before the one it joins."""
+        """Return an order of the pairs in which no region comes before the one it joins."""
         extremum = values[:, 0 if tree.dim == 0 else 1].numpy()
         older = -extremum if tree.is_descending else extremum
         first = tree.extremum.numpy() if tree.dim == 0 else -tree.extremum.numpy()
         return torch.from_numpy(np.lexsort((first, older, -persistence.numpy())))
 
 
-class PersistenceSimplifyd(ArrayTransformd):
-    """Dictionary twin of :py:class:`PersistenceSimplify`.
-
-    Args:
-        keys: keys of the likelihoods.
-        min_persistence: see :py:class:`PersistenceSimplify`.
-        num_components: see :py:class:`PersistenceSimplify`.
-        num_holes: see :py:class:`PersistenceSimplify`.
-        dims: see :py:class:`PersistenceSimplify`.
-        filtration: see :py:class:`PersistenceSimplify`.
-        connectivity: see :py:class:`PersistenceSimplify`.
-        border: see :py:class:`PersistenceSimplify`.
-        new_key_prefix: put before a key for the key of its result; None replaces the likelihood.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        min_persistence: float = 0.0,
-        num_components: int | None = None,
-        num_holes: int | None = None,
-        dims: Sequence[int] | None = None,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = PersistenceSimplify(
-            min_persistence=min_persistence,
-            num_components=num_components,
-            num_holes=num_holes,
-            dims=dims,
-            filtration=filtration,
-            connectivity=connectivity,
-            border=border,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-PersistenceSimplifyD = PersistenceSimplifyDict = PersistenceSimplifyd
+PersistenceSimplifyd = PersistenceSimplifyD = PersistenceSimplifyDict = DictionaryTransform.of(PersistenceSimplify)

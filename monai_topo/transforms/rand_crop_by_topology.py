@@ -1,4 +1,4 @@
-"""Patches drawn where topology is decided, rather than anywhere in the foreground."""
+"""Random patches around the places where topology is decided, instead of anywhere in the foreground."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import RandWeightedCrop
 from monai.transforms.traits import MultiSampleTrait
-from monai.transforms.transform import LazyTransform, MapTransform, Randomizable
+from monai.transforms.transform import LazyTransform
 from monai.utils import convert_to_tensor, fall_back_tuple, optional_import
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ from monai_topo._utils.validation import check_choice
 from monai_topo.masks.skeletons import skeleton
 from monai_topo.masks.structure_errors import skeleton_errors
 from monai_topo.transforms._base import channel_first
+from monai_topo.transforms._dictionary import P, RandomDictionaryTransform
 
 ndimage, _ = optional_import("scipy.ndimage")
 
@@ -29,31 +30,32 @@ Around = Literal["skeleton", "branch_points", "thin_places", "errors"]
 
 
 class RandCropByTopology(RandWeightedCrop):
-    """Draw patches around the skeleton, its branch points, thin places or wrong structures of a label.
+    """Crop random patches around the skeleton, its branch points, thin places or structural errors.
 
-    MONAI's `RandCropByPosNegLabel` centers patches on any voxel of the foreground, so thick vessels get most of them;
-    a skeleton counts every vessel by its length. This is MONAI's `RandWeightedCrop` with the weights found here:
+    MONAI's `RandCropByPosNegLabel` centers patches on any voxel of the foreground, so most patches show thick vessels;
+    on a skeleton, every vessel counts by its length. This is MONAI's `RandWeightedCrop` with these weights:
 
-    - `"skeleton"`: every voxel of the skeleton alike.
-    - `"branch_points"`: voxels of the skeleton with more than two neighbors in it.
-    - `"thin_places"`: the skeleton, weighted by one over the squared distance to the background (in 2D, 3D alike).
-    - `"errors"`: what a prediction misses and what is spurious in it
+    - `"skeleton"`: equal weights on all voxels of the skeleton.
+    - `"branch_points"`: equal weights on the voxels of the skeleton with more than two neighbors in it.
+    - `"thin_places"`: the skeleton, weighted by the inverse squared distance to the background, in 2D and 3D.
+    - `"errors"`: the missing and the spurious parts of a prediction
       (:py:func:`monai_topo.masks.structure_errors.skeleton_errors`).
 
-    Patches lie inside the image: what is too near the border for a center counts at the nearest possible one (MONAI
-    drops such weights). Where nothing is found (an empty label, no branch, no error) all places are alike.
+    All patches lie inside the image. A weight too near the border for a patch center moves to the nearest possible
+    center (MONAI drops such weights). If nothing has a weight (an empty label, no branch, no error), all centers are
+    equally probable.
 
     Args:
-        spatial_size: of a patch in voxels; an axis of which it is not positive, or longer than the image, keeps the
-            image's size.
-        num_samples: patches of an image.
-        around: one of the above.
-        uniform: share of the patches, 0 to 1, that are drawn anywhere, so that background is seen too.
-        lazy: whether to crop lazily, as MONAI's.
+        spatial_size: Size of a patch in voxels. An axis keeps the size of the image where the value is not positive or
+            exceeds it.
+        num_samples: Number of patches per image.
+        around: One of the above.
+        uniform: Share of the patches, from 0 to 1, that are drawn anywhere, so that they include background.
+        lazy: Whether to crop lazily, as in MONAI.
 
     Raises:
-        ValueError: if a setting is none of these; at the call if the label has more than one channel, or none (nor,
-            around errors, a prediction) is given.
+        ValueError: If a setting is not one of these; at the call, if the label has more than one channel or is missing,
+            or if the prediction is missing for `around="errors"`.
 
     All draws come from `self.R` in `randomize`. Needs scikit-image and scipy; the cost is that of the skeleton.
     """
@@ -68,7 +70,7 @@ class RandCropByTopology(RandWeightedCrop):
         lazy: bool = False,
     ) -> None:
         super().__init__(spatial_size, num_samples, None, lazy)
-        # MONAI makes a tuple of one of a number, and then refuses it.
+        # MONAI converts a number to a tuple of length one, which it refuses later.
         self.spatial_size = spatial_size  # type: ignore[assignment]
         check_choice("around", around, get_args(Around))
         if not 0 <= uniform <= 1:
@@ -84,25 +86,26 @@ class RandCropByTopology(RandWeightedCrop):
                 raise ValueError("Expected a prediction for `around='errors'`, but got none.")
             predicted = channel_first(convert_to_tensor(prediction, track_meta=False), name="prediction")[0] > 0.5
             missing, spurious = skeleton_errors(predicted, mask)
-            found = (missing | spurious).astype(float)
+            interest = (missing | spurious).astype(float)
         else:
-            found = _interest(mask, self.around)
-        return torch.from_numpy(self._at_centers(found)[None])
+            interest = _interest(mask, self.around)
+        return torch.from_numpy(self._at_centers(interest)[None])
 
-    def _at_centers(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Move weights to the possible centers, and mix in the uniform share."""
-        size = fall_back_tuple(self.spatial_size, found.shape)
-        sizes = [min(patch, extent) for patch, extent in zip(size, found.shape, strict=True)]
-        # As `weighted_patch_samples` of MONAI cuts the map: centers from size // 2 on, one less than there are places.
+    def _at_centers(self, interest: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move weights to possible centers, and mix in the uniform share."""
+        size = fall_back_tuple(self.spatial_size, interest.shape)
+        sizes = [min(patch, extent) for patch, extent in zip(size, interest.shape, strict=True)]
+        # MONAI's `weighted_patch_samples` crops the map so: from size // 2 on, one center less than possible.
         first = [patch // 2 for patch in sizes]
         last = [
-            start + max(extent - patch, 1) - 1 for start, extent, patch in zip(first, found.shape, sizes, strict=True)
+            start + max(extent - patch, 1) - 1
+            for start, extent, patch in zip(first, interest.shape, sizes, strict=True)
         ]
-        places = np.argwhere(found > 0)
-        weights = np.zeros(found.shape)
-        np.add.at(weights, tuple(np.clip(places, first, last).T), found[found > 0])
+        places = np.argwhere(interest > 0)
+        weights = np.zeros(interest.shape)
+        np.add.at(weights, tuple(np.clip(places, first, last).T), interest[interest > 0])
         allowed = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
-        even = np.zeros(found.shape)
+        even = np.zeros(interest.shape)
         even[allowed] = 1 / even[allowed].size
         return even if not len(places) else (1 - self.uniform) * weights / weights.sum() + self.uniform * even
 
@@ -114,7 +117,7 @@ class RandCropByTopology(RandWeightedCrop):
         randomize: bool = True,
         lazy: bool | None = None,
     ) -> list[torch.Tensor]:
-        """Return the patches of a `(C, *spatial)` image; the places depend on its `(1, *spatial)` label."""
+        """Return the patches of a `(C, *spatial)` image; their centers depend on its `(1, *spatial)` label."""
         if not randomize:
             return list(super().__call__(img, None, False, lazy))
         if label is None:
@@ -133,21 +136,17 @@ def _interest(mask: Mask, around: Around) -> NDArray[np.float64]:
     return lines.astype(float)
 
 
-class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSampleTrait):
-    """Dictionary twin of :py:class:`RandCropByTopology`: the same patches, drawn once, of all keys.
+class _CropOfAllKeys(RandomDictionaryTransform[P], LazyTransform, MultiSampleTrait):
+    """Base of `RandCropByTopologyd`.
+
+    The centers are drawn once for all keys. The result is a list of `num_samples` cases; values under other keys are
+    copied into each case.
 
     Args:
-        keys: keys of what is cropped.
-        label_key: key of the label.
-        spatial_size: see :py:class:`RandCropByTopology`.
-        num_samples: see :py:class:`RandCropByTopology`.
-        around: see :py:class:`RandCropByTopology`.
-        prediction_key: key of the prediction, for `around="errors"`.
-        uniform: see :py:class:`RandCropByTopology`.
-        lazy: see :py:class:`RandCropByTopology`.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-
-    Returns a list of `num_samples` cases; what is not in `keys` is copied into each.
+        keys: Keys of the arrays to crop.
+        label_key: Key of the label.
+        prediction_key: Key of the prediction, for `around="errors"`.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
     backend = RandCropByTopology.backend
@@ -156,20 +155,15 @@ class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSample
         self,
         keys: KeysCollection,
         label_key: str,
-        spatial_size: Sequence[int] | int,
-        num_samples: int = 1,
-        *,
-        around: Around = "skeleton",
         prediction_key: str | None = None,
-        uniform: float = 0.1,
-        lazy: bool = False,
         allow_missing_keys: bool = False,
+        *args: P.args,
+        **settings: P.kwargs,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        LazyTransform.__init__(self, lazy)
-        if around == "errors" and prediction_key is None:
+        RandomDictionaryTransform.__init__(self, keys, None, allow_missing_keys, *args, **settings)
+        LazyTransform.__init__(self, self.transform.lazy)
+        if self.transform.around == "errors" and prediction_key is None:
             raise ValueError("Expected `prediction_key` to name the prediction for `around='errors'`, but got None.")
-        self.cropper = RandCropByTopology(spatial_size, num_samples, around=around, uniform=uniform, lazy=lazy)
         self.label_key = label_key
         self.prediction_key = prediction_key
 
@@ -177,32 +171,24 @@ class RandCropByTopologyd(Randomizable, MapTransform, LazyTransform, MultiSample
     def lazy(self, value: bool) -> None:
         """Crop lazily or at once."""
         self._lazy = value
-        self.cropper.lazy = value
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandCropByTopologyd:
-        """Seed the draws."""
-        super().set_random_state(seed, state)
-        self.cropper.set_random_state(seed, state)
-        return self
+        self.transform.lazy = value
 
     def randomize(self, weights: NdarrayOrTensor) -> None:
-        """Draw the centers by their weights."""
-        self.cropper.randomize(weights)
+        """Draw the centers with probabilities proportional to the weights."""
+        self.transform.randomize(weights)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> list[dict[Hashable, Any]]:
         """Return the cases; the given dictionary stays as it is."""
         prediction = None if self.prediction_key is None else data[self.prediction_key]
-        self.randomize(self.cropper.weights(data[self.label_key], prediction))
+        self.randomize(self.transform.weights(data[self.label_key], prediction))
         keys = list(self.key_iterator(dict(data)))
         rest = {key: value for key, value in data.items() if key not in keys}
-        cases: list[dict[Hashable, Any]] = [deepcopy(rest) for _ in range(self.cropper.num_samples)]
+        cases: list[dict[Hashable, Any]] = [deepcopy(rest) for _ in range(self.transform.num_samples)]
         lazy = self.lazy if lazy is None else lazy
         for key in keys:
-            for case, patch in zip(cases, self.cropper(data[key], randomize=False, lazy=lazy), strict=True):
+            for case, patch in zip(cases, self.transform(data[key], randomize=False, lazy=lazy), strict=True):
                 case[key] = patch
         return cases
 
 
-RandCropByTopologyD = RandCropByTopologyDict = RandCropByTopologyd
+RandCropByTopologyd = RandCropByTopologyD = RandCropByTopologyDict = _CropOfAllKeys.of(RandCropByTopology)

@@ -1,4 +1,4 @@
-"""Random topological errors: in a label, to see what they do; in an image, to learn to see through them."""
+"""Random topological errors: in a label, to measure their effect; in an image, to train a network against them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.data.meta_obj import get_track_meta
-from monai.transforms.transform import MapTransform, RandomizableTransform
+from monai.transforms.transform import RandomizableTransform
 from monai.utils import TransformBackends, convert_to_tensor, optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.typing import Array, Connectivity
-from monai_topo._utils.validation import check_at_least, check_choice
-from monai_topo.transforms._base import channel_first, floats, with_metadata_of
+from monai_topo._utils.typing import Array, Connectivity, Mask
+from monai_topo._utils.validation import check_at_least, check_choice, check_connectivity
+from monai_topo.transforms._base import as_float, channel_first, with_metadata_of
+from monai_topo.transforms._dictionary import P, RandomDictionaryTransform
 from monai_topo.transforms._error_sampling import ERROR_KINDS, ErrorSettings, TopologyError, sample_errors
 
 ndimage, _ = optional_import("scipy.ndimage")
@@ -27,42 +28,44 @@ Mode = Literal["label", "image"]
 
 
 class RandTopologyError(RandomizableTransform):
-    """Break a branch, bridge two, punch a hole, fill one, or add a speck, at random places of a label.
+    """Break a branch, bridge a gap, punch or fill a hole, or add a speck, at random places of a label.
 
-    Every error is local, and changes exactly one Betti number of the label, by one; that is counted before it is taken:
+    Every error is local and changes exactly one Betti number of the label, by one, which is verified for each error:
 
-    - `"break"`: cut a branch through at its skeleton: one component more or one loop less.
-    - `"bridge"`: join two sides of a gap no wider than `reach`: one component less or one loop more.
+    - `"break"`: cut through a branch at its skeleton: one more component or one loop less.
+    - `"bridge"`: join the two sides of a gap of at most `reach`: one component less or one more loop.
     - `"hole"`: punch a hole, in 3D a cavity, where the foreground is wide enough.
-    - `"fill"`: fill a hole (cavity) no longer than `reach` along any axis.
+    - `"fill"`: fill a hole (in 3D a cavity) of at most `reach` along every axis.
     - `"speck"`: add a component in the background.
 
-    In mode `"label"` the label itself is changed: for robustness studies, and for tests of metrics. In mode `"image"`
-    the label stays and the image changes there: a break's place fades to the background around it, a bridge's place
-    lights up as the foreground around it, with noise as strong as around. That trains a network to bridge gaps and
-    to distrust bridges, after CoLeTra (Valverde et al., "Disconnect to connect: a data augmentation method for
-    improving topology accuracy in image segmentation", arXiv 2503.05541), where a network paints over the structure;
-    here noise of the median and spread around does, which needs no model.
+    Mode `"label"` changes the label itself, for robustness studies and for tests of metrics. Mode `"image"` keeps the
+    label and changes the image at the same places: a break fades to the background around it, a bridge gets the
+    intensity of the foreground around it, with noise of the same strength. This trains a network to bridge gaps and to
+    distrust bridges, after CoLeTra (Valverde et al., "Disconnect to connect: a data augmentation method for improving
+    topology accuracy in image segmentation", arXiv 2503.05541). There a network inpaints the structure; here noise with
+    the median and the spread of the surroundings does, without a model.
 
     Args:
-        prob: probability that anything is done.
-        errors: kinds to draw from, each as often as it is named.
-        num_errors: least and greatest number of errors, or one number. A kind without a place is left out.
-        radius: least and greatest radius in voxels: of a hole, of a speck, of half a bridge's width, and of what a
-            break cuts beyond the branch's own radius.
-        reach: greatest length of a bridge and of a hole that is filled, in voxels.
+        prob: Probability of any change.
+        errors: Kinds to draw from; a kind that is named twice is drawn twice as often.
+        num_errors: Least and greatest number of errors, or one number. An error without a possible place is omitted.
+        radius: Least and greatest radius in voxels of a hole, of a speck, of a bridge (half its width), and of the cut
+            of a break beyond the radius of the branch.
+        reach: Greatest length in voxels of a bridge and of a hole to fill.
         mode: `"label"` or `"image"`.
-        contrast: in mode `"image"`, least and greatest strength: 0 changes nothing, 1 leaves no trace.
-        connectivity: of the foreground, `"full"` or `"face"`.
+        contrast: In mode `"image"`, least and greatest strength: 0 changes nothing, 1 replaces the image there.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
 
     Raises:
-        ValueError: if a setting is none of these; at the call if label and image differ in shape, the label has more
-            than one channel, or none is given in mode `"image"`.
+        ValueError: If a setting is not one of these; at the call, if label and image differ in shape, if the label has
+            more than one channel, or if it is missing in mode `"image"`.
 
-    All draws come from `self.R` in `randomize`. What was done stands in a MetaTensor's `meta["topology_errors"]`, JSON
-    text (lists of unequal length could not be collated): one entry an error, `{"error", "at" (its middle voxel),
-    "voxels" (changed in the label), "betti_change"}`. New foreground gets the value of the nearest one, 1 in an empty
-    label. Needs scikit-image and scipy; Betti numbers of the whole label are counted up to 12 times an error.
+    All draws come from `self.R` in `randomize`. The `meta["topology_errors"]` of a MetaTensor lists the errors, as JSON
+    text (lists of unequal length cannot be collated), with one entry per error: `{"error", "at" (its middle voxel),
+    "voxels" (changed in the label), "betti_change"}`. New foreground gets the value of the nearest foreground, 1 in an
+    empty label. Needs scikit-image and scipy. The Betti numbers of the whole label are computed up to 12 times per
+    error.
     """
 
     backend = [TransformBackends.NUMPY]  # noqa: RUF012 - the way MONAI's transforms declare it
@@ -86,7 +89,7 @@ class RandTopologyError(RandomizableTransform):
         for kind in kinds:
             check_choice("errors", kind, ERROR_KINDS)
         check_choice("mode", mode, get_args(Mode))
-        check_choice("connectivity", connectivity, get_args(Connectivity))
+        check_connectivity(connectivity)
         self.num_errors = _pair("num_errors", num_errors)
         self.contrast = _pair("contrast", contrast)
         if self.contrast[1] > 1:
@@ -110,9 +113,9 @@ class RandTopologyError(RandomizableTransform):
     def __call__(
         self, img: NdarrayOrTensor, label: NdarrayOrTensor | None = None, randomize: bool = True
     ) -> NdarrayOrTensor:
-        """Change a `(1, *spatial)` label, or a `(C, *spatial)` image where its `(1, *spatial)` label says."""
+        """Change a `(1, *spatial)` label, or a `(C, *spatial)` image with the help of its `(1, *spatial)` label."""
         if label is None and self.mode == "image":
-            raise ValueError("Expected a label beside the image in mode 'image', but got none.")
+            raise ValueError("Expected a label in addition to the image in mode 'image', but got none.")
         tensor = convert_to_tensor(img, track_meta=get_track_meta())
         array = channel_first(tensor, name="img", one_channel=self.mode == "label")
         true = array if label is None else channel_first(convert_to_tensor(label, track_meta=False))
@@ -122,17 +125,17 @@ class RandTopologyError(RandomizableTransform):
             )
         if randomize:
             self.randomize(true)
-        changed = self._corrupted(array) if self.mode == "label" else self._painted(floats(array), true[0] != 0)
+        changed = self._change_label(array) if self.mode == "label" else self._paint(as_float(array), true[0] != 0)
         result = with_metadata_of(tensor, changed)
         if isinstance(result, MetaTensor):
-            result.meta["topology_errors"] = self.report()
+            result.meta["topology_errors"] = self.errors_as_json()
         return result
 
-    def report(self) -> str:
-        """Return what the last call did, as JSON text."""
-        return json.dumps([error.told() for error in self.planned])
+    def errors_as_json(self) -> str:
+        """Return the errors of the last call, as JSON text."""
+        return json.dumps([error.to_dict() for error in self.planned])
 
-    def _corrupted(self, array: Array) -> Array:
+    def _change_label(self, array: Array) -> Array:
         label: Array = array[0].copy()
         for error in self.planned:
             where = tuple(error.voxels.T)
@@ -145,7 +148,7 @@ class RandTopologyError(RandomizableTransform):
                 label[where] = 1
         return label[None]
 
-    def _painted(self, image: Array, mask: NDArray[np.bool_]) -> Array:
+    def _paint(self, image: Array, mask: Mask) -> Array:
         image = image.copy()
         noise = np.random.RandomState(self.noise_seed)
         mask = mask.copy()
@@ -154,7 +157,7 @@ class RandTopologyError(RandomizableTransform):
             for channel in image:
                 patch = channel[box]
                 middle = np.median(patch[around])
-                # 1.48 median deviations are a standard deviation, but blurred rims and bright specks do not count.
+                # 1.4826 median absolute deviations: a standard deviation that ignores blurred edges and bright specks.
                 spread = 1.4826 * np.median(np.abs(patch[around] - middle))
                 painted = noise.normal(middle, spread, patch.shape)
                 patch += (strength * weight * (painted - patch)).astype(patch.dtype)
@@ -162,10 +165,8 @@ class RandTopologyError(RandomizableTransform):
         return image
 
 
-def _brush(
-    error: TopologyError, mask: NDArray[np.bool_]
-) -> tuple[tuple[slice, ...], NDArray[np.float64], NDArray[np.bool_]]:
-    """The box an error is painted in, the weight of the paint there, and the voxels it is mixed from."""
+def _brush(error: TopologyError, mask: Mask) -> tuple[tuple[slice, ...], NDArray[np.float64], Mask]:
+    """Return the box to paint an error in, the weight of the paint, and the voxels that give its statistics."""
     margin = 5
     low, high = error.voxels.min(axis=0) - margin, error.voxels.max(axis=0) + margin + 1
     box = tuple(slice(max(int(a), 0), int(b)) for a, b in zip(low, high, strict=True))
@@ -173,11 +174,11 @@ def _brush(
     part[tuple(error.voxels.T)] = True
     region, inside = part[box], mask[box]
     if not error.adds:
-        # The blurred rim of what vanishes goes too, but no other foreground.
+        # The blurred edge of the removed part is painted too, but no other foreground.
         region = ndimage.binary_dilation(region, iterations=2) & ~(inside & ~region)
     weight = np.where(inside & ~part[box], 0.0, ndimage.gaussian_filter(region.astype(float), 0.7))
     around = (inside if error.adds else ~inside) & ~region
-    if not around.any():  # the first speck of an image has no foreground to be mixed from
+    if not around.any():  # the first speck of an image has no foreground to take statistics from
         around = ~region if not region.all() else region
     return box, weight, around
 
@@ -191,22 +192,17 @@ def _pair(name: str, value: float | Sequence[float]) -> tuple[float, float]:
     return pair[0], pair[1]
 
 
-class RandTopologyErrord(RandomizableTransform, MapTransform):
-    """Dictionary twin of :py:class:`RandTopologyError`: the same errors, drawn once, for all keys.
+class _SameErrorsForAllKeys(RandomDictionaryTransform[P]):
+    """Base of `RandTopologyErrord`.
+
+    The errors are drawn once, and are the same for all keys.
 
     Args:
-        keys: keys of labels (mode `"label"`) or of images (mode `"image"`).
-        label_key: key of the label in which places are sought; None takes the first of `keys`, in mode `"label"` only.
-        prob: see :py:class:`RandTopologyError`.
-        errors: see :py:class:`RandTopologyError`.
-        num_errors: see :py:class:`RandTopologyError`.
-        radius: see :py:class:`RandTopologyError`.
-        reach: see :py:class:`RandTopologyError`.
-        mode: see :py:class:`RandTopologyError`.
-        contrast: see :py:class:`RandTopologyError`.
-        connectivity: see :py:class:`RandTopologyError`.
-        report_key: key of the report, JSON text; None writes none.
-        allow_missing_keys: whether a key that a case lacks is passed over.
+        keys: Keys of labels (mode `"label"`) or of images (mode `"image"`).
+        label_key: Key of the label for which the errors are drawn. None, in mode `"label"` only: the first of `keys`.
+        errors_key: Key under which the errors are listed, as JSON text; None lists them in the metadata only.
+        new_key_prefix: Prefix of the key of each result; None replaces the array.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
     backend = RandTopologyError.backend
@@ -214,43 +210,18 @@ class RandTopologyErrord(RandomizableTransform, MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        *,
         label_key: str | None = None,
-        prob: float = 0.1,
-        errors: Sequence[str] = ERROR_KINDS,
-        num_errors: int | Sequence[int] = (1, 3),
-        radius: float | Sequence[float] = (1.0, 2.0),
-        reach: float = 12.0,
-        mode: Mode = "label",
-        contrast: float | Sequence[float] = (0.7, 1.0),
-        connectivity: Connectivity = "full",
-        report_key: str | None = "topology_errors",
+        errors_key: str | None = "topology_errors",
+        new_key_prefix: str | None = None,
         allow_missing_keys: bool = False,
+        *args: P.args,
+        **settings: P.kwargs,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, 1.0)
-        if mode == "image" and label_key is None:
+        super().__init__(keys, new_key_prefix, allow_missing_keys, *args, **settings)
+        if self.transform.mode == "image" and label_key is None:
             raise ValueError("Expected `label_key` to name the label in mode 'image', but got None.")
-        self.corrupt = RandTopologyError(
-            prob=prob,
-            errors=errors,
-            num_errors=num_errors,
-            radius=radius,
-            reach=reach,
-            mode=mode,
-            contrast=contrast,
-            connectivity=connectivity,
-        )
         self.label_key = label_key
-        self.report_key = report_key
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandTopologyErrord:
-        """Seed the draws."""
-        super().set_random_state(seed, state)
-        self.corrupt.set_random_state(seed, state)
-        return self
+        self.errors_key = errors_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the case with its errors; the given dictionary stays as it is."""
@@ -259,13 +230,13 @@ class RandTopologyErrord(RandomizableTransform, MapTransform):
         if not keys:
             return case
         label = case[keys[0] if self.label_key is None else self.label_key]
-        self.corrupt.randomize(channel_first(convert_to_tensor(label, track_meta=False)))
+        self.transform.randomize(channel_first(convert_to_tensor(label, track_meta=False)))
         for key in keys:
-            image_label = label if self.corrupt.mode == "image" else None
-            case[key] = self.corrupt(case[key], image_label, randomize=False)
-        if self.report_key is not None:
-            case[self.report_key] = self.corrupt.report()
+            image_label = label if self.transform.mode == "image" else None
+            case[self.result_key(key)] = self.transform(data[key], image_label, randomize=False)
+        if self.errors_key is not None:
+            case[self.errors_key] = self.transform.errors_as_json()
         return case
 
 
-RandTopologyErrorD = RandTopologyErrorDict = RandTopologyErrord
+RandTopologyErrord = RandTopologyErrorD = RandTopologyErrorDict = _SameErrorsForAllKeys.of(RandTopologyError)

@@ -1,4 +1,4 @@
-"""The collar of relative homology, for users of losses that know no border of their own."""
+"""Padding with foreground, which makes homology relative to the frame available to losses without a border setting."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import BorderPad
 from monai.transforms.inverse import InvertibleTransform
-from monai.transforms.transform import MapTransform
+
+from monai_topo.transforms._base import check_count
+from monai_topo.transforms._dictionary import DictionaryTransform, P
 
 __all__ = ["RelativePad", "RelativePadD", "RelativePadDict", "RelativePadd"]
 
-Values = float | Sequence[float]
-
 
 class RelativePad(InvertibleTransform):
-    """Put a collar of foreground around an image, so that what its border cuts closes there.
+    """Pad an image with a collar of foreground, which closes structures that the image border cuts.
 
-    The homology of a patch relative to its frame (Hu et al., "Topology-preserving deep image segmentation", NeurIPS
-    2019, section 3.3: a vessel or a membrane goes on outside the patch). Losses and metrics of this package need no
-    collar, they have `border="foreground"`; this is for others. Unlike there, a collar is
-    voxels: it is counted as a component, and as a ring before what touches it fills it.
+    This is the homology of a patch relative to its frame (Hu et al., "Topology-preserving deep image segmentation",
+    NeurIPS 2019, section 3.3: a vessel or a membrane continues outside the patch). Losses and metrics of this package
+    have `border="foreground"` for it and do not need a collar; this transform is for others. In contrast to that
+    setting, a collar consists of voxels: it counts as a component, and as a loop until the structures that touch it
+    fill it.
 
     Args:
-        width: of the collar, in voxels.
-        value: of the collar, the foreground's: 1 for masks and likelihoods, a large number for logits, the id for a
-            label of ids; one for all channels or one a channel (`[0, 1]` for a one-hot label with its background).
+        width: Width of the collar in voxels.
+        value: Value of the collar, that of the foreground: 1 for masks and likelihoods, a large number for logits, the
+            id for a label of ids. One for all channels, or one per channel (`[0, 1]` for a one-hot label with its
+            background).
 
     Raises:
-        ValueError: if `width` is not a positive whole number, or there is another number of channels than of values.
+        ValueError: If `width` is not a positive integer; at the call, if the number of values is neither 1 nor the
+            number of channels.
 
-    By MONAI's `BorderPad`, so the affine moves with the origin and `inverse` cuts the collar off again. The result is a
-    new array. Not lazy: a collar of interpolated values would be none.
+    It uses MONAI's `BorderPad`: the affine follows the new origin, and `inverse` removes the collar. The result is a
+    new array. The transform is not lazy, since interpolation would change the values of the collar.
 
     Example:
         >>> import torch
@@ -45,10 +47,8 @@ class RelativePad(InvertibleTransform):
 
     backend = BorderPad.backend
 
-    def __init__(self, *, width: int = 1, value: Values = 1.0) -> None:
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise ValueError(f"Expected `width` to be a positive whole number of voxels, but got {width!r}.")
-        self.width = width
+    def __init__(self, *, width: int = 1, value: float | Sequence[float] = 1.0) -> None:
+        self.width = check_count("width", width)
         self.value = value
         self.padder = BorderPad(width)
 
@@ -68,41 +68,28 @@ class RelativePad(InvertibleTransform):
         return padded
 
     def inverse(self, data: MetaTensor) -> MetaTensor:
-        """Cut the collar off again."""
+        """Remove the collar."""
         return self.padder.inverse(data)
 
 
-class RelativePadd(MapTransform, InvertibleTransform):
-    """Dictionary twin of :py:class:`RelativePad`.
+class _InvertibleDictionaryTransform(DictionaryTransform[P], InvertibleTransform):
+    """Base of `RelativePadd`.
+
+    `inverse` removes the collars of the results.
 
     Args:
-        keys: keys of predictions and labels.
-        width: see :py:class:`RelativePad`.
-        value: see :py:class:`RelativePad`; the same for all keys (put two of these transforms where they differ).
-        allow_missing_keys: whether a key that a case lacks is passed over.
+        keys: Keys of predictions and labels. All have the same `value`; where the values differ, use this transform
+            twice.
+        new_key_prefix: Prefix of the key of each result; None replaces the array.
+        allow_missing_keys: Whether to skip a key that a case does not have, instead of raising a KeyError.
     """
 
-    backend = BorderPad.backend
-
-    def __init__(
-        self, keys: KeysCollection, *, width: int = 1, value: Values = 1.0, allow_missing_keys: bool = False
-    ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.padder = RelativePad(width=width, value=value)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the case with the padded arrays; the given dictionary stays as it is."""
-        case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = self.padder(case[key])
-        return case
-
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Cut the collars off again."""
+        """Return the case with the collars of the results removed; the given dictionary stays as it is."""
         case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = self.padder.inverse(case[key])
+        for key in map(self.result_key, self.key_iterator(case)):
+            case[key] = self.transform.inverse(case[key])
         return case
 
 
-RelativePadD = RelativePadDict = RelativePadd
+RelativePadd = RelativePadD = RelativePadDict = _InvertibleDictionaryTransform.of(RelativePad)

@@ -1,15 +1,15 @@
-"""Skeletons of labels, thin and as tubes, in 2D and 3D."""
+"""Skeletons of labels, thin or widened to tubes, in 2D and 3D."""
 
 from __future__ import annotations
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.utils import optional_import
 
 from monai_topo._utils.typing import Array, Mask
 from monai_topo._utils.validation import check_at_least
 from monai_topo.masks.skeletons import skeleton
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
+from monai_topo.transforms._dictionary import DictionaryTransform
 
 KDTree, _ = optional_import("scipy.spatial", name="KDTree")
 
@@ -28,18 +28,18 @@ __all__ = [
 class Skeletonize(ArrayTransform):
     """Thin a label to lines one voxel wide that keep its components, loops and cavities.
 
-    Each channel by itself; what is not 0 is foreground, and the lines keep the values of the label, dtype too. See
-    `monai_topo.masks.skeletons.skeleton` for the method, its guarantee, and what it needs and costs. Deterministic. Without
-    `spacing`, thinning a result once more changes nothing.
+    Each channel is thinned separately. Every value except 0 is foreground; the lines keep the values and the dtype of
+    the label. :py:func:`monai_topo.masks.skeletons.skeleton` describes the method, its guarantee, requirements and
+    cost. Deterministic. Without `spacing`, thinning a result again changes nothing.
 
     Args:
-        spacing: None thins voxel by voxel; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimeters, one an axis: the lines then run in the middle as measured in millimeters.
-        per_class: thin every value of the label by itself. Otherwise what touches is thinned as one, as skeleton recall
-            does, and of two classes side by side one may be left without a line.
+        spacing: None thins voxel by voxel; `"affine"` reads the voxel size from the metadata; numbers give it in
+            millimeters, one per axis. With a voxel size, the lines run in the middle as measured in millimeters.
+        per_class: Whether to thin every value of the label separately. Otherwise touching classes are thinned as one
+            structure, as in skeleton recall, and one of two adjacent classes may get no line.
 
     Raises:
-        ValueError: if `spacing` is none of these, or the array is not channel first.
+        ValueError: If `spacing` is not one of these, or the array is not channel first.
 
     Example:
         >>> import numpy as np
@@ -64,30 +64,31 @@ class Skeletonize(ArrayTransform):
         return result
 
     def around(self, lines: Mask, mask: Mask, spacing_mm: tuple[float, ...]) -> Mask:
-        """Return what of a mask is kept around its skeleton: nothing more."""
+        """Return the part of a mask to keep around its skeleton: the skeleton only."""
         return lines
 
 
 class TubedSkeleton(Skeletonize):
     """Widen the skeleton of a label to tubes of one radius: the target of skeleton recall.
 
-    Every voxel of the label whose center lies within `radius` of a voxel of the skeleton, with its value; 0 elsewhere.
-    So thin vessels are kept whole and thick ones become tubes as thin as they: each counts by its length.
+    The result holds the value of every voxel of the label whose center lies within `radius` of a voxel of the skeleton,
+    and 0 elsewhere. Thin vessels stay complete and thick vessels become thin tubes, so each vessel counts by its
+    length.
 
-    After Kirchhoff et al., "Skeleton Recall Loss for Connectivity Conserving and Resource Efficient Segmentation of
-    Thin Tubular Structures", ECCV 2024, section 3.1. There the skeleton is dilated twice by a cross, an octahedron of
-    2 voxels; here the tube is a ball of any radius, in millimeters if asked for.
+    Source: Kirchhoff et al., "Skeleton Recall Loss for Connectivity Conserving and Resource Efficient Segmentation of
+    Thin Tubular Structures", ECCV 2024, section 3.1. Their skeleton is dilated twice by a cross, which gives an
+    octahedron of 2 voxels; here the tube is a ball of any radius, in voxels or millimeters.
 
     Args:
-        radius: of the tubes, in voxels, or in millimeters if `spacing` is given.
-        spacing: as in :py:class:`Skeletonize`.
-        per_class: as in :py:class:`Skeletonize`.
+        radius: Radius of the tubes, in voxels, or in millimeters if `spacing` is given.
+        spacing: As in :py:class:`Skeletonize`.
+        per_class: As in :py:class:`Skeletonize`.
 
     Raises:
-        ValueError: if `radius` is negative or not finite, `spacing` is none of these, or the array is not channel
+        ValueError: If `radius` is negative or not finite, `spacing` is not one of these, or the array is not channel
             first.
 
-    A radius of 0 is the skeleton itself. Empty labels stay empty. Deterministic; linear in the voxels.
+    A radius of 0 gives the skeleton itself. Empty labels stay empty. Deterministic; linear in the voxels.
     """
 
     def __init__(self, *, radius: float = 2.0, spacing: Spacing = None, per_class: bool = False) -> None:
@@ -98,62 +99,13 @@ class TubedSkeleton(Skeletonize):
         """Return the voxels of a mask within the radius of its skeleton."""
         near = lines.copy()
         if lines.any():
-            # Only the mask's voxels are asked, by a tree: a vessel tree of 128^3 in 0.04 s, a distance map took 1.4 s.
-            reach = self.radius * (1 + 1e-9) + 1e-9  # a voxel at exactly the radius, whatever the rounding of mm
+            # A KD-tree, and only for the voxels of the mask: 0.04 s for vessels of 128^3, a distance map took 1.4 s.
+            reach = self.radius * (1 + 1e-9) + 1e-9  # includes a voxel at exactly the radius, despite rounding
             points = np.argwhere(mask)
             distance, _ = KDTree(np.argwhere(lines) * spacing_mm).query(points * spacing_mm, distance_upper_bound=reach)
             near[tuple(points[np.isfinite(distance)].T)] = True
         return near
 
 
-class Skeletonized(ArrayTransformd):
-    """Dictionary twin of :py:class:`Skeletonize`.
-
-    Args:
-        keys: keys of the labels.
-        spacing: see :py:class:`Skeletonize`.
-        per_class: see :py:class:`Skeletonize`.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        spacing: Spacing = None,
-        per_class: bool = False,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, Skeletonize(spacing=spacing, per_class=per_class), new_key_prefix, allow_missing_keys)
-
-
-class TubedSkeletond(ArrayTransformd):
-    """Dictionary twin of :py:class:`TubedSkeleton`.
-
-    Args:
-        keys: keys of the labels.
-        radius: see :py:class:`TubedSkeleton`.
-        spacing: see :py:class:`TubedSkeleton`.
-        per_class: see :py:class:`TubedSkeleton`.
-        new_key_prefix: put before a key for the key of its result; None replaces the label.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        radius: float = 2.0,
-        spacing: Spacing = None,
-        per_class: bool = False,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = TubedSkeleton(radius=radius, spacing=spacing, per_class=per_class)
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-SkeletonizeD = SkeletonizeDict = Skeletonized
-TubedSkeletonD = TubedSkeletonDict = TubedSkeletond
+Skeletonized = SkeletonizeD = SkeletonizeDict = DictionaryTransform.of(Skeletonize)
+TubedSkeletond = TubedSkeletonD = TubedSkeletonDict = DictionaryTransform.of(TubedSkeleton)

@@ -1,4 +1,4 @@
-"""How much each place looks like a tube, a sheet or a blob, as a further channel for the network."""
+"""Vesselness: the response of a filter for tubes, sheets or blobs, as an additional channel for the network."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array
-from monai_topo.transforms._base import ArrayTransform, ArrayTransformd, Spacing, check_spacing
+from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
+from monai_topo.transforms._dictionary import DictionaryTransform
 
-itk, _ = optional_import("itk")  # a dependency, loaded piece by piece as it is used
+itk, _ = optional_import("itk")  # loads its modules lazily
 
 __all__ = ["Vesselness", "VesselnessD", "VesselnessDict", "Vesselnessd"]
 
@@ -21,31 +21,36 @@ Response = NDArray[np.float32]
 
 
 class Vesselness(ArrayTransform):
-    """Measure tubes, sheets or blobs by the eigenvalues of the Hessian, at several scales.
+    """Detect tubes, sheets or blobs by the eigenvalues of the Hessian, at several scales.
 
-    ITK's `HessianToObjectnessMeasure` at each scale, the greatest response of all: Frangi, Niessen, Vincken, Viergever,
-    "Multiscale vessel enhancement filtering", MICCAI 1998, in the form of Antiga, "Generalizing vesselness with respect
-    to dimensionality and shape", Insight Journal 2007. Derivatives are normalized across scales. A voxel's response
-    lies in [0, 1); it is the greatest at the middle of a tube where sigma is about its radius.
+    The result is the greatest response of ITK's `HessianToObjectnessMeasure` over all scales, with derivatives
+    normalized across scales. The response of a voxel lies in [0, 1). It is greatest in the middle of a tube, at a sigma
+    of about its radius. Each channel is filtered separately.
+
+    Source: Frangi, Niessen, Vincken, Viergever, "Multiscale vessel enhancement filtering", MICCAI 1998, in the form of
+    Antiga, "Generalizing vesselness with respect to dimensionality and shape", Insight Journal 2007.
 
     Args:
-        sigmas: scales, in voxels, or in millimeters if `spacing` is given.
-        bright: whether structures are brighter than what surrounds them.
-        object_dimension: 0 blobs, 1 lines and tubes, 2 sheets (3D only).
-        alpha: the smaller, the more sheets are told from tubes.
-        beta: the smaller, the more blobs are told from tubes.
-        gamma: Hessian norm at which a structure counts as one, in units of the image; None takes half of the greatest
-            at each scale, as Frangi et al. do, so the result does not depend on the image's contrast.
-        append: whether the channels of the response follow those of the image; otherwise they replace them.
-        spacing: None for voxels; `"affine"` takes the size of a voxel from the metadata, numbers give it in
-            millimeters, one an axis.
+        sigmas: Scales, in voxels, or in millimeters if `spacing` is given.
+        bright: Whether the structures are brighter than their surroundings.
+        object_dimension: 0 for blobs, 1 for lines and tubes, 2 for sheets (3D only).
+        alpha: Scale of the ratio R_A, which is small for sheets: a factor of the response is
+            `1 - exp(-R_A^2 / (2 alpha^2))`.
+        beta: Scale of the ratio R_B, which is large for blobs: a factor of the response is
+            `exp(-R_B^2 / (2 beta^2))`.
+        gamma: Norm of the Hessian from which on a voxel counts as a structure, in units of the image. None uses half of
+            the greatest norm at each scale, as Frangi et al. do; the result is then independent of the contrast.
+        append: Whether to append the channels of the response to those of the image, instead of replacing them.
+        spacing: None for voxels; `"affine"` reads the voxel size from the metadata; numbers give it in millimeters, one
+            per axis.
 
     Raises:
-        ValueError: if a setting is none of these, sheets are asked for in 2D, an axis is shorter than 4 voxels (ITK's
-            recursive Gaussians), the image is not finite or not channel first.
+        ValueError: If a setting is not one of these; at the call, if `object_dimension` is 2 for a 2D image, if an axis
+            is shorter than 4 voxels (required by ITK's recursive Gaussians), or if the image is not finite or not
+            channel first.
 
-    The result is float32; a constant image has response 0. Each channel by itself. Deterministic; three seconds a scale
-    for 128^3.
+    The result is float32; a constant image has response 0. Deterministic. It takes about three seconds per scale for
+    128^3.
     """
 
     def __init__(
@@ -76,7 +81,7 @@ class Vesselness(ArrayTransform):
         self.spacing = check_spacing(spacing)
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
-        """Return the image with its response, or the response."""
+        """Return the image with its response, or the response only."""
         if self.object_dimension >= array.ndim - 1:
             raise ValueError("Expected `object_dimension` to be 0 or 1 for a 2D image, but got 2: it has no sheets.")
         if min(array.shape[1:]) < 4:
@@ -88,13 +93,13 @@ class Vesselness(ArrayTransform):
         return np.concatenate([image, response]) if self.append else response
 
     def _response(self, image: Response, spacing_mm: tuple[float, ...]) -> Response:
-        picture = itk.image_from_array(image)
-        picture.SetSpacing(spacing_mm[::-1])  # ITK counts axes from the fastest
+        itk_image = itk.image_from_array(image)
+        itk_image.SetSpacing(spacing_mm[::-1])  # ITK counts axes from the fastest one
         greatest = np.zeros_like(image)
         for sigma in self.sigmas:
-            hessian = itk.hessian_recursive_gaussian_image_filter(picture, sigma=sigma, normalize_across_scale=True)
+            hessian = itk.hessian_recursive_gaussian_image_filter(itk_image, sigma=sigma, normalize_across_scale=True)
             gamma = self.gamma or 0.5 * _greatest_norm(hessian, image.ndim)
-            if gamma > 1e-6 * float(np.abs(image).max()):  # else constant but for rounding
+            if gamma > 1e-6 * float(np.abs(image).max()):  # otherwise the image is constant up to rounding
                 greatest = np.maximum(greatest, self._objectness(hessian, gamma, image.ndim))
         return greatest
 
@@ -118,49 +123,4 @@ def _greatest_norm(hessian: Any, ndim: int) -> float:
     return float(np.sqrt((upper**2 @ twice).max()))
 
 
-class Vesselnessd(ArrayTransformd):
-    """Dictionary twin of :py:class:`Vesselness`.
-
-    Args:
-        keys: keys of the images.
-        sigmas: see :py:class:`Vesselness`.
-        bright: see :py:class:`Vesselness`.
-        object_dimension: see :py:class:`Vesselness`.
-        alpha: see :py:class:`Vesselness`.
-        beta: see :py:class:`Vesselness`.
-        gamma: see :py:class:`Vesselness`.
-        append: see :py:class:`Vesselness`.
-        spacing: see :py:class:`Vesselness`.
-        new_key_prefix: put before a key for the key of its result; None replaces the image.
-        allow_missing_keys: whether a key that a case lacks is passed over.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        sigmas: Sequence[float] = (1.0, 2.0, 3.0),
-        bright: bool = True,
-        object_dimension: int = 1,
-        alpha: float = 0.5,
-        beta: float = 0.5,
-        gamma: float | None = None,
-        append: bool = True,
-        spacing: Spacing = None,
-        new_key_prefix: str | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        transform = Vesselness(
-            sigmas=sigmas,
-            bright=bright,
-            object_dimension=object_dimension,
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            append=append,
-            spacing=spacing,
-        )
-        super().__init__(keys, transform, new_key_prefix, allow_missing_keys)
-
-
-VesselnessD = VesselnessDict = Vesselnessd
+Vesselnessd = VesselnessD = VesselnessDict = DictionaryTransform.of(Vesselness)

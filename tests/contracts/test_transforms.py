@@ -1,9 +1,13 @@
-"""What every transform keeps: its input, metadata, pickling, workers, twins and bundle configs, in 2D and 3D."""
+"""Contract of all transforms: input, metadata, pickling, workers, dictionary versions, bundle configs; 2D and 3D."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,12 +36,13 @@ ON_ONE_KEY = [
     ("TubedSkeleton", {"radius": 1.5, "spacing": "affine"}, "label"),
     ("Vesselness", {"sigmas": [1.0, 2.0], "spacing": "affine"}, "image"),
 ]
-# Those whose twin needs more keys than the one it changes.
+# Transforms whose dictionary version needs more keys than the one that it changes.
 ON_TWO_KEYS: list[tuple[str, dict[str, object], str]] = [
     ("RandCropByTopology", {"label_key": "label", "spatial_size": 10, "num_samples": 2}, "image"),
     ("RandTopologyError", {"label_key": "label", "mode": "image", "prob": 1.0}, "image"),
     ("TopologyErrorMap", {}, "pred"),
 ]
+ROOT = Path(__file__).resolve().parents[2]
 SHAPES = [(30, 44), (14, 20, 26)]
 
 
@@ -65,22 +70,82 @@ def test_every_transform_has_its_row_and_its_aliases():
     names = {name for name in transforms.__all__ if name + "d" in transforms.__all__}
     assert names == {name for name, _, _ in ON_ONE_KEY + ON_TWO_KEYS}
     for name in names:
-        twin = getattr(transforms, name + "d")
-        assert getattr(transforms, name + "D") is getattr(transforms, name + "Dict") is twin
+        version = getattr(transforms, name + "d")
+        assert getattr(transforms, name + "D") is getattr(transforms, name + "Dict") is version
+
+
+@every_transform()
+def test_arguments_of_a_dictionary_version_are_keys_and_then_the_settings_by_keyword(name, settings, key):
+    array, dictionary = getattr(transforms, name), getattr(transforms, name + "d")
+    keys, *others = inspect.signature(dictionary).parameters.values()
+    assert keys.name == "keys"
+    assert {other.kind for other in others} == {inspect.Parameter.KEYWORD_ONLY}
+    assert others[-1].name == "allow_missing_keys"
+    defaults = {other.name: other.default for other in others}
+    for setting in inspect.signature(array).parameters.values():
+        assert defaults[setting.name] == setting.default
+    assert ("new_key_prefix" in defaults) == (name != "RandCropByTopology")
+    for documented in ("keys", *(other for other in defaults if other not in inspect.signature(array).parameters)):
+        assert f"\n    {documented}: " in dictionary.__doc__
+    assert dictionary.__doc__.startswith(
+        f"Dictionary version of :py:class:`{name}`.\n\n{array.__doc__.splitlines()[0]}"
+    )
+
+
+@every_transform()
+def test_wrong_arguments_are_refused_by_the_name_of_the_class(name, settings, key):
+    dictionary = getattr(transforms, name + "d")
+    with pytest.raises(TypeError, match=rf"^{name}d: got an unexpected keyword argument 'sigmoid'; it takes keys, "):
+        dictionary(key, **settings, sigmoid=True)
+    with pytest.raises(TypeError, match=rf"^{name}d: too many positional arguments"):
+        dictionary(key, "label", **settings)
+    with pytest.raises(TypeError, match=rf"^{name}d: missing a required argument: 'keys'"):
+        dictionary(**settings)
+
+
+@every_transform()
+def test_a_prefix_gives_results_keys_of_their_own(name, settings, key):
+    if name == "RandCropByTopology":
+        return
+    case = case_of(SHAPES[0])
+    replaced = seeded(getattr(transforms, name + "d")(key, **settings))(case)
+    added = seeded(getattr(transforms, name + "d")(key, new_key_prefix="new_", **settings))(case)
+    assert torch.equal(added[f"new_{key}"], replaced[key])
+    assert added[key] is case[key]
+
+
+def test_a_type_checker_sees_the_settings_of_dictionary_versions(tmp_path):
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from monai_topo.transforms import RandCropByTopologyd, TubedSkeletonDict, TubedSkeletond\n"
+        "TubedSkeletond(keys='label', radius=2.0, new_key_prefix='tube_')\n"
+        "TubedSkeletonDict('label', radios=2.0)\n"
+        "TubedSkeletond('label', radius='2')\n"
+        "RandCropByTopologyd('image', label_key='label', spatial_size=8, around='ends')\n"
+    )
+    config = tmp_path / "mypy.ini"
+    config.write_text("[mypy]\nfollow_imports = skip\n[mypy-monai_topo.transforms.*]\nfollow_imports = silent\n")
+    command = [sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", tmp_path / "cache", script]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    lines = [line.split(":", 1)[1] for line in run.stdout.splitlines() if ": error: " in line]
+    assert [line.split(":")[0] for line in lines] == ["3", "4", "5"], run.stdout
+    assert 'Unexpected keyword argument "radios"' in lines[0]
+    assert 'Argument "radius" to "DictionaryTransform" has incompatible type "str"' in lines[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])
 @every_transform()
-def test_twin_keeps_input_and_metadata_and_survives_pickling(name, settings, key, shape):
-    twin = getattr(transforms, name + "d")(keys=key, **settings)
+def test_a_dictionary_version_keeps_input_and_metadata_and_survives_pickling(name, settings, key, shape):
+    version = getattr(transforms, name + "d")(keys=key, **settings)
     case = case_of(shape)
     before = copy.deepcopy(case)
-    first = results(seeded(twin)(case))
+    first = results(seeded(version)(case))
     assert set(case) == set(before)
     for other in case:
         assert torch.equal(case[other], before[other])
         assert case[other].meta.keys() == before[other].meta.keys()
-    again = results(seeded(pickle.loads(pickle.dumps(twin)))(case))
+    again = results(seeded(pickle.loads(pickle.dumps(version)))(case))
     for one, two in zip(first, again, strict=True):
         assert isinstance(one[key], MetaTensor)
         assert one[key].meta["filename_or_obj"] == "vessels.nii.gz"
@@ -98,8 +163,8 @@ def test_array_and_dictionary_give_the_same(row, shape):
     name, settings, key = row
     case = case_of(shape)
     direct = getattr(transforms, name)(**settings)(case[key])
-    twin = getattr(transforms, name + "d")(keys=[key, "absent"], allow_missing_keys=True, **settings)
-    assert torch.equal(direct, twin(case)[key])
+    version = getattr(transforms, name + "d")(keys=[key, "absent"], allow_missing_keys=True, **settings)
+    assert torch.equal(direct, version(case)[key])
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["2D", "3D"])

@@ -1,4 +1,4 @@
-"""Diagrams as arrays against labeled masks, GUDHI and drawings; simplification against the diagram it must leave."""
+"""Diagrams as arrays against labeled masks, GUDHI and drawings; simplification against the diagram that must remain."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def drawn(points, num_pairs=9):
     return np.array([[row]]), np.array(points)
 
 
-def test_a_persistence_image_is_a_sum_of_weighted_bells():
+def test_a_persistence_image_is_a_sum_of_weighted_gaussians():
     image, points = drawn([(0.9, 0.2), (0.7, 0.2), (0.6, 0.5)])
     made = PersistenceImage(num_rows=5, num_columns=9, sigma=0.1, power=2, value_range=(0.1, 0.9), dims=[0])(image)
     expected = np.zeros((5, 9))
@@ -114,7 +114,7 @@ def test_images_and_landscapes_are_those_of_gudhi():
 
 
 @given(image=IMAGES, connectivity=CONNECTIVITY, border=BORDER, limit=st.sampled_from([0.0, 0.125, 0.5]))
-def test_what_is_left_of_components_is_the_old_diagram_without_the_removed(image, connectivity, border, limit):
+def test_what_is_left_of_components_is_the_original_diagram_without_the_removed(image, connectivity, border, limit):
     settings = {"connectivity": connectivity, "border": border}
     for dim in (0, image.ndim - 1):
         result = PersistenceSimplify(min_persistence=limit, dims=[dim], **settings)(image[None])
@@ -148,7 +148,7 @@ def test_no_mask_has_more_components_and_holes_than_are_kept(image, border, comp
     once = simplify(image[None])
     assert torch.equal(simplify(once), once)
     counted = betti_by_labeling(once[0].numpy() >= threshold / 8, connectivity="full", border=border)
-    # One component stays that never ends; the frame's stands outside the count.
+    # The essential component stays; that of the frame does not count.
     assert counted[0] <= (max(components, 1) if border == "open" else components)
     assert counted[-1] <= holes
 

@@ -1,4 +1,4 @@
-"""Critical voxels, wrong structures, random errors and the crops around them: drawings and counted Betti numbers."""
+"""Critical voxels, structural errors, random errors and the crops around them: drawings and counted Betti numbers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_spread_heat_map_keeps_its_sum_away_from_the_border():
     assert (spread[0] > 0).sum() > 50
 
 
-def test_each_kind_of_wrong_structure_has_its_number():
+def test_each_kind_of_structural_error_has_its_number():
     label = np.zeros((1, 50, 90), dtype=np.uint8)
     label[0, 8:11, 5:85] = 1  # broken at 30, and its right end is missing
     label[0, 40:43, 5:40] = 1  # missing whole
@@ -87,7 +87,7 @@ def test_each_kind_of_wrong_structure_has_its_number():
 
 
 @given(mask=MASKS)
-def test_equal_masks_and_thicker_rims_have_no_wrong_structure_but_filled_holes(mask):
+def test_equal_masks_and_thicker_rims_have_no_structural_error_but_filled_holes(mask):
     assert TopologyErrorMap()(mask[None], mask[None]).max() == 0
     nothing = TopologyErrorMap()(np.zeros_like(mask)[None], mask[None])
     assert set(nothing.unique().tolist()) <= {0, 1}
@@ -114,18 +114,18 @@ def scenes():
 
 @pytest.mark.parametrize("scene", [0, 1, 2], ids=["vessels 2D", "vessels 3D", "membranes"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
-def test_each_error_changes_one_betti_number_by_one_as_reported(scene, connectivity):
+def test_each_error_changes_one_betti_number_by_one_as_listed(scene, connectivity):
     label, _ = scenes()[scene]
     corrupt = RandTopologyError(prob=1, num_errors=6, reach=20, connectivity=connectivity)
     seen = set()
     for seed in range(4):
         changed = corrupt.set_random_state(seed)(MetaTensor(torch.from_numpy(label[None].copy())))
-        report = json.loads(changed.meta["topology_errors"])
+        listed = json.loads(changed.meta["topology_errors"])
         change = betti(changed.numpy()[0], connectivity) - betti(label, connectivity)
-        assert change.tolist() == np.sum([error["betti_change"] for error in report], axis=0).tolist()
-        assert all(np.abs(error["betti_change"]).sum() == 1 for error in report)
-        assert (changed.numpy()[0] != label).sum() <= sum(error["voxels"] for error in report)
-        seen |= {error["error"] for error in report}
+        assert change.tolist() == np.sum([error["betti_change"] for error in listed], axis=0).tolist()
+        assert all(np.abs(error["betti_change"]).sum() == 1 for error in listed)
+        assert (changed.numpy()[0] != label).sum() <= sum(error["voxels"] for error in listed)
+        seen |= {error["error"] for error in listed}
     assert seen >= {"break", "bridge", "speck"}
 
 
@@ -139,7 +139,7 @@ def test_every_kind_finds_its_place_in_a_drawing(kind):
     for seed in range(5):
         corrupt = RandTopologyError(prob=1, errors=[kind], num_errors=1, radius=1).set_random_state(seed)
         changed = corrupt(drawn).numpy()
-        [error] = json.loads(corrupt.report())
+        [error] = json.loads(corrupt.errors_as_json())
         assert error["error"] == kind
         assert (betti(changed[0]) - betti(drawn[0])).tolist() in expected[kind]
         assert set(np.unique(changed)) == {0, 7}
@@ -155,10 +155,10 @@ def test_image_mode_fades_a_break_and_lights_a_bridge_and_changes_nothing_else()
     image = np.where(label == 1, 0.8, 0.2).astype(np.float32)
     image += np.random.default_rng(0).normal(0, 0.02, image.shape).astype(np.float32)
     for kind, low, high in (("break", 0.1, 0.4), ("bridge", 0.6, 0.9)):
-        twin = RandTopologyErrord(
+        version = RandTopologyErrord(
             "image", label_key="label", mode="image", prob=1, errors=kind, num_errors=1, radius=2, contrast=1
         )
-        case = twin.set_random_state(1)({"image": image, "label": label})
+        case = version.set_random_state(1)({"image": image, "label": label})
         assert case["label"] is label
         [error] = json.loads(case["topology_errors"])
         middle = case["image"][0, error["at"][0], error["at"][1]].item()
@@ -174,8 +174,8 @@ def test_image_mode_fades_a_break_and_lights_a_bridge_and_changes_nothing_else()
 
 def test_errors_are_drawn_once_for_all_keys_and_not_at_all_when_chance_says_so():
     label, _ = scenes()[0]
-    twin = RandTopologyErrord(["label", "other"], prob=1, num_errors=3).set_random_state(3)
-    case = twin({"label": label[None], "other": label[None]})
+    version = RandTopologyErrord(["label", "other"], prob=1, num_errors=3).set_random_state(3)
+    case = version({"label": label[None], "other": label[None]})
     assert torch.equal(case["label"], case["other"])
     assert not np.array_equal(case["label"], label[None])
     never = RandTopologyErrord("label", prob=0).set_random_state(3)({"label": label[None]})
@@ -184,14 +184,14 @@ def test_errors_are_drawn_once_for_all_keys_and_not_at_all_when_chance_says_so()
 
 
 @given(mask=MASKS, mode=st.sampled_from(MODES), seed=st.integers(0, 99))
-def test_any_mask_however_odd_is_handled_and_the_change_is_as_told(mask, mode, seed):
+def test_any_mask_however_odd_is_handled_and_the_change_is_as_listed(mask, mode, seed):
     corrupt = RandTopologyError(prob=1, mode=mode).set_random_state(seed)
     image = mask[None].astype(np.float32)
     changed = corrupt(image, image if mode == "image" else None).numpy()
-    report = json.loads(corrupt.report())
+    listed = json.loads(corrupt.errors_as_json())
     if mode == "label":
-        told = np.sum([error["betti_change"] for error in report], axis=0) if report else np.zeros(mask.ndim)
-        assert (betti(changed[0] > 0) - betti(mask)).tolist() == told.tolist()
+        change = np.sum([error["betti_change"] for error in listed], axis=0) if listed else np.zeros(mask.ndim)
+        assert (betti(changed[0] > 0) - betti(mask)).tolist() == change.tolist()
     assert np.isfinite(changed).all()
 
 
@@ -207,7 +207,7 @@ def cross():
     return label, prediction
 
 
-def test_centers_lie_where_they_are_asked_for():
+def test_centers_lie_where_the_setting_puts_them():
     label, prediction = cross()
     expected = {
         "skeleton": label[0] > 0,
@@ -243,11 +243,13 @@ def test_places_near_the_border_count_at_the_nearest_possible_center():
 def test_patches_of_all_keys_fit_together_and_repeat_with_the_seed(shape):
     _, label = synthetic_vessels(shape, seed=1, num_trees=1, num_branches=3)
     size = [12, 16, 10][: len(shape)]
-    twin = RandCropByTopologyd(["image", "label"], "label", size, 3, around="thin_places")
+    version = RandCropByTopologyd(
+        ["image", "label"], label_key="label", spatial_size=size, num_samples=3, around="thin_places"
+    )
     index = np.arange(label.size).reshape(label.shape)[None]
     data = {"image": torch.from_numpy(index), "label": torch.from_numpy(label[None]), "name": "tree"}
-    cases = twin.set_random_state(5)(data)
-    again = twin.set_random_state(5)(data)
+    cases = version.set_random_state(5)(data)
+    again = version.set_random_state(5)(data)
     assert len(cases) == 3
     for case, same in zip(cases, again, strict=True):
         assert torch.equal(case["image"], same["image"])
@@ -272,10 +274,13 @@ def test_empty_labels_are_cropped_anywhere():
         (lambda: RandTopologyError(contrast=2), "Expected `contrast` to be at most 1"),
         (lambda: RandTopologyError(mode="both"), "Expected `mode` to be one of 'label', 'image'"),
         (lambda: RandTopologyErrord("image", mode="image"), "Expected `label_key` to name the label"),
-        (lambda: RandTopologyError(mode="image")(np.zeros((1, 4, 5))), "Expected a label beside the image"),
+        (lambda: RandTopologyError(mode="image")(np.zeros((1, 4, 5))), "Expected a label in addition to the image"),
         (lambda: RandCropByTopology(8, around="ends"), "Expected `around` to be one of 'skeleton'"),
         (lambda: RandCropByTopology(8, uniform=2), "Expected `uniform` to be a share from 0 to 1"),
-        (lambda: RandCropByTopologyd("image", "label", 8, around="errors"), "Expected `prediction_key` to name"),
+        (
+            lambda: RandCropByTopologyd("image", label_key="label", spatial_size=8, around="errors"),
+            "Expected `prediction_key` to name",
+        ),
         (lambda: RandCropByTopology(8)(torch.zeros(1, 9, 9)), "Expected a label to draw the patches by"),
     ],
 )

@@ -42,7 +42,7 @@ def test_pinholes_go_as_small_objects_of_a_framed_complement(mask, limit, connec
 
 
 @given(ids=IDS, specks=st.integers(0, 4), holes=st.integers(0, 4), connectivity=CONNECTIVITY, relative=st.booleans())
-def test_repairing_twice_changes_nothing_more_and_the_report_says_what_changed(
+def test_repairing_twice_changes_nothing_more_and_the_list_of_defects_is_what_changed(
     ids, specks, holes, connectivity, relative
 ):
     border = "foreground" if relative else "open"
@@ -50,18 +50,18 @@ def test_repairing_twice_changes_nothing_more_and_the_report_says_what_changed(
     label_ = MetaTensor(torch.from_numpy(ids[None].copy()))
     once = repair(label_)
     assert torch.equal(repair(once), once)
-    found = json.loads(once.meta["label_repairs"])
+    found = json.loads(once.meta["label_defects"])
     assert found or torch.equal(once, label_)
     assert all(ids[tuple(defect["at"])] == defect["value"] for defect in found if defect["defect"] == "speck")
-    only_told = RepairLabel(
-        min_component=specks, min_hole=holes, connectivity=connectivity, border=border, action="report"
+    detected = RepairLabel(
+        min_component=specks, min_hole=holes, connectivity=connectivity, border=border, action="detect"
     )(label_)
-    assert torch.equal(only_told, label_)
-    assert only_told.meta["label_repairs"] == once.meta["label_repairs"]
-    assert "label_repairs" not in label_.meta
+    assert torch.equal(detected, label_)
+    assert detected.meta["label_defects"] == once.meta["label_defects"]
+    assert "label_defects" not in label_.meta
 
 
-def test_each_defect_is_reported_with_its_place_value_and_size_in_millimeters():
+def test_each_defect_is_listed_with_its_place_value_and_size_in_millimeters():
     drawn = np.zeros((1, 9, 12), dtype=np.uint8)
     drawn[0, 1:8, 1:8] = 4
     drawn[0, 3, 4] = 0  # one voxel of background
@@ -69,7 +69,7 @@ def test_each_defect_is_reported_with_its_place_value_and_size_in_millimeters():
     drawn[0, 0, 10] = 4
     label_ = MetaTensor(torch.from_numpy(drawn), affine=torch.diag(torch.tensor([0.5, 2.0, 1.0, 1.0])))
     repaired = RepairLabel(min_component=3.0, min_hole=3.0, spacing="affine")(label_)
-    assert json.loads(repaired.meta["label_repairs"]) == [
+    assert json.loads(repaired.meta["label_defects"]) == [
         {"channel": 0, "defect": "speck", "value": 4, "size": 1.0, "at": [0, 10]},
         {"channel": 0, "defect": "speck", "value": 9, "size": 2.0, "at": [5, 5]},
         {"channel": 0, "defect": "pinhole", "value": 4, "size": 1.0, "at": [3, 4]},
@@ -147,7 +147,7 @@ def test_seed_distance_closes_a_leak():
     assert (closed[..., 24:] == 2).all()
 
 
-def test_a_cell_too_narrow_for_the_seed_distance_is_a_seed_whole():
+def test_a_cell_too_narrow_for_the_seed_distance_is_one_seed():
     membrane = np.zeros((1, 12, 24), dtype=np.uint8)
     membrane[0, :, [10, 13]] = 1
     cells = MembraneToInstances(seed_distance=3, fill=False)(membrane)[0, 5].tolist()
@@ -182,12 +182,12 @@ def test_a_collar_has_a_value_for_each_channel_and_comes_off_again():
     ("make", "sentence"),
     [
         (lambda: RepairLabel(min_hole=-1), r"Expected `min_hole` to be finite and at least 0, but got -1"),
-        (lambda: RepairLabel(action="fix"), r"Expected `action` to be one of 'repair', 'report', but got 'fix'"),
-        (lambda: RepairLabel(connectivity="18"), r"Expected `connectivity` to be one of 'full', 'face'"),
+        (lambda: RepairLabel(action="fix"), r"Expected `action` to be one of 'repair', 'detect', but got 'fix'"),
+        (lambda: RepairLabel(connectivity="18"), r"Expected `connectivity` to be 'full'"),
         (lambda: RepairLabel(border="closed"), r"Expected `border` to be one of 'open', 'foreground'"),
         (lambda: InstancesToMembrane(radius=-2), r"Expected `radius` to be finite and at least 0"),
-        (lambda: MembraneToInstances(connectivity=8), r"Expected `connectivity` to be one of"),
-        (lambda: RelativePad(width=0), r"Expected `width` to be a positive whole number of voxels, but got 0"),
+        (lambda: MembraneToInstances(connectivity=8), r"Expected `connectivity` to be 'full'"),
+        (lambda: RelativePad(width=0), r"Expected `width` to be a positive whole number, but got 0"),
         (lambda: MembraneToInstances()(np.zeros((2, 4, 5))), r"channel first with one channel.*\(2, 4, 5\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Labels of the wild through the transforms: values, metadata, names of files, no mutation."""
+"""Labels of all conventions through the transforms: values, metadata, names of files, no mutation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_volumes_keep_their_shape_even_when_thin() -> None:
     assert mask.sum() == 3
 
 
-def test_metadata_survive_and_the_input_stays_as_it_was() -> None:
+def test_metadata_survives_and_the_input_is_not_modified() -> None:
     label = MetaTensor(torch.from_numpy(INVERTED.copy()), meta={"filename_or_obj": "labels/07.png"})
     mask = LabelToForeground(0)(label)
     assert isinstance(mask, MetaTensor)
@@ -61,7 +61,7 @@ def test_metadata_survive_and_the_input_stays_as_it_was() -> None:
     assert mask.data_ptr() != label.data_ptr()
 
 
-def test_a_plain_tensor_comes_back_while_metadata_are_not_tracked() -> None:
+def test_a_plain_tensor_comes_back_while_metadata_is_not_tracked() -> None:
     monai.data.set_track_meta(False)
     try:
         assert type(LabelToForeground(0)(torch.from_numpy(INVERTED.copy()))) is torch.Tensor
@@ -88,18 +88,19 @@ def test_an_impossible_convention_is_refused_at_once() -> None:
         LabelToForegroundd("label", foreground="membrane")
 
 
-def test_the_dictionary_twin_changes_its_keys_only() -> None:
+def test_the_dictionary_version_changes_its_keys_only() -> None:
     case = {"label": INVERTED, "image": INVERTED, "name": "07"}
     changed = LabelToForegroundd("label", foreground=0)(case)
     assert changed["label"].tolist() == MEMBRANE
     assert changed["image"] is INVERTED
     assert case["label"] is INVERTED
-    assert LabelToForegroundd(["label", "other"], 0, allow_missing_keys=True)(case)["label"].tolist() == MEMBRANE
+    lenient = LabelToForegroundd(["label", "other"], foreground=0, allow_missing_keys=True)
+    assert lenient(case)["label"].tolist() == MEMBRANE
     with pytest.raises(KeyError, match="other"):
-        LabelToForegroundd(["label", "other"], 0)(case)
+        LabelToForegroundd(["label", "other"], foreground=0)(case)
 
 
-def test_aliases_are_the_dictionary_twin() -> None:
+def test_aliases_are_the_dictionary_version() -> None:
     assert LabelToForegroundD is LabelToForegroundDict is LabelToForegroundd
 
 

@@ -106,7 +106,7 @@ def test_impossible_spacings_are_refused_at_once(spacing):
 
 
 def test_a_spacing_for_another_number_of_axes_and_a_negative_radius_are_refused():
-    with pytest.raises(ValueError, match=r"Expected `spacing` to hold 2 numbers, one a spatial axis"):
+    with pytest.raises(ValueError, match=r"Expected `spacing` to hold 2 numbers, one per spatial axis"):
         Skeletonize(spacing=[1, 1, 1])(np.zeros((1, 4, 5)))
     with pytest.raises(ValueError, match=r"Expected `radius` to be finite and at least 0, but got -1"):
         TubedSkeleton(radius=-1)

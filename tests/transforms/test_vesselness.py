@@ -24,7 +24,7 @@ def middle(response):
 
 
 @pytest.mark.parametrize("shape", [(33, 45), (25, 31, 28)])
-def test_each_measure_answers_to_its_own_shape_and_not_to_the_others(shape):
+def test_each_measure_responds_to_its_own_shape_and_not_to_the_others(shape):
     axes = range(len(shape))
     shapes = {dim: bell(shape, list(axes)[dim:])[None] for dim in range(len(shape))}  # constant along `dim` axes
     for object_dimension in range(len(shape)):
@@ -46,7 +46,7 @@ def test_axes_may_be_permuted_together_with_their_spacing(shape):
     assert np.allclose(turned.numpy()[0].T, straight[0], atol=1e-3)
 
 
-def test_a_tube_of_one_size_in_millimeters_answers_alike_at_every_sampling():
+def test_a_tube_of_one_size_in_millimeters_responds_equally_at_every_sampling():
     coarse = Vesselness(spacing=[1.0, 1.0, 2.0], append=False)(bell((20, 41, 21), [1, 2], 3.0, (1, 1, 2))[None])
     fine = Vesselness(append=False)(bell((20, 41, 41), [1, 2], 3.0)[None])
     as_voxels = Vesselness(append=False)(bell((20, 41, 21), [1, 2], 3.0, (1, 1, 2))[None])
