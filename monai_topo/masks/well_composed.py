@@ -59,8 +59,8 @@ def make_well_composed(masks: Tensor, *, connectivity: Connectivity = "full", bo
     widened, with face connectivity it becomes a gap. Where no simple point helps, the flip is taken whose numbers of
     local components of foreground and background are closest to those of a simple point.
 
-    Each flip reduces the number of critical configurations as long as that is possible; of equally good flips, those
-    that reduce it most. The method is greedy, so the number of flips need not be the least. Of the 41678 masks of 4 x 4
+    Each flip reduces the number of critical configurations as long as that is possible. Added voxels (with full
+    connectivity) or removed ones (with face connectivity) come first, then those that reduce it most. The method is greedy, so the number of flips need not be the least. Of the 41678 masks of 4 x 4
     pixels with critical configurations it keeps the Betti numbers of 97.3 % with full connectivity and of 70.9 % with
     face connectivity (flips within those 16 pixels could keep those of 97.5 % and 92.6 %; what is lost is mostly a
     single pixel at the corner of another one). Where it keeps them, in 99.1 % and 99.8 % with fewest flips.
@@ -120,7 +120,9 @@ def _repair(mask: Mask, connectivity: Connectivity) -> None:
         gain = count - _num_critical(_flipped(patches))
         damage = np.sum([np.abs(number - 1) for number in topological_numbers(patches, connectivity)], axis=0)
         is_simple, grows = damage == 0, flat[voxels] == (connectivity == "face")
-        choices = [(gain > 0) & is_simple, (gain == 0) & is_simple & grows, gain > 0]
+        # Growth before decay, which would eat a diagonal line from its end.
+        helps = gain > 0
+        choices = [helps & is_simple & grows, helps & is_simple, (gain == 0) & is_simple & grows, helps]
         is_allowed = next((choice for choice in choices if choice.any() and not one_way), grows)
         one_way = is_allowed is grows
         is_allowed &= damage == damage[is_allowed].min()

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_topo._utils.kernel import finite_array
 from monai_topo._utils.typing import Array, Border, Connectivity
 from monai_topo._utils.validation import check_at_least, check_images, check_topology_settings
 from monai_topo.masks.components import label_components
-from monai_topo.persistence.merge_trees import merge_tree
-from monai_topo.persistence.minimax_paths import Path, PathFinder
+from monai_topo.persistence.joining import OUTCOMES, ImageReconnection, JoinLimits, JoinRow, find_candidates
 
 __all__ = ["OUTCOMES", "Joins", "reconnect_components"]
 
-#: What became of a candidate: joined by a path; joined because it touches the path of another row; or refused, because
-#: the path is too long, both components are too large, or every path that was tried closes a loop or a cavity.
-OUTCOMES = ("joined", "touched", "too_long", "too_large", "closes_loop")
-
-_MAX_DETOURS = 16  # voxels that a path avoids, one after another, because they would close a loop
-
-Ids = NDArray[np.int32]
-Voxels = NDArray[np.int64]
-Chosen = NDArray[np.bool_]
+_ROUNDING = 1e-3  # how far an interpolated likelihood may lie outside of [0, 1]
 
 
 @dataclass(frozen=True)
@@ -71,27 +60,6 @@ class Joins:
         return self.outcome < OUTCOMES.index("too_long")
 
 
-class _Limits(NamedTuple):
-    connectivity: Connectivity
-    border: Border
-    min_likelihood: float
-    max_voxels: float
-    max_length: float
-    max_component_vox: float
-    allow_loops: bool
-    steps: tuple[float, ...]
-
-
-class _Row(NamedTuple):
-    image: int
-    labels: tuple[int, ...]
-    saddle: int
-    likelihood: float
-    outcome: int
-    length: float = 0.0
-    path: Voxels = np.zeros(0, dtype=np.int64)
-
-
 def reconnect_components(
     likelihood: Tensor,
     *,
@@ -122,7 +90,7 @@ def reconnect_components(
     Only the minimax path of a candidate is tried: a candidate that a limit refuses is not joined at another place.
 
     Args:
-        likelihood: `(N, H, W)` or `(N, D, H, W)`, floating, finite, on any device.
+        likelihood: `(N, H, W)` or `(N, D, H, W)`, floating, between 0 and 1, on any device.
         threshold: Foreground is above it; at least 0 and less than 1.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one.
@@ -145,8 +113,8 @@ def reconnect_components(
 
     Raises:
         TypeError: If `likelihood` is not a floating-point tensor.
-        ValueError: If its shape, a value (NaN, infinite) or a setting is not one of the above, or if it holds only 0
-            and 1, both of them: a mask has no saddles.
+        ValueError: If its shape, a value (NaN, outside [0, 1]) or a setting is not one of the above, or if all values
+            are 0 or 1 and both occur: a mask has no saddles.
 
     Cost: one merge tree per image, nearly linear, with 40 bytes per voxel in all (`min_likelihood` makes it several
     times faster, since what lies below is one plateau); then for each candidate a breadth-first search in a box around
@@ -164,40 +132,106 @@ def reconnect_components(
         ([[[1, 1, 1, 1, 0, 1]]], [[2, 1]], [2])
     """
     check_images(likelihood)
-    check_topology_settings(connectivity=connectivity, border=border)
-    if not 0 <= threshold < 1:
-        raise ValueError(f"Expected `threshold` to be at least 0 and less than 1, but got {threshold!r}.")
-    steps = _check_spacing(spacing, likelihood.ndim - 1)
-    in_mm = spacing is not None
-    length = math.inf if max_path_length is None else check_at_least("max_path_length", max_path_length)
-    voxel_size = float(np.prod(steps))
-    largest = math.inf if max_component_size is None else check_at_least("max_component_size", max_component_size)
-    limits = _Limits(
+    check_reconnection(
+        threshold=threshold,
         connectivity=connectivity,
         border=border,
-        min_likelihood=check_at_least("min_likelihood", min_likelihood),
-        max_voxels=length / min(steps) if in_mm else length,
-        max_length=length * (1 + 1e-9) if in_mm else math.inf,  # a path at the limit passes, whatever the rounding
+        max_path_length=max_path_length,
+        min_likelihood=min_likelihood,
+        min_component_size=min_component_size,
+        max_component_size=max_component_size,
+    )
+    images = finite_array(likelihood)
+    check_likelihoods(images)
+    steps = _check_spacing(spacing, likelihood.ndim - 1)
+    voxel_size = math.prod(steps)
+    length = math.inf if max_path_length is None else max_path_length
+    largest = math.inf if max_component_size is None else max_component_size
+    # A path or a component of exactly the limit passes, whatever the rounding of millimeters.
+    limits = JoinLimits(
+        connectivity=connectivity,
+        border=border,
+        min_likelihood=min_likelihood,
+        max_voxels=length if spacing is None else length / min(steps),
+        max_length=math.inf if spacing is None else length * (1 + 1e-9),
+        min_component_vox=min_component_size / voxel_size * (1 - 1e-9),
         max_component_vox=largest / voxel_size * (1 + 1e-9),
         allow_loops=allow_loops,
         steps=steps,
     )
-    least_vox = check_at_least("min_component_size", min_component_size) / voxel_size * (1 - 1e-9)
-    images = finite_array(likelihood)
-    _refuse_masks(images)
     masks = torch.from_numpy(images > threshold)
     labels = label_components(masks, connectivity=connectivity, border=border).numpy()
-    rows: list[_Row] = []
+    rows: list[JoinRow] = []
     for number, (image, mask, ids) in enumerate(zip(images, masks.numpy(), labels, strict=True)):
         sizes = np.bincount(np.maximum(ids, 0).ravel())
-        is_small = sizes < least_vox
-        candidates = list(_candidates(image, np.where(is_small[np.maximum(ids, 0)], 0, ids), threshold, limits))
+        is_small = sizes < limits.min_component_vox
+        candidates = list(find_candidates(image, np.where(is_small[np.maximum(ids, 0)], 0, ids), threshold, limits))
         if candidates:
-            work = _Reconnection(number, image, ids, is_small, sizes, limits)
+            work = ImageReconnection(number, image, ids, is_small, sizes, limits)
             for candidate in candidates:
                 rows += work.join(*candidate)
             mask |= work.mask()
     return masks, _table(rows)
+
+
+def check_reconnection(
+    *,
+    threshold: float,
+    connectivity: object,
+    border: object,
+    max_path_length: float | None,
+    min_likelihood: float,
+    min_component_size: float,
+    max_component_size: float | None,
+) -> None:
+    """Check the settings of :py:func:`reconnect_components`.
+
+    Raises:
+        ValueError: If one of them is not as described there.
+    """
+    check_topology_settings(connectivity=connectivity, border=border)
+    check_threshold(threshold)
+    check_at_least("min_likelihood", min_likelihood)
+    check_at_least("min_component_size", min_component_size)
+    for name, limit in (("max_path_length", max_path_length), ("max_component_size", max_component_size)):
+        if limit is not None:
+            check_at_least(name, limit)
+
+
+def check_threshold(threshold: float) -> float:
+    """Check that a threshold of likelihoods is at least 0 and less than 1, and return it."""
+    if not 0 <= threshold < 1:
+        raise ValueError(f"Expected `threshold` to be at least 0 and less than 1, but got {threshold!r}.")
+    return threshold
+
+
+def is_mask(images: Array) -> bool:
+    """Return whether an array is not a likelihood: not floating-point, or 0 and 1 only, and both of them."""
+    if images.dtype.kind != "f" or not images.size:
+        return images.dtype.kind != "f"
+    return (images.min(), images.max()) == (0, 1) and bool(np.all((images == 0) | (images == 1)))
+
+
+def check_likelihoods(images: Array) -> None:
+    """Check that images hold likelihoods.
+
+    Raises:
+        ValueError: If a value lies outside [0, 1], rounding aside, or if the images are masks, that is all values are 0
+            or 1 and both occur.
+    """
+    if not images.size:
+        return
+    low, high = float(images.min()), float(images.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"Expected likelihoods between 0 and 1, but got values from {low:g} to {high:g}: apply a sigmoid or "
+            "softmax to logits, and divide by 255 what was saved in 8 bits."
+        )
+    if is_mask(images):
+        raise ValueError(
+            "Expected likelihoods, but got a mask of 0 and 1: persistence and paths need the values before the "
+            "threshold."
+        )
 
 
 def _check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
@@ -207,128 +241,8 @@ def _check_spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, .
     return steps
 
 
-def _refuse_masks(images: Array) -> None:
-    for image in images:
-        if image.min() == 0 and image.max() == 1 and np.all((image == 0) | (image == 1)):
-            raise ValueError(
-                "Expected `likelihood` to hold likelihoods, but got a mask of 0 and 1: without values between them no "
-                "path is better than another; reconnect before thresholding."
-            )
-
-
-def _candidates(image: Array, ids: Ids, threshold: float, limits: _Limits) -> Iterator[tuple[int, int, int]]:
-    """Yield a component, the one that it meets, and the saddle; saddles from high to low."""
-    outside = limits.border == "foreground"
-    if len(np.unique(ids[ids > 0])) < 2 - outside:
-        return
-    # All that no saddle depends on becomes a plateau: the components, and what is too faint.
-    faint = image < limits.min_likelihood
-    levels = np.where(faint, image.dtype.type(limits.min_likelihood - 1), image.clip(max=threshold))
-    levels[ids != 0] = threshold + 1
-    tree = merge_tree(torch.from_numpy(levels)[None], connectivity=limits.connectivity, border=limits.border)
-    levels, ids = levels.ravel(), ids.ravel()
-    extremum, saddle = tree.extremum.numpy(), tree.saddle.numpy()
-    own = np.where(levels[extremum] > threshold, ids[extremum], 0)
-    # The essential class is the frame, or the one component that has no pair.
-    essential = -1 if outside else np.setdiff1d(ids[ids > 0], own)[0]
-    parent = np.append(own, essential)[tree.parent.numpy()]
-    chosen = np.flatnonzero((own > 0) & (levels[saddle] >= limits.min_likelihood))
-    for pair in chosen[np.argsort(-levels[saddle[chosen]], kind="stable")]:
-        yield int(own[pair]), int(parent[pair]), int(saddle[pair])
-
-
-class _Reconnection:
-    """One image, padded by what lies outside, and which of its components meet and are joined by now."""
-
-    def __init__(
-        self,
-        number: int,
-        image: Array,
-        ids: Ids,
-        is_small: Chosen,
-        sizes: NDArray[np.int64],
-        limits: _Limits,
-    ) -> None:
-        self.number, self.limits = number, limits
-        self.frame = len(sizes)  # the frame of foreground is the component after the last one
-        outside = limits.border == "foreground"
-        values = np.pad(image, 1, constant_values=np.inf if outside else -np.inf)
-        self.ids = np.pad(np.where(ids < 0, self.frame, ids).astype(np.int32), 1, constant_values=outside * self.frame)
-        self.paths = PathFinder(values, self.ids, limits.connectivity, limits.steps)
-        self.sizes = np.append(sizes, np.iinfo(np.int64).max)
-        self.is_end = ~np.append(is_small, False)
-        self.is_end[0] = False
-        # Components that meet at a saddle so far, joined or refused; and those that are one in the result.
-        self.meet = np.arange(self.frame + 1)
-        self.joined = np.arange(self.frame + 1)
-
-    def mask(self) -> Chosen:
-        """Return the foreground, paths included."""
-        return np.asarray(self.ids[(slice(1, -1),) * self.ids.ndim] > 0)
-
-    def join(self, component: int, other: int, saddle: int) -> list[_Row]:
-        """Try one candidate: join, or refuse, and keep a row of it, unless a tie has joined it before."""
-        labels = (component, other if other > 0 else self.frame)
-        center = np.array(np.unravel_index(saddle, [extent - 2 for extent in self.ids.shape])) + 1
-        least = float(self.paths.values[tuple(center)])
-        outcome, path, touched, labels = self._try(labels, center, least)
-        self.meet[self.meet == self.meet[labels[1]]] = self.meet[labels[0]]
-        if outcome is None:
-            return []
-        row = _Row(self.number, self._names(*labels), saddle, least, OUTCOMES.index(outcome))
-        if path is None:
-            return [row]
-        rows = [row._replace(length=self.paths.length(path), path=self._unpadded(path.voxels))]
-        known = {self.joined[labels[0]], self.joined[labels[1]]}
-        for label in touched:
-            if self.joined[label] not in known:
-                known.add(self.joined[label])
-                also = self._names(labels[0], label)
-                rows.append(row._replace(labels=also, outcome=OUTCOMES.index("touched")))
-        self.joined[np.isin(self.joined, list(known))] = self.joined[labels[0]]
-        self.ids.flat[path.voxels[self.ids.flat[path.voxels] == 0]] = labels[0]
-        return rows
-
-    def _unpadded(self, voxels: Voxels) -> Voxels:
-        inner = np.array(np.unravel_index(voxels, self.ids.shape)) - 1
-        return np.asarray(np.ravel_multi_index(tuple(inner), [extent - 2 for extent in self.ids.shape]))
-
-    def _try(
-        self, labels: tuple[int, int], center: Voxels, least: float
-    ) -> tuple[str | None, Path | None, list[int], tuple[int, int]]:
-        """Find a path that every limit allows: the outcome, the path, what it touches, and what it joins."""
-        avoided: list[int] = []
-        seeds = self.is_end & (self.meet == self.meet[labels[0]])
-        while len(avoided) <= _MAX_DETOURS:
-            path = self.paths.shortest(
-                seeds,
-                self.is_end & ~seeds,
-                center=center,
-                least=least,
-                most_voxels=self.limits.max_voxels,
-                avoided=avoided,
-            )
-            if path is None:
-                return "closes_loop" if avoided else "too_long", None, [], labels
-            labels = (int(self.ids.flat[path.ends[0]]), int(self.ids.flat[path.ends[1]]))
-            if self.joined[labels[0]] == self.joined[labels[1]]:
-                return None, None, [], labels
-            if min(self.sizes[list(labels)]) > self.limits.max_component_vox:
-                return "too_large", None, [], labels
-            if self.paths.length(path) > self.limits.max_length:
-                return "too_long", None, [], labels
-            loop, touched = self.paths.added(path, self.joined)
-            if loop is None or self.limits.allow_loops:
-                return "joined", path, touched, labels
-            avoided.append(loop)
-        return "closes_loop", None, [], labels
-
-    def _names(self, *labels: int) -> tuple[int, ...]:
-        return tuple(-1 if label == self.frame else label for label in labels)
-
-
-def _table(rows: list[_Row]) -> Joins:
-    columns = {name: [getattr(row, name) for row in rows] for name in _Row._fields}
+def _table(rows: list[JoinRow]) -> Joins:
+    columns = {name: [getattr(row, name) for row in rows] for name in JoinRow._fields}
     num_voxels = np.array([len(path) for path in columns["path"]], dtype=np.int64)
     return Joins(
         image=torch.tensor(columns["image"], dtype=torch.int64),

@@ -271,6 +271,12 @@ def test_batches_and_dtypes_give_what_images_give():
         (torch.zeros(1, 3, 4).bool(), {}, TypeError, "floating-point torch.Tensor, but got torch.bool"),
         (torch.zeros(3, 4), {}, ValueError, r"\(N, H, W\) or \(N, D, H, W\)"),
         (torch.tensor([[[0.0, 1.0, 0.0]]]), {}, ValueError, "but got a mask of 0 and 1"),
+        (
+            torch.tensor([[[-1.0, 3.0]]]),
+            {},
+            ValueError,
+            r"between 0 and 1, but got values from -1 to 3: apply a sigmoid",
+        ),
         (torch.tensor([[[0.1, float("nan")]]]), {}, ValueError, "to be finite"),
         (torch.rand(1, 3, 4), {"threshold": 1.0}, ValueError, "`threshold` to be at least 0 and less than 1"),
         (torch.rand(1, 3, 4), {"threshold": -0.1}, ValueError, "`threshold` to be at least 0 and less than 1"),
