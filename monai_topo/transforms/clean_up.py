@@ -228,6 +228,7 @@ class CleanUp(ArrayTransform):
 
         Args:
             settings: The dictionary. `format` and `version` are required, other settings have their defaults.
+                `"chosen_by"`, the record of :py:func:`monai_topo.choose_cleanup`, is ignored.
             spatial_dims: Number of spatial axes of the images at hand, if it is known.
             connectivity: Connectivity in use, if it matters.
 
@@ -235,7 +236,7 @@ class CleanUp(ArrayTransform):
             UserError: If the format, the version, a key or a value is not one of those, or if the clean-up was chosen
                 for another number of spatial axes or another connectivity.
         """
-        values = dict(settings)
+        values = {key: value for key, value in settings.items() if key != "chosen_by"}  # a record, not a setting
         found = {key: values.pop(key, None) for key in _FORMAT}
         if found != _FORMAT:
             raise UserError(f"Expected the settings of a clean-up, {_FORMAT}, but got {found}.")
