@@ -11,6 +11,7 @@ The subpackages in the order of their layers, each of which imports only from th
 - `masks`: Betti numbers, components, skeletons, simple points and structure errors of binary masks.
 - `persistence`: persistence pairs, merge trees and matching of filtered images.
 - `losses`, `metrics`, `transforms`, `visualize`: what a user puts into a training script.
+- `cleanup`: the clean-up that suits a network best, chosen on validation cases.
 - `handlers`, `bundle`, `benchmark`: handlers for MONAI's engines, tools for MONAI bundles, timings against other
   libraries.
 - `report`: HTML pages of `python -m monai_topo`.
@@ -20,6 +21,7 @@ The subpackages in the order of their layers, each of which imports only from th
 from importlib.metadata import version
 
 from monai_topo import losses, metrics
+from monai_topo.cleanup import CleanUpChoice, choose_cleanup
 from monai_topo.losses import *
 from monai_topo.masks import (
     betti_numbers,
@@ -35,10 +37,12 @@ __version__ = version("monai_topo")
 
 __all__ = [
     "BettiMatching",
+    "CleanUpChoice",
     "PersistencePairs",
     "betti_matching",
     "betti_numbers",
     "check_label",
+    "choose_cleanup",
     "chunked_betti_error",
     "chunked_betti_numbers",
     "label_components",

@@ -91,7 +91,7 @@ def chunked_betti_numbers(
         >>> chunked_betti_numbers(da.from_array(ring, chunks=16))
         tensor([1, 1])
     """
-    [betti] = _betti([_blocks_of(mask, "mask", chunks)], connectivity, border, progress)
+    [betti] = _betti([to_blocks(mask, "mask", chunks)], connectivity, border, progress)
     return betti
 
 
@@ -144,7 +144,7 @@ def chunked_betti_error(
         >>> chunked_betti_error(pred, true)
         tensor([1, 0])
     """
-    blocks = [_blocks_of(pred, "pred", chunks), _blocks_of(true, "true", chunks)]
+    blocks = [to_blocks(pred, "pred", chunks), to_blocks(true, "true", chunks)]
     if blocks[0].shape != blocks[1].shape:
         raise ValueError(
             f"Expected `true` to have the shape of `pred`, {blocks[0].shape}, but got {blocks[1].shape}; "
@@ -172,16 +172,16 @@ def chunked_component_sizes(
         >>> len(chunked_component_sizes(specks, connectivity="face"))
         40
     """
-    [joined] = _count_and_join([_blocks_of(mask, "mask", chunks)], connectivity, "open", progress, with_sizes=True)
+    [joined] = count_and_join([to_blocks(mask, "mask", chunks)], connectivity, "open", progress, with_sizes=True)
     return torch.from_numpy(sizes_of_blocks(joined))
 
 
 def _betti(masks: list[Any], connectivity: Connectivity, border: Border, progress: bool) -> list[Tensor]:
-    joined = _count_and_join(masks, connectivity, border, progress)
+    joined = count_and_join(masks, connectivity, border, progress)
     return [torch.from_numpy(betti_of_blocks(of, connectivity=connectivity, border=border)) for of in joined]
 
 
-def _blocks_of(mask: Any, name: str, chunks: Any) -> Any:
+def to_blocks(mask: Any, name: str, chunks: Any) -> Any:
     """Check an array and convert it to a Dask array without empty chunks."""
     array = require("dask.array", "Dask", extra="volumes")
     require("scipy.sparse", "SciPy", extra="volumes")  # for the last step; without it fail before the first one
@@ -210,7 +210,7 @@ def _blocks_of(mask: Any, name: str, chunks: Any) -> Any:
     return mask
 
 
-def _count_and_join(
+def count_and_join(
     masks: list[Any], connectivity: Connectivity, border: Border, progress: bool, with_sizes: bool = False
 ) -> list[dict[Index, JoinedBlock]]:
     """Count and join all blocks of all masks in one run of the scheduler."""
