@@ -79,6 +79,10 @@ def _of_labels(label: np.ndarray, membrane: np.ndarray) -> None:
     dirty = np.where(noise < 0.006, 1 - label, label)
     clean = transforms.RepairLabel(min_component=9, min_hole=9)(dirty)
     save("RepairLabel", [("label with specks and pinholes", gray(dirty)), ("RepairLabel", gray(clean))])
+    thin = transforms.Skeletonize()(label)
+    both = transforms.MakeWellComposed()(thin)
+    zoom = (slice(None), slice(30, 70), slice(40, 95))
+    save("MakeWellComposed", [("thin label", gray(thin[zoom])), ("MakeWellComposed", gray(both[zoom]))])
     inverted = 255 * (1 - membrane)
     mask = transforms.LabelToForeground(foreground=0)(inverted)
     save("LabelToForeground", [("0 is membrane, 255 is cell", gray(inverted)), ("LabelToForeground", gray(mask))])
@@ -96,6 +100,12 @@ def _of_labels(label: np.ndarray, membrane: np.ndarray) -> None:
 def _of_likelihoods(probability: np.ndarray) -> None:
     simple = transforms.PersistenceSimplify(min_persistence=0.4)(probability)
     save("PersistenceSimplify", [("likelihood", gray(probability)), ("min_persistence 0.4", gray(simple))])
+    joined = transforms.ReconnectComponents(max_path_length=40, min_likelihood=0.005, min_component_size=9)(probability)
+    masks = [("likelihood", gray(probability)), ("> 0.5", gray(probability > 0.5))]
+    paths = np.where(probability > 0.5, 4, 2 * (joined > 0.5).numpy())  # the paths in another color
+    save("ReconnectComponents", [*masks, ("ReconnectComponents > 0.5", ids(paths))])
+    clean = transforms.CleanUp(min_component_size=30, min_hole_size=10)(probability)
+    save("CleanUp", [*masks, ("CleanUp by size", gray(clean))])
     heat = transforms.CriticalVoxelMap(sigma=1.5, min_persistence=0.05)(probability).numpy()
     save(
         "CriticalVoxelMap",
