@@ -26,7 +26,7 @@ class DictionaryTransform(MapTransform, Generic[P]):
     """
 
     backend = [TransformBackends.NUMPY]  # noqa: RUF012 - the way MONAI's transforms declare it
-    transform_class: ClassVar[Callable[..., Any]]
+    _transform_class: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class DictionaryTransform(MapTransform, Generic[P]):
         **settings: P.kwargs,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.transform = self.transform_class(*args, **settings)
+        self.transform = self._transform_class(*args, **settings)
         self.new_key_prefix = new_key_prefix
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Any:
@@ -72,8 +72,8 @@ class DictionaryTransform(MapTransform, Generic[P]):
             try:
                 bound = signature.bind(*args, **arguments)
             except TypeError as error:
-                names = ", ".join(signature.parameters)
-                raise TypeError(f"{name}: {error}; it takes {names}; all but `keys` by keyword.") from None
+                names = ", ".join(list(signature.parameters)[1:])
+                raise TypeError(f"{name}: {error}; it takes `keys` and, by keyword only, {names}.") from None
             cls.__init__(self, **bound.arguments)
 
         members = {
@@ -81,13 +81,13 @@ class DictionaryTransform(MapTransform, Generic[P]):
             "__init__": __init__,
             "__module__": transform_class.__module__,  # where pickle finds the class by its name
             "__signature__": signature,  # what help(), Sphinx and editors show
-            "transform_class": transform_class,
+            "_transform_class": transform_class,
         }
         return type(name, (cls,), members)
 
 
 class RandomDictionaryTransform(Randomizable, DictionaryTransform[P]):
-    """Base of the dictionary versions of random transforms: one random state, that of the array transform."""
+    """Base of the dictionary versions of random transforms, which draw from the state of the array transform."""
 
     def set_random_state(
         self: RandomVersion, seed: int | None = None, state: np.random.RandomState | None = None
@@ -108,7 +108,7 @@ def _signature(base: type[DictionaryTransform[...]], transform_class: Callable[.
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    return list(inspect.signature(function).parameters.values())
+    return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
 def _docstring(base: type[DictionaryTransform[...]], transform_class: Callable[..., Any]) -> str:

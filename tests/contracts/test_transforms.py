@@ -98,7 +98,10 @@ def test_arguments_of_a_dictionary_version_are_keys_and_then_the_settings_by_key
 @every_transform()
 def test_wrong_arguments_are_refused_by_the_name_of_the_class(name, settings, key):
     dictionary = getattr(transforms, name + "d")
-    with pytest.raises(TypeError, match=rf"^{name}d: got an unexpected keyword argument 'sigmoid'; it takes keys, "):
+    with pytest.raises(
+        TypeError,
+        match=rf"^{name}d: got an unexpected keyword argument 'sigmoid'; it takes `keys` and, by keyword only, ",
+    ):
         dictionary(key, **settings, sigmoid=True)
     with pytest.raises(TypeError, match=rf"^{name}d: too many positional arguments"):
         dictionary(key, "label", **settings)
