@@ -120,8 +120,8 @@ class MergeTree {
   }
 
   // Components without persistence become part of the one that they joined. Of two that end at one value neither is
-  // part of the other, wherever on the plateau they merged: both join the one that survives. Returns for every component
-  // itself or the one that it became part of.
+  // part of the other, wherever on the plateau they merged: both join the one that survives. Returns for every
+  // component itself or the one that it became part of.
   std::vector<Node> drop_zero_persistence() {
     std::vector<Node> owner(components_.size());
     const auto level = [&](Voxel v) { return grid_.level[v]; };
