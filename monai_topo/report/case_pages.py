@@ -18,6 +18,7 @@ from monai_topo.report.cases import CaseSettings, draw_case, error_column, measu
 from monai_topo.report.files import Case, FoundFile, find_files, pair_files
 from monai_topo.report.jobs import Failure, FinishedCases, map_cases
 from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
+from monai_topo.report.orientation import describe_better_fit
 from monai_topo.report.pages import page_version, write_page
 from monai_topo.report.strips import make_strip
 from monai_topo.report.tables import summarize, write_csv, write_json
@@ -56,6 +57,8 @@ def report_predictions(options: argparse.Namespace) -> int:
     write_page(options.out, "cases.html", **_page_content(content, rows, groups, drawn))
     store.remove()
     print(_describe_run(options.out, len(rows), left_out))
+    for warning in content["warnings"]:
+        print(f"Warning: {warning}")
     return 1 if left_out else 0
 
 
@@ -162,6 +165,7 @@ def _json_content(
         "worst_by": options.worst_by,
         "measured": len(rows),
         "left_out": list(left_out),
+        "warnings": [sentence] if (sentence := describe_better_fit([one["fits"] for one in results.values()])) else [],
         "summary": {name: summary._asdict() for name in names if (summary := summarize(rows, name))},
         "cases": [
             {

@@ -18,6 +18,7 @@ from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, classify_errors,
 from monai_topo.metrics.all_metrics import topology_report
 from monai_topo.report.drawings import Scene, draw_diagrams, draw_error_views, draw_error_windows
 from monai_topo.report.files import Case
+from monai_topo.report.orientation import find_better_fits
 from monai_topo.report.reading import read_case
 
 __all__ = ["CaseSettings", "draw_case", "error_column", "measure_case", "measured_files"]
@@ -66,8 +67,8 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
 
     Returns:
         `row`: Row of the table with name, size (x first), interpretation of the prediction, number of errors of each
-        kind, and the metrics of `topology_report`. `errors`: List of the errors. `shape` and `error_map`: Map of the
-        errors, compressed.
+        kind, and the metrics of `topology_report`. `errors`: List of the errors. `fits`: See `find_better_fits`.
+        `shape` and `error_map`: Map of the errors, compressed.
     """
     images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
@@ -91,6 +92,7 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
             {"number": number, "kind": error.name, "at_xyz": list(error.at[::-1]), "voxels": error.voxels}
             for number, error in enumerate(errors, start=1)
         ],
+        "fits": find_better_fits(prediction, images.label, images.inside),
         "shape": list(error_map.shape),
         "error_map": base64.b64encode(zlib.compress(error_map.tobytes())).decode(),
     }

@@ -75,7 +75,7 @@ def read_case(
         if arrays[one].shape != arrays[other].shape:
             raise UserError(
                 f"Expected {files[one]} and {files[other]} to have the same shape, but got {arrays[one].shape} and "
-                f"{arrays[other].shape} (x first); check that they belong together."
+                f"{arrays[other].shape} (x first); {_shape_hint(arrays[one].shape, arrays[other].shape)}"
             )
     check_grids(
         {name: file for name, file in files.items() if images[name].shape[1:] == images["image"].shape[1:]}, images
@@ -99,6 +99,12 @@ def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[A
     image = read_image(str(path))
     label = _single_channel(image, str(path))
     return np.ascontiguousarray(label.T), _spacing(image, path, label.ndim, spacing_mm)[::-1]
+
+
+def _shape_hint(one: Sequence[int], other: Sequence[int]) -> str:
+    if sorted(one) == sorted(other):
+        return "one of them seems to be transposed: check the order of the axes with which it was written."
+    return "check that they belong together."
 
 
 def _single_channel(image: Any, file: str) -> Array:
