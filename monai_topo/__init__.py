@@ -42,6 +42,7 @@ from monai_topo.metrics import (
     compute_variation_of_information,
 )
 from monai_topo.metrics.all_metrics import topology_report
+from monai_topo.cleanup import CleanUpChoice, choose_cleanup
 from monai_topo.masks.label_check import check_label
 from monai_topo.masks.chunked import chunked_betti_error, chunked_betti_numbers
 # isort: on
@@ -56,6 +57,7 @@ __all__ = [
     "BettiMatchingMetric",
     "BettiPriorLoss",
     "ClDiceMetric",
+    "CleanUpChoice",
     "ComponentDetectionMetric",
     "DIUMetric",
     "DiagramDistanceMetric",
@@ -71,6 +73,7 @@ __all__ = [
     "betti_matching",
     "betti_numbers",
     "check_label",
+    "choose_cleanup",
     "chunked_betti_error",
     "chunked_betti_numbers",
     "compute_adapted_rand",

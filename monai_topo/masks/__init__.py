@@ -6,6 +6,7 @@ from monai_topo.masks.chunked import (
     chunked_component_sizes,
     chunked_euler_characteristic,
 )
+from monai_topo.masks.chunked_removal import chunked_remove_small
 from monai_topo.masks.components import betti_numbers, label_components
 from monai_topo.masks.homotopy import homotopy_warping_errors, simple_points
 from monai_topo.masks.label_check import check_label
@@ -16,6 +17,7 @@ from monai_topo.masks.structure_errors import (
     classify_errors,
     list_errors,
 )
+from monai_topo.masks.well_composed import critical_voxels, make_well_composed
 
 __all__ = [
     "STRUCTURE_ERRORS",
@@ -26,10 +28,13 @@ __all__ = [
     "chunked_betti_numbers",
     "chunked_component_sizes",
     "chunked_euler_characteristic",
+    "chunked_remove_small",
     "classify_errors",
+    "critical_voxels",
     "homotopy_warping_errors",
     "label_components",
     "list_errors",
+    "make_well_composed",
     "simple_points",
     "skeleton",
     "tubed_skeleton",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from monai_topo._utils.kernel import kernel
 from monai_topo._utils.typing import Border, Connectivity
+from monai_topo.masks.components import components
 
 Index = tuple[int, ...]
 Labels = NDArray[np.int32]
@@ -85,8 +86,7 @@ def count_block(
     Raises:
         ValueError: When a value is neither 0 nor 1.
     """
-    lower = [int(at == 0) for at in index]
-    upper = [int(at == last - 1) for at, last in zip(index, grid, strict=True)]
+    lower, upper = _frame(index, grid)
     shape = tuple(map(sum, zip(block.shape, lower, upper, strict=True)))
     framed = np.full(shape, border == "foreground", dtype=bool)
     own = tuple(slice(low, low + extent) for low, extent in zip(lower, block.shape, strict=True))
@@ -209,13 +209,61 @@ def betti_of_blocks(
 
 def sizes_of_blocks(blocks: dict[Index, JoinedBlock]) -> NDArray[np.int64]:
     """Voxels of the foreground's components, the largest first."""
-    is_foreground, classes = _merged(blocks)
-    at_faces = [block.sizes[: block.at_faces[0]] for block in blocks.values()]
+    merged, _ = _sizes_at_faces(blocks)
     inside = [block.sizes[block.at_faces[0] :] for block in blocks.values()]
+    return np.sort(np.concatenate([merged, *inside]))[::-1].copy()
+
+
+def _sizes_at_faces(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return the sizes of the mask's components that reach a face, and which of them each block's components are."""
+    is_foreground, classes = _merged(blocks)
     _, component = np.unique(classes[is_foreground], return_inverse=True)
     merged = np.zeros(component.max(initial=-1) + 1, dtype=np.int64)
-    np.add.at(merged, component, np.concatenate(at_faces))
-    return np.sort(np.concatenate([merged, *inside]))[::-1].copy()
+    np.add.at(merged, component, np.concatenate([block.sizes[: block.at_faces[0]] for block in blocks.values()]))
+    return merged, component
+
+
+def large_in_blocks(blocks: dict[Index, JoinedBlock], min_size: int) -> dict[Index, NDArray[np.bool_]]:
+    """Find which of the foreground's components at the faces of each block have at least so many voxels in the mask."""
+    merged, component = _sizes_at_faces(blocks)
+    large = merged[component] >= min_size
+    ends = np.cumsum([block.at_faces[0] for block in blocks.values()])
+    return dict(zip(blocks, np.split(large, ends[:-1]), strict=True))
+
+
+def keep_large(
+    block: NDArray[np.generic],
+    *,
+    index: Index,
+    grid: Index,
+    connectivity: Connectivity,
+    at_faces: NDArray[np.bool_],
+    min_size: int,
+) -> NDArray[np.generic]:
+    """Return a block without its small components.
+
+    Args:
+        block: Its voxels, 0 and 1 of any dtype.
+        index: Where it lies in the grid of blocks.
+        grid: Number of blocks along each axis.
+        connectivity: Connectivity of the foreground.
+        at_faces: Which of the components that reach a face stay, in the order of their labels in `BlockCount.faces`.
+        min_size: Least number of voxels of the other components that stay.
+    """
+    counted = count_block(block, index=index, grid=grid, connectivity=connectivity, border="open")
+    lower, upper = _frame(index, grid)
+    ids, count = components(np.pad(block != 0, list(zip(lower, upper, strict=True))), connectivity)
+    stays = np.bincount(ids.ravel(), minlength=count + 1) >= min_size
+    for (axis, side), face in counted.faces.items():
+        on_face = np.take(ids, -side, axis)
+        stays[on_face[face > 0]] = at_faces[face[face > 0] - 1]
+    inner = ids[tuple(slice(low, low + extent) for low, extent in zip(lower, block.shape, strict=True))]
+    return np.where(stays[inner], block, block.dtype.type(0))
+
+
+def _frame(index: Index, grid: Index) -> tuple[list[int], list[int]]:
+    """Return the width of the frame of a block at its lower and its upper sides: 1 where the mask ends."""
+    return [int(at == 0) for at in index], [int(at == last - 1) for at, last in zip(index, grid, strict=True)]
 
 
 def _merged(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:

@@ -1,7 +1,7 @@
 """Filtered images: persistence pairs with their critical voxels, merge trees, and the matching of features.
 
 Read in this order: `pairs`, `essential`, `feature_matching` with `label_regions` (the rules of `PersistenceLoss`),
-`induced_matching` (Betti matching), `merge_trees`, `critical_sets`.
+`induced_matching` (Betti matching), `merge_trees`, `critical_sets`, `reconnection`.
 """
 
 from monai_topo._utils.typing import Border, Connectivity, Filtration
@@ -17,13 +17,16 @@ from monai_topo.persistence.feature_matching import (
 from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
 from monai_topo.persistence.pairs import PersistencePairs, persistence_pairs
+from monai_topo.persistence.reconnection import OUTCOMES, Joins, reconnect_components
 
 __all__ = [
+    "OUTCOMES",
     "BettiMatching",
     "Border",
     "Connectivity",
     "EssentialClass",
     "Filtration",
+    "Joins",
     "MatchResult",
     "MergeTree",
     "PersistencePairs",
@@ -38,5 +41,6 @@ __all__ = [
     "match_by_value",
     "merge_tree",
     "persistence_pairs",
+    "reconnect_components",
     "simplify",
 ]

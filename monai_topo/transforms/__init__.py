@@ -3,9 +3,12 @@
 
 from monai_topo.transforms.label_to_foreground import *
 from monai_topo.transforms.label_repair import *
+from monai_topo.transforms.make_well_composed import *
 from monai_topo.transforms.instances import *
 from monai_topo.transforms.skeletons import *
 from monai_topo.transforms.persistence_simplify import *
+from monai_topo.transforms.reconnect_components import *
+from monai_topo.transforms.clean_up import *
 from monai_topo.transforms.diagrams import *
 from monai_topo.transforms.diagram_vectors import *
 from monai_topo.transforms.critical_voxel_map import *

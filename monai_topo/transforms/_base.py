@@ -22,6 +22,11 @@ from monai_topo._utils.typing import Array
 #: voxel, one for all axes or one per axis.
 Spacing = Literal["affine"] | float | Sequence[float] | None
 
+_NO_AFFINE = (
+    "Expected a MetaTensor for `spacing='affine'`, but got an array without metadata; give the millimeters per voxel "
+    "as numbers."
+)
+
 
 class ArrayTransform(Transform):
     """Base of transforms from one array to one array: a subclass implements `compute`, which must not modify its input.
@@ -86,10 +91,7 @@ def spacing_in_mm(tensor: torch.Tensor, spacing: Spacing) -> tuple[float, ...]:
         return (1.0,) * axes
     if isinstance(spacing, str):
         if not isinstance(tensor, MetaTensor):
-            raise ValueError(
-                "Expected a MetaTensor for `spacing='affine'`, but got an array without metadata; give the millimeters "
-                "per voxel as numbers."
-            )
+            raise ValueError(_NO_AFFINE)
         return tuple(float(length) for length in affine_to_spacing(tensor.affine, r=axes))
     lengths = (float(spacing),) * axes if isinstance(spacing, (int, float)) else tuple(map(float, spacing))
     if len(lengths) != axes:
@@ -105,6 +107,16 @@ def check_spacing(spacing: Spacing) -> Spacing:
             f"Expected `spacing` to be None for voxels, 'affine', or millimeters greater than 0, but got {spacing!r}."
         )
     return spacing
+
+
+def check_affine(image: NdarrayOrTensor, spacing: Spacing) -> None:
+    """Check that a transform with `spacing="affine"` is given an affine, not the identity that MONAI would assume.
+
+    Raises:
+        ValueError: If the image is not a MetaTensor.
+    """
+    if spacing == "affine" and not isinstance(image, MetaTensor):
+        raise ValueError(_NO_AFFINE)
 
 
 def check_count(name: str, value: int) -> int:

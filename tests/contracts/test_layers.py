@@ -21,6 +21,7 @@ LAYERS = [
     {"masks"},
     {"persistence"},
     {"losses", "metrics", "transforms", "visualize"},
+    {"cleanup"},
     {"handlers", "bundle", "benchmark", "report"},
     {"__main__"},
 ]

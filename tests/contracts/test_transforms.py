@@ -22,14 +22,17 @@ from monai_topo.data import synthetic_vessels
 # Name and settings of each transform, and the key it works on; what is not a label's is marked by "image".
 ON_ONE_KEY = [
     ("BettiCurve", {"num_samples": 7}, "image"),
+    ("CleanUp", {"min_component_size": 9, "min_hole_size": 9, "num_components": 2}, "pred"),
     ("CriticalVoxelMap", {"sigma": 1.0}, "image"),
     ("InstancesToMembrane", {}, "label"),
     ("LabelToForeground", {}, "label"),
+    ("MakeWellComposed", {}, "label"),
     ("MembraneToInstances", {"seed_distance": 1.5}, "label"),
     ("PersistenceDiagram", {"num_pairs": 5, "border": "foreground"}, "image"),
     ("PersistenceImage", {"num_rows": 6}, "image"),
     ("PersistenceLandscape", {"num_landscapes": 2, "num_samples": 7}, "image"),
     ("PersistenceSimplify", {"min_persistence": 0.2}, "image"),
+    ("ReconnectComponents", {"max_path_length": 4}, "image"),
     ("RelativePad", {"width": 2}, "label"),
     ("RepairLabel", {"min_component": 9, "min_hole": 9}, "label"),
     ("Skeletonize", {"spacing": "affine"}, "label"),
