@@ -82,6 +82,12 @@ ignored. A datalist also names images; its labels and masks are matched by the n
         "--threshold", type=float, default=0.5, help="likelihoods above it are foreground (default: 0.5)"
     )
     _add_spacing(meaning)
+    meaning.add_argument(
+        "--cleanup",
+        metavar="FILE",
+        help="settings of a clean-up (.json): also measure the cleaned predictions, and show which errors the clean-up "
+        "fixed, left and made",
+    )
     metrics = parser.add_argument_group("metrics")
     _add_topology(metrics)
     metrics.add_argument(

@@ -17,7 +17,7 @@ from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
 from monai_topo.visualize import rescale_intensity
 
-__all__ = ["Images", "read_case", "read_label", "to_mask"]
+__all__ = ["Images", "has_spacing", "read_case", "read_label", "to_mask"]
 
 _WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -94,6 +94,11 @@ def read_case(
     )
 
 
+def has_spacing(path: Path) -> bool:
+    """Return whether a file's format has a reliable voxel size in its header."""
+    return path.name.lower().endswith(_WITH_SPACING)
+
+
 def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[Array, tuple[float, ...]]:
     """Read a label without interpreting its values: its array with axes (z,) y, x, and its voxel size along these."""
     image = read_image(str(path))
@@ -161,7 +166,7 @@ def _spacing(image: Any, path: Path, ndim: int, given: Sequence[float] | None) -
         if len(given) != ndim or not all(0 < step < float("inf") for step in given):
             raise UserError(f"Expected --spacing-mm to be {ndim} positive numbers for {path}, but got {given}.")
         return tuple(given)
-    if not path.name.lower().endswith(_WITH_SPACING):
+    if not has_spacing(path):
         return (1.0,) * ndim
     steps = [float(step) for step in image.pixdim[:ndim]]
     return tuple(step if 0 < step < float("inf") else 1.0 for step in steps)
