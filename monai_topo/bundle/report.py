@@ -18,6 +18,7 @@ from monai.utils import optional_import
 from monai_topo._utils.distributed import world_size
 from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.cases import fingerprint
+from monai_topo.bundle.cleanup import CLEANUP_TABLE
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datalists import load_datalist
 
@@ -59,6 +60,8 @@ def write_report(run_dir: str | os.PathLike[str], history: Sequence[Row], sectio
     if len(history) > 1:
         _draw_curves(folder / "curves.png", history)
         parts.append("## Curves\n\n![metrics of every validation](curves.png)")
+    if (table := folder / CLEANUP_TABLE).exists():
+        parts.append(f"## Clean-up\n\nChosen on the validation cases.\n\n```\n{table.read_text(encoding='utf-8')}```")
     parts += [
         f"## Cases\n\nLatest validation, worst cases first.\n\n{_table(case_rows(folder / 'metrics'))}",
         "## Pictures\n\nWarm colors: missing from the prediction; cool colors: spurious.\n\n![cases](validation.png)",

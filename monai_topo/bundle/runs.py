@@ -16,6 +16,7 @@ from typing import Any
 from monai_topo._utils.distributed import broadcast_from_rank0, rank
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.io import atomic_write
+from monai_topo.bundle.cleanup import CLEANUP_FILE, CLEANUP_TABLE, REPLACED_SETTINGS
 from monai_topo.bundle.report import write_report
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datalists import load_datalist
@@ -26,7 +27,7 @@ _HISTORY, _MODEL, _STATE, _CONFIG = "validation.csv", "model.pt", "checkpoint.pt
 # Settings that may differ in a resumed run, since they change no result: paths, machine, and what MONAI adds.
 _MAY_DIFFER_ON_RESUMING = {
     *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
-    *("num_workers", "cpu_threads", "device", "checkpoint_interval", "_meta_", "_requirements_"),
+    *("num_workers", "cpu_threads", "device", "checkpoint_interval", "determine_cleanup", "_meta_", "_requirements_"),
 }
 Row = Mapping[str, str]
 
@@ -157,6 +158,11 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
     if warm_up and warm_up[-1] is not rows[-1]:
         moments.insert(0, ("before the topology term", warm_up[-1]))
     _print_table([(f"{name}, epoch {row['epoch']}", row) for name, row in moments])
+    if (cleanup := folder / CLEANUP_TABLE).exists():
+        print(
+            f"\nClean-up chosen on the validation cases for the best model\n{cleanup.read_text(encoding='utf-8')}",
+            end="",
+        )
     page = write_report(folder, rows, ["training", "validation"])
     print(f"\nModel        {_relative(folder / _MODEL)}")
     _print_paths(folder)
@@ -172,8 +178,17 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
     given |= {"images": _pattern_of(dataset_dir, datalist), "output_dir": _relative(folder / "predictions")}
     changed = {name: value for name, value in changed.items() if name in known}
     print(f"Infer        {start} {shlex.quote(root)}/configs/inference.json {_as_arguments({**changed, **given})}")
+    if cleanup.exists():
+        print(f"Clean-up     append to Evaluate or Infer: {_cleanup_arguments(folder)}")
     for record in _stored_warnings.records:
         print(f"\nWarning: {record.getMessage()}")
+
+
+def _cleanup_arguments(folder: Path) -> str:
+    """Format the arguments that apply the clean-up, and turn off the settings of this run that it replaces."""
+    running = running_config().get()
+    off = {name: value for name, value in REPLACED_SETTINGS.items() if running.get(name, value) != value}
+    return _as_arguments({"cleanup": _relative(folder / CLEANUP_FILE), **off})
 
 
 def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str) -> None:
@@ -209,7 +224,7 @@ def _changed_settings(file: Path) -> dict[str, Any]:
     """Collect the settings of this run that differ from the file's, except for paths of the results."""
     known = json.loads(file.read_text(encoding="utf-8"))
     running = running_config().get()
-    paths = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
+    paths = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume", "determine_cleanup"}
     return {
         name: running[name]
         for name in known

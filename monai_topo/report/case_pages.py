@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -15,9 +15,12 @@ from typing import Any
 from monai_topo._utils.errors import UserError
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files
+from monai_topo.report.cleaned import check_cleanup, read_cleanup
+from monai_topo.report.comparison import compare_metrics, count_fates
 from monai_topo.report.files import Case, FoundFile, find_files, pair_files
 from monai_topo.report.jobs import Failure, FinishedCases, map_cases
 from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
+from monai_topo.report.orientation import describe_better_fit
 from monai_topo.report.pages import page_version, write_page
 from monai_topo.report.strips import make_strip
 from monai_topo.report.tables import summarize, write_csv, write_json
@@ -36,6 +39,8 @@ def report_predictions(options: argparse.Namespace) -> int:
     """Write the page, CSV and JSON, and return the exit status (see `python -m monai_topo --help`)."""
     settings = _read_settings(options)
     cases, alone = _find_cases(options)
+    if settings.cleanup is not None:
+        check_cleanup(settings.cleanup, cases, settings.spacing_mm)
     store = FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
     results, failures = _measure_cases(cases, settings, store, options.jobs)
     left_out = [*failures.values(), *alone]
@@ -49,13 +54,21 @@ def report_predictions(options: argparse.Namespace) -> int:
     write_csv(options.out.with_suffix(".csv"), rows)
     write_json(options.out.with_suffix(".json"), content)
     drawn = [
-        {"row": row, "number": number, "errors": results[case]["errors"], **pictures[case]}
+        {
+            "row": row,
+            "number": number,
+            "errors": results[case]["errors"],
+            "cleaned_errors": results[case].get("cleaned_errors", []),
+            **pictures[case],
+        }
         for number, (case, row) in enumerate(zip(order, rows, strict=True), start=1)
         if case in pictures
     ]
     write_page(options.out, "cases.html", **_page_content(content, rows, groups, drawn))
     store.remove()
     print(_describe_run(options.out, len(rows), left_out))
+    for warning in content["warnings"]:
+        print(f"Warning: {warning}")
     return 1 if left_out else 0
 
 
@@ -68,9 +81,10 @@ def _read_settings(options: argparse.Namespace) -> CaseSettings:
         raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     if options.likelihood_max is not None and not 0 < options.likelihood_max < math.inf:
         raise UserError(f"Expected --likelihood-max to be positive, but got {options.likelihood_max:g}.")
-    names = CaseSettings.__dataclass_fields__.keys() - {"spacing_mm"}
+    names = CaseSettings.__dataclass_fields__.keys() - {"spacing_mm", "cleanup"}
     spacing = None if options.spacing_mm is None else tuple(options.spacing_mm)
-    return CaseSettings(spacing_mm=spacing, **{name: getattr(options, name) for name in names})
+    cleanup = None if options.cleanup is None else read_cleanup(options.cleanup, options.connectivity)
+    return CaseSettings(spacing_mm=spacing, cleanup=cleanup, **{name: getattr(options, name) for name in names})
 
 
 def _find_cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
@@ -152,6 +166,7 @@ def _json_content(
     """Collect the content of the JSON file, which the page shows too."""
     rows = [result["row"] for result in results.values()]
     names = [column.name for group in groups for column in group.columns]
+    cleaned = [result for result in results.values() if "cleaned_errors" in result]
     return {
         **page_version(),
         "predictions": options.predictions,
@@ -159,10 +174,17 @@ def _json_content(
         "masks": options.masks,
         "images": options.images,
         "settings": asdict(settings),
+        "cleanup": options.cleanup,
         "worst_by": options.worst_by,
         "measured": len(rows),
         "left_out": list(left_out),
+        "warnings": _find_warnings(results.values(), settings),
         "summary": {name: summary._asdict() for name in names if (summary := summarize(rows, name))},
+        **(
+            {"cleaned": {"errors": count_fates(cleaned), "metrics": compare_metrics(rows, key_columns(groups))}}
+            if cleaned
+            else {}
+        ),
         "cases": [
             {
                 "prediction_file": str(case.prediction),
@@ -170,11 +192,24 @@ def _json_content(
                 "mask_file": None if case.mask is None else str(case.mask),
                 "image_file": None if case.image is None else str(case.image),
                 **result["row"],
-                "errors": result["errors"],
+                **{name: result[name] for name in ("errors", "cleaned_errors") if name in result},
             }
             for case, result in results.items()
         ],
     }
+
+
+def _find_warnings(results: Iterable[Result], settings: CaseSettings) -> list[str]:
+    """Collect the sentences at the top of the page."""
+    warnings = []
+    if fit := describe_better_fit([result["fits"] for result in results]):
+        warnings.append(fit)
+    if settings.cleanup is not None and settings.cleanup["border"] != settings.border:
+        warnings.append(
+            f"The clean-up has border {settings.cleanup['border']}, the metrics have border {settings.border}: set "
+            f"--border {settings.cleanup['border']} to measure as it was chosen."
+        )
+    return warnings
 
 
 def _page_content(

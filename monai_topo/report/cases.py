@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from monai_topo._utils.caching import result_cache
-from monai_topo._utils.typing import Border, Connectivity
-from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, classify_errors, list_errors
+from monai_topo._utils.typing import Array, Border, Connectivity, Mask
+from monai_topo.masks.structure_errors import STRUCTURE_ERRORS, StructureError, classify_errors, list_errors
 from monai_topo.metrics.all_metrics import topology_report
+from monai_topo.report.cleaned import clean_prediction, find_overlaps
 from monai_topo.report.drawings import Scene, draw_diagrams, draw_error_views, draw_error_windows
 from monai_topo.report.files import Case
-from monai_topo.report.reading import read_case
+from monai_topo.report.orientation import find_better_fits
+from monai_topo.report.reading import Images, read_case
 
 __all__ = ["CaseSettings", "draw_case", "error_column", "measure_case", "measured_files"]
 
 
+_OF_LIKELIHOODS = ("bottleneck_", "wasserstein_")
+
+
 @dataclass(frozen=True)
 class CaseSettings:
-    """Settings that the metrics of a case depend on; they are the command's options of the same names."""
+    """Settings that the metrics of a case depend on; they are the command's options of the same names.
+
+    `cleanup` holds the settings of the file.
+    """
 
     label_foreground: str
     prediction_foreground: str
@@ -36,6 +45,7 @@ class CaseSettings:
     border: Border
     instances: Literal["foreground", "background"]
     tolerance_mm: float
+    cleanup: Mapping[str, Any] | None = None
 
     def reading(self) -> dict[str, Any]:
         """Return the settings that define the meaning of the files."""
@@ -66,14 +76,46 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
 
     Returns:
         `row`: Row of the table with name, size (x first), interpretation of the prediction, number of errors of each
-        kind, and the metrics of `topology_report`. `errors`: List of the errors. `shape` and `error_map`: Map of the
-        errors, compressed.
+        kind, and the metrics of `topology_report`. `errors`: List of the errors. `fits`: See `find_better_fits`.
+        `shape` and `error_map`: Map of the errors, compressed. With a clean-up, the row has the numbers of the cleaned
+        prediction too, preceded by `cleaned_`, without the distances between the diagrams of likelihoods;
+        `cleaned_errors` and `cleaned_error_map` are its errors; and each error has its fate.
     """
     images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
+    numbers, error_map, errors = _measure(images.prediction, prediction, images, settings)
+    row = {"case": case.name, "size": error_map.shape[::-1], "prediction": images.read_as, **numbers}
+    result: dict[str, Any] = {
+        "row": row,
+        "errors": _describe_errors(errors),
+        "fits": find_better_fits(prediction, images.label, images.inside),
+        "shape": list(error_map.shape),
+        "error_map": _pack(error_map),
+    }
+    if settings.cleanup is not None:
+        cleaned = clean_prediction(images, settings.cleanup)
+        numbers, cleaned_map, cleaned_errors = _measure(cleaned, cleaned, images, settings)
+        row |= {f"cleaned_{name}": value for name, value in numbers.items() if not name.startswith(_OF_LIKELIHOODS)}
+        result |= {
+            "cleaned_errors": _describe_errors(cleaned_errors, first_number=len(errors) + 1),
+            "cleaned_error_map": _pack(cleaned_map),
+        }
+        for entry, is_left in zip(result["errors"], find_overlaps(error_map, errors, cleaned_map), strict=True):
+            entry["after_cleanup"] = "left" if is_left else "fixed"
+        for entry, was_there in zip(
+            result["cleaned_errors"], find_overlaps(cleaned_map, cleaned_errors, error_map), strict=True
+        ):
+            entry["is_new"] = not was_there
+    return result
+
+
+def _measure(
+    prediction: Array, mask: Mask, images: Images, settings: CaseSettings
+) -> tuple[dict[str, float], NDArray[np.uint8], list[StructureError]]:
+    """Compute the numbers of errors of each kind with all metrics, the map of the errors, and their list."""
     with result_cache():
         numbers = topology_report(
-            images.prediction,
+            prediction.astype(np.float32),
             images.label,
             threshold=settings.threshold,
             instances=settings.instances,
@@ -81,27 +123,35 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
             tolerance_mm=settings.tolerance_mm,
             **settings.topology(),
         )
-    error_map = classify_errors(prediction, images.label, **settings.topology())
+    error_map = classify_errors(mask, images.label, **settings.topology())
     errors = list_errors(error_map)
     counts = {error_column(kind): sum(error.kind == kind for error in errors) for kind in STRUCTURE_ERRORS}
-    row = {"case": case.name, "size": error_map.shape[::-1], "prediction": images.read_as, **counts, **numbers}
-    return {
-        "row": row,
-        "errors": [
-            {"number": number, "kind": error.name, "at_xyz": list(error.at[::-1]), "voxels": error.voxels}
-            for number, error in enumerate(errors, start=1)
-        ],
-        "shape": list(error_map.shape),
-        "error_map": base64.b64encode(zlib.compress(error_map.tobytes())).decode(),
-    }
+    return {**counts, **numbers}, error_map, errors
+
+
+def _describe_errors(errors: Sequence[StructureError], first_number: int = 1) -> list[dict[str, Any]]:
+    return [
+        {"number": number, "kind": error.name, "at_xyz": list(error.at[::-1]), "voxels": error.voxels}
+        for number, error in enumerate(errors, start=first_number)
+    ]
+
+
+def _pack(error_map: NDArray[np.uint8]) -> str:
+    return base64.b64encode(zlib.compress(error_map.tobytes())).decode()
+
+
+def _unpack(text: str, shape: Sequence[int]) -> NDArray[np.uint8]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8).reshape(shape)
 
 
 def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> dict[str, Any]:
-    """Draw a measured case: views with numbered errors, close-ups of the largest errors, and persistence diagrams."""
+    """Draw a measured case: views with numbered errors, close-ups of the largest errors, and persistence diagrams.
+
+    With a clean-up, each view is followed by that of the cleaned prediction.
+    """
     case, result = item
     images = read_case(case, **settings.reading())
-    bits = zlib.decompress(base64.b64decode(result["error_map"]))
-    error_map = np.frombuffer(bits, dtype=np.uint8).reshape(result["shape"])
+    error_map = _unpack(result["error_map"], result["shape"])
     scene = Scene(
         images.prediction > settings.threshold,
         images.label,
@@ -119,4 +169,19 @@ def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> d
             threshold=settings.threshold,
             **settings.topology(),
         )
-    return {"views": draw_error_views(scene), "windows": draw_error_windows(scene), "diagrams": diagrams}
+    views = draw_error_views(scene)
+    if settings.cleanup is not None:
+        error_map = _unpack(result["cleaned_error_map"], result["shape"])
+        cleaned = scene._replace(
+            prediction=clean_prediction(images, settings.cleanup),
+            error_map=error_map,
+            errors=list_errors(error_map),
+            first_number=len(scene.errors) + 1,
+        )
+        pairs = zip(views, draw_error_views(cleaned), strict=True)
+        views = [_title_view(view, name) for pair in pairs for view, name in zip(pair, ("raw", "cleaned"), strict=True)]
+    return {"views": views, "windows": draw_error_windows(scene), "diagrams": diagrams}
+
+
+def _title_view(view: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {**view, "title": f"{name}, {view['title']}" if view["title"] else name}

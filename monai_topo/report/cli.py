@@ -67,6 +67,12 @@ ignored. A datalist also names images; its labels and masks are matched by the n
     add_label_foreground(meaning, "nonzero", "")
     add_prediction_values(meaning)
     _add_spacing(meaning)
+    meaning.add_argument(
+        "--cleanup",
+        metavar="FILE",
+        help="settings of a clean-up (.json): also measure the cleaned predictions, and show which errors the clean-up "
+        "fixed, left and made",
+    )
     metrics = parser.add_argument_group("metrics")
     add_metric_settings(metrics)
     metrics.add_argument(

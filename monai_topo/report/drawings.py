@@ -38,6 +38,7 @@ class Scene(NamedTuple):
         inside: Field of view.
         spacing_mm: Voxel size, one number per axis.
         image: Segmented image, uint8 with a trailing axis of 1 or 3 channels, or None.
+        first_number: Number of the first error.
     """
 
     prediction: Mask
@@ -47,6 +48,7 @@ class Scene(NamedTuple):
     inside: Mask
     spacing_mm: Sequence[float]
     image: NDArray[np.uint8] | None
+    first_number: int = 1
 
 
 def draw_error_views(scene: Scene) -> list[Picture]:
@@ -75,7 +77,7 @@ def _draw_view(scene: Scene, view_axis: int | None, *, num_views: int) -> Pictur
     rows, columns = picture.shape[:2]
     height, width = rows * steps[0], columns * steps[1]
     font_size = width / (45 if num_views == 1 else 26)
-    marks = _mark_errors(scene.errors, view_axis, steps, min_radius=width / 90)
+    marks = _mark_errors(scene, view_axis, steps, min_radius=width / 90)
     return {
         "title": "" if view_axis is None else f"projected along {'zyx'[view_axis]}",
         "png": encode_png(picture),
@@ -91,11 +93,11 @@ def _draw_view(scene: Scene, view_axis: int | None, *, num_views: int) -> Pictur
 
 
 def _mark_errors(
-    errors: Sequence[StructureError], view_axis: int | None, steps: Sequence[float], *, min_radius: float
+    scene: Scene, view_axis: int | None, steps: Sequence[float], *, min_radius: float
 ) -> list[dict[str, Any]]:
     """Compute the circle around each error that changes the topology."""
     marks = []
-    for number, error in enumerate(errors[:_MAX_MARKS], start=1):
+    for number, error in enumerate(scene.errors[:_MAX_MARKS], start=scene.first_number):
         if error.kind not in CHANGES_OF_TOPOLOGY:
             continue
         low, high = (

@@ -17,7 +17,7 @@ from monai_topo.data.labels import foreground_mask
 from monai_topo.report.files import Case
 from monai_topo.visualize import rescale_intensity
 
-__all__ = ["Images", "read_case", "read_label", "to_mask"]
+__all__ = ["Images", "has_spacing", "read_case", "read_label", "to_mask"]
 
 _WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -75,7 +75,7 @@ def read_case(
         if arrays[one].shape != arrays[other].shape:
             raise UserError(
                 f"Expected {files[one]} and {files[other]} to have the same shape, but got {arrays[one].shape} and "
-                f"{arrays[other].shape} (x first); check that they belong together."
+                f"{arrays[other].shape} (x first); {_shape_hint(arrays[one].shape, arrays[other].shape)}"
             )
     check_grids(
         {name: file for name, file in files.items() if images[name].shape[1:] == images["image"].shape[1:]}, images
@@ -94,11 +94,22 @@ def read_case(
     )
 
 
+def has_spacing(path: Path) -> bool:
+    """Return whether a file's format has a reliable voxel size in its header."""
+    return path.name.lower().endswith(_WITH_SPACING)
+
+
 def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[Array, tuple[float, ...]]:
     """Read a label without interpreting its values: its array with axes (z,) y, x, and its voxel size along these."""
     image = read_image(str(path))
     label = _single_channel(image, str(path))
     return np.ascontiguousarray(label.T), _spacing(image, path, label.ndim, spacing_mm)[::-1]
+
+
+def _shape_hint(one: Sequence[int], other: Sequence[int]) -> str:
+    if sorted(one) == sorted(other):
+        return "one of them seems to be transposed: check the order of the axes with which it was written."
+    return "check that they belong together."
 
 
 def _single_channel(image: Any, file: str) -> Array:
@@ -155,7 +166,7 @@ def _spacing(image: Any, path: Path, ndim: int, given: Sequence[float] | None) -
         if len(given) != ndim or not all(0 < step < float("inf") for step in given):
             raise UserError(f"Expected --spacing-mm to be {ndim} positive numbers for {path}, but got {given}.")
         return tuple(given)
-    if not path.name.lower().endswith(_WITH_SPACING):
+    if not has_spacing(path):
         return (1.0,) * ndim
     steps = [float(step) for step in image.pixdim[:ndim]]
     return tuple(step if 0 < step < float("inf") else 1.0 for step in steps)

@@ -26,6 +26,8 @@ def test_training_in_two_processes_equals_that_in_one(trainings: dict[str, Train
     two = MEMBRANES.command([*one, "multi_gpu_train.json"], run_dir="two", batch_size=1, **settings)
     run = succeeded(started([*TORCHRUN, *two], shared.home))
     assert run.stdout.count("best score (model.pt)") == 1, "only one process prints"
+    assert run.stdout.count("Clean-up chosen on the validation cases") == 1
+    assert (shared.home / "two" / "cleanup.json").is_file()
     assert "--device" not in run.stdout, "the printed commands are for a single process"
     expected, found = (rows_of(shared.home / name / "validation.csv") for name in ("one", "two"))
     assert [row["epoch"] for row in found] == ["1", "2"]

@@ -1,0 +1,210 @@
+"""The clean-up that a training run chooses at its end, and its use in evaluation and inference."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from bundle_runs import (
+    BUNDLES,
+    MEMBRANES,
+    VESSELS,
+    Bundle,
+    Training,
+    in_process,
+    last_line,
+    printed_metrics,
+    started,
+    succeeded,
+)
+from monai.inferers import SimpleInferer
+from monai.transforms import Activationsd
+from PIL import Image
+
+from monai_topo.bundle import UserError, determine_cleanup, load_cleanup
+from monai_topo.transforms import CleanUp
+
+
+def apply_arguments(trained: Training) -> list[str]:
+    """Return the arguments that a training run prints for its clean-up."""
+    [line] = [line for line in trained.process.stdout.splitlines() if line.startswith("Clean-up     ")]
+    return shlex.split(line.split(": ")[1])
+
+
+def table_of(run_dir: Path) -> dict[str, dict[str, str]]:
+    """Read the numbers of the table of a choice by the names of its rows."""
+    titles, *lines = [line.split() for line in (run_dir / "cleanup.txt").read_text().splitlines()]
+    return {line[0]: dict(zip(titles, line, strict=False)) for line in lines if len(line) >= len(titles)}
+
+
+def test_training_chooses_a_clean_up_and_shows_its_table(trained: Training) -> None:
+    tiny = trained.bundle.tiny
+    cleanup = CleanUp.load(
+        trained.run_dir / "cleanup.json",
+        spatial_dims=trained.bundle.spatial_dims,
+        connectivity=tiny.get("connectivity", "full"),
+    )
+    assert cleanup.border == tiny.get("border", "foreground")
+    table = (trained.run_dir / "cleanup.txt").read_text()
+    assert table in trained.process.stdout
+    assert table in (trained.run_dir / "report.md").read_text()
+    rows = table_of(trained.run_dir)
+    assert float(rows["chosen"]["betti_matching_error"]) <= float(rows["raw"]["betti_matching_error"])
+    assert "cannot be told" in table, "two cases do not show that the choice is better than chance"
+
+
+def test_printed_commands_apply_it_only_on_request(trained: Training) -> None:
+    assert not [
+        argument for name in ("Evaluate", "Infer") for argument in trained.printed(name) if "cleanup" in argument
+    ]
+    assert apply_arguments(trained)[:2] == ["--cleanup", "run/cleanup.json"]
+
+
+def test_evaluation_with_the_clean_up_has_the_numbers_of_the_choice(trained: Training) -> None:
+    command = [*trained.printed("Evaluate"), "--run_dir", "eval_clean", *apply_arguments(trained)]
+    found = printed_metrics(succeeded(started(command, trained.home)))
+    expected = table_of(trained.run_dir)["chosen"]
+    for name in ("dice", *(f"betti_error_{dim}" for dim in range(trained.bundle.spatial_dims))):
+        assert found[name][0] == pytest.approx(float(expected[name]), rel=1e-3, abs=1e-3), name  # four digits
+    assert "| cleanup | `run/cleanup.json` |" in (trained.home / "eval_clean" / "report.md").read_text()
+
+
+def test_inference_with_the_clean_up_writes_cleaned_masks(trainings: dict[str, Training]) -> None:
+    shared = trainings[VESSELS.name]
+    output = ["--output_dir", "cleaned", "--save_likelihood", "True"]
+    succeeded(started([*shared.printed("Infer"), *output, *apply_arguments(shared)], shared.home))
+    cleanup, changed = CleanUp.load(shared.run_dir / "cleanup.json"), 0
+    for case in range(4):
+        folder = shared.home / "cleaned" / "images"
+        likelihood, mask = (
+            np.asarray(nibabel.load(folder / f"00{case}_{kind}.nii.gz").dataobj) for kind in ("likelihood", "mask")
+        )
+        assert np.array_equal(mask, np.asarray(cleanup(likelihood[None]))[0])
+        changed += int((mask != (likelihood > 0.5)).sum())
+    assert changed > 0
+
+
+@in_process
+def test_inference_in_python_keeps_the_clean_up_as_its_last_step(tmp_path: Path) -> None:
+    picture = np.full((48, 80), 40, dtype=np.uint8)
+    picture[10:20, 10:60] = 250
+    picture[30:33, 20:23] = 250  # a speck
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    CleanUp(min_component_size=20, border="foreground", spatial_dims=2).save(tmp_path / "cleanup.json")
+    run = MEMBRANES.workflow(
+        "inference.json",
+        "infer",
+        dataset_dir=str(tmp_path),
+        images="*.png",
+        output_dir=str(tmp_path / "out"),
+        network_def={"_target_": "torch.nn.Identity"},
+        handlers=[],
+        cleanup=str(tmp_path / "cleanup.json"),
+    )
+    run.initialize()
+    run.evaluator.run()
+    picture[30:33, 20:23] = 40
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "picture_mask.png")) > 0, picture > 100)
+
+
+@pytest.mark.parametrize(
+    ("saved", "settings", "sentence"),
+    [
+        ({"spatial_dims": 3}, {}, "for 2 spatial axes, but got one for 3"),
+        ({"connectivity": "face"}, {}, "with connectivity 'full', but got 'face'"),
+        ({}, {"threshold": 0.3}, "`cleanup` without `threshold`, which it replaces"),
+        ({}, {"replaced": {"simplify_num_holes": 0}}, "set --simplify_num_holes None"),
+        ({}, {"replaced": {"min_object_size": 5}}, "`cleanup` without `min_object_size`"),
+    ],
+    ids=["dimension", "connectivity", "threshold", "holes", "objects"],
+)
+def test_clean_ups_that_do_not_fit_are_refused(
+    saved: dict[str, Any], settings: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    CleanUp(**saved).save(tmp_path / "cleanup.json")
+    with pytest.raises(UserError, match=sentence):
+        load_cleanup(tmp_path / "cleanup.json", keys="pred", spatial_dims=2, connectivity="full", **settings)
+
+
+def test_files_that_hold_no_clean_up_are_named(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"speck": 3}')
+    for name in ("other.json", "missing.json"):
+        with pytest.raises(UserError, match=name):
+            load_cleanup(tmp_path / name, keys="pred", spatial_dims=2, connectivity="full")
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_a_clean_up_of_another_dimension_is_refused_before_anything_is_written(bundle: Bundle, tmp_path: Path) -> None:
+    CleanUp(spatial_dims=5 - bundle.spatial_dims).save(tmp_path / "cleanup.json")
+    places = {"run_dir": "eval", "synthetic_dir": "data", "output_dir": "out", "cleanup": "cleanup.json"}
+    for files in (["train.json", "evaluate.json", "smoke.json"], ["inference.json"]):
+        settings = places if "train.json" in files else {key: places[key] for key in places if key != "run_dir"}
+        refused = last_line(bundle.run(files, tmp_path, **settings))
+        assert refused.startswith("Error: ")
+        assert f"for {bundle.spatial_dims} spatial axes, but got one for {5 - bundle.spatial_dims}" in refused
+    assert [file.name for file in tmp_path.iterdir()] == ["cleanup.json"]
+
+
+def noisy_cases(count: int) -> list[dict[str, torch.Tensor]]:
+    """Make logits of a bar and specks, and labels of the bar."""
+    cases = []
+    for number in range(count):
+        label = torch.zeros(1, 24, 30)
+        label[:, 8:14, 4:26] = 1
+        image = 6 * label - 3
+        image[0, 18, number % 20 : 30 : 4] = 2.0
+        cases.append({"image": image, "label": label})
+    return cases
+
+
+def choose(folder: Path, cases: list[dict[str, torch.Tensor]], *, enabled: bool = True) -> None:
+    network = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.ones_(network.weight)
+    torch.nn.init.zeros_(network.bias)
+    torch.save(network.state_dict(), folder / "model.pt")
+    torch.nn.init.zeros_(network.weight)  # the best model's weights count, not those of the last epoch
+    determine_cleanup(
+        folder,
+        enabled=enabled,
+        network=network,
+        dataset=cases,  # type: ignore[arg-type]
+        inferer=SimpleInferer(),
+        postprocessing=Activationsd(keys="pred", sigmoid=True),
+        device=torch.device("cpu"),
+        amp=False,
+        connectivity="full",
+        border="open",
+    )
+    assert not network.weight.any()
+
+
+def test_specks_are_removed_by_what_is_chosen(tmp_path: Path) -> None:
+    choose(tmp_path, noisy_cases(6))
+    cleanup = CleanUp.load(tmp_path / "cleanup.json", spatial_dims=2, connectivity="full")
+    for case in noisy_cases(6):
+        assert torch.equal(torch.as_tensor(cleanup(torch.sigmoid(case["image"]))) > 0, case["label"] > 0)
+    assert "better than raw" in (tmp_path / "cleanup.txt").read_text()
+
+
+def test_one_case_is_enough_but_not_cross_validated(tmp_path: Path) -> None:
+    choose(tmp_path, noisy_cases(1))
+    assert (tmp_path / "cleanup.json").exists()
+    assert "One case cannot be cross-validated" in (tmp_path / "cleanup.txt").read_text()
+
+
+def test_empty_labels_end_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        choose(tmp_path, [{**case, "label": torch.zeros(1, 24, 30)} for case in noisy_cases(2)])
+    assert "No clean-up was chosen: " in caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_setting_turns_it_off(tmp_path: Path) -> None:
+    choose(tmp_path, noisy_cases(2), enabled=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
