@@ -38,7 +38,7 @@ def run_checks(contract, names, row, **fixtures):
         marks = getattr(check, "pytestmark", []) if title.startswith("test_") else []
         grid = {names_of(mark): mark.args[1] for mark in marks if mark.name == "parametrize"}
         wanted = set(inspect.signature(check).parameters) if names in grid else None
-        skipped = any(mark.name == "skipif" and mark.args[0] for mark in marks)
+        skipped = any(mark.name == "gpu" or (mark.name == "skipif" and mark.args[0]) for mark in marks)
         if wanted is None or skipped or not wanted <= {*itertools.chain(*grid), *fixtures}:
             continue
         for values in itertools.product(*({**grid, names: [row]}).values()):
