@@ -227,6 +227,24 @@ def test_ties_take_the_shorter_way():
     assert betti_by_labeling(masks, connectivity="full", border="open") == (1, 0)
 
 
+def test_of_equally_short_paths_the_voxels_of_high_likelihood_are_taken():
+    image = np.array([[0.1, 0.4, 0.1, 0.35, 0.1], [0.9, 0.45, 0.3, 0.4, 0.9], [0.1, 0.35, 0.1, 0.45, 0.1]])
+    for turned in (image, image[::-1].copy(), image[:, ::-1].copy(), np.rot90(image).copy()):
+        masks, joins = reconnect(turned.astype(np.float32))
+        assert sorted(turned.ravel()[joins.path]) == [0.3, 0.45, 0.45]
+        assert (masks == np.isin(turned, (0.3, 0.45, 0.9))).all()
+
+
+def test_a_short_way_out_of_the_first_box_beats_a_long_way_inside():
+    image = np.full((7, 13), 0.1, dtype=np.float32)
+    image[5, 4] = image[0, 8:12] = image[:6, 11] = 0.9
+    image[5, 5] = 0.3
+    image[5, 6:11] = image[3:5, 5] = image[3, 5:9] = image[1:4, 8] = 0.4
+    masks, joins = reconnect(image, connectivity="face")
+    assert joins.num_voxels.tolist() == [6]
+    assert masks[5, 4:12].all()
+
+
 def test_the_frame_is_joined_and_named():
     image = np.full((6, 8), 0.1, dtype=np.float32)
     image[3, 4], image[4, 4], image[5, 4] = 0.9, 0.4, 0.3
