@@ -84,11 +84,23 @@ def test_a_break_with_a_valley_is_reconnected():
 
 def test_kinds_are_combined():
     label = bars()
-    likelihood = np.maximum(valley(label), 0.8 * (with_specks(label, 0, size=5) & ~label))
-    choice = choose([(likelihood, label)] * 5)
+    specks = np.zeros_like(label)
+    for row, start, length in [
+        (0, 0, 1),
+        (0, 4, 1),
+        (0, 8, 1),
+        (0, 12, 3),
+        (7, 0, 4),
+        (7, 8, 6),
+        (7, 18, 8),
+        (15, 0, 12),
+    ]:
+        specks[row, start : start + length] = True
+    choice = choose([(np.maximum(valley(label), 0.8 * specks), label)] * 5)
     by_name = {row["name"]: row for row in choice.rows}
     assert by_name["chosen"]["betti_matching_error"] == 0
     assert all(by_name[kind]["betti_matching_error"] > 0 for kind in ("sizes", "reconnection"))
+    assert choice.cleanup.reconnect["min_component_size"] == choice.cleanup.min_component_size > 12
 
 
 def test_persistence_tells_faint_large_specks_from_small_components():
@@ -201,7 +213,7 @@ def test_sizes_in_millimeters():
     assert 3 < numbers.min_component_size == affine.min_component_size <= 60
     assert affine.spacing == "affine"
     coarse = choose(cases, spacing=2.0)
-    assert 3 * 4 < coarse.cleanup.min_component_size <= 60 * 4
+    assert 3 * 4 < coarse.cleanup.min_component_size <= 20  # the next number of the series is 15
     assert "mm^2" in coarse.table()
 
 
@@ -214,6 +226,16 @@ def test_higher_is_better_and_cases_without_the_metric():
     assert choice.rows[-1]["component_precision"] == 1 > choice.rows[0]["component_precision"]
     assert choice.cross_validated.mean_difference > 0
     assert choice.is_better_than_raw
+
+
+def test_a_setting_must_not_make_the_metric_undefined():
+    """Without any component there is no precision; of the second case Dice alone would improve."""
+    label = bars()
+    speck = np.zeros_like(label)
+    speck[7, 3:9] = True
+    choice = choose([(speck, label), (speck, 0 * label)] * 3, metric="component_precision")
+    assert choice.rows[-1]["component_precision"] == 0
+    assert choice.cleanup.to_dict() == CleanUp(spatial_dims=2).to_dict()
 
 
 def test_masks_are_not_reconnected_and_that_is_said_once():
