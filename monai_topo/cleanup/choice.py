@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from monai_topo._utils.errors import UserError
 from monai_topo._utils.io import atomic_write
 from monai_topo._utils.typing import Border, Connectivity
 from monai_topo._utils.validation import check_at_least
 from monai_topo.cleanup.cases import read_cases
-from monai_topo.cleanup.cross_validation import CrossValidation, cross_validate
-from monai_topo.cleanup.evaluation import Evaluator, Score
+from monai_topo.cleanup.cross_validation import CrossValidatedScores, cross_validate
+from monai_topo.cleanup.evaluation import Score, SettingEvaluator
 from monai_topo.cleanup.grid import make_grid, measure_features
-from monai_topo.cleanup.progress import progress_bar
+from monai_topo.cleanup.progress import search_progress
 from monai_topo.cleanup.scores import Instances, Scorer
 from monai_topo.cleanup.search import Search
 from monai_topo.cleanup.settings import Setting
@@ -47,7 +49,7 @@ class CleanUpChoice:
 
     cleanup: CleanUp
     rows: list[dict[str, Any]]
-    cross_validated: CrossValidation
+    cross_validated: CrossValidatedScores
     is_better_than_raw: bool
     notes: list[str]
     chosen_by: dict[str, Any]
@@ -123,8 +125,8 @@ def choose_cleanup(
 
     Raises:
         UserError: If there is no case, shapes differ, a value is NaN or outside [0, 1], all labels are empty, or the
-            metric is unknown or NaN in all cases.
-        ValueError: If another setting is not one of these.
+            metric is NaN in all cases.
+        ValueError: If a setting is not one of these.
 
     Cost: the choice tries about 50 settings (20 on masks), and cross-validation about as many again. For each of them
     and each case a clean-up is computed, and the metric if the mask is a new one. Cases run on
@@ -162,9 +164,11 @@ def choose_cleanup(
         border=border,
         has_likelihoods=has_likelihoods,
     )
-    with progress_bar(shown=progress) as bar:
+    with search_progress(shown=progress) as bar:
         measured = [measure(case) for case in read]
-        evaluator = Evaluator(read, scorer, fixed, on_start=bar.extend, on_case=bar.advance)
+        evaluator = SettingEvaluator(read, scorer, fixed, on_start=bar.extend, on_case=bar.advance)
+        if all(math.isnan(score.metric) for score in evaluator.evaluate([Setting()], range(len(read)))[Setting()]):
+            raise UserError(f"Expected `metric` to apply to at least one case, but got NaN for {metric!r} in all.")
 
         def search(numbers: Sequence[int]) -> dict[str, Setting]:
             grid = make_grid(
@@ -197,7 +201,7 @@ def choose_cleanup(
 _MASKS_ONLY = "Some predictions are masks: persistence and reconnection, which need likelihoods, were not tried."
 
 
-def _row(name: str, setting: Setting, evaluator: Evaluator, *, unit: tuple[str, str]) -> dict[str, Any]:
+def _row(name: str, setting: Setting, evaluator: SettingEvaluator, *, unit: tuple[str, str]) -> dict[str, Any]:
     scores: list[Score] = evaluator.evaluate([setting], range(len(evaluator.cases)))[setting]
     metric, dice = np.array(scores).T
     errors = evaluator.betti_errors(setting)

@@ -10,10 +10,10 @@ from itertools import product
 import numpy as np
 
 from monai_topo._utils.optional import require
-from monai_topo.cleanup.evaluation import Evaluator, Score
+from monai_topo.cleanup.evaluation import Score, SettingEvaluator
 from monai_topo.cleanup.settings import Setting
 
-__all__ = ["CrossValidation", "cross_validate"]
+__all__ = ["CrossValidatedScores", "cross_validate"]
 
 _MIN_CASES = 5  # with 4 the smallest p-value is 1/16
 _MAX_EXACT = 12
@@ -22,7 +22,7 @@ _SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidatedScores:
     """Raw predictions and cleaned ones, each cleaned by a setting that was chosen without the case.
 
     Attributes:
@@ -73,8 +73,8 @@ class CrossValidation:
 
 
 def cross_validate(
-    evaluator: Evaluator, choose: Callable[[Sequence[int]], Setting], *, num_cases: int
-) -> CrossValidation:
+    evaluator: SettingEvaluator, choose: Callable[[Sequence[int]], Setting], *, num_cases: int
+) -> CrossValidatedScores:
     """Choose on all folds but one, and score on that one, in turn.
 
     Args:
@@ -100,7 +100,7 @@ def cross_validate(
     mean = float(known.mean()) if len(known) else math.nan
     improvement = -evaluator.scorer.sign * known
     p_value, test = paired_test(improvement) if len(known) >= _MIN_CASES else (None, "")
-    return CrossValidation(
+    return CrossValidatedScores(
         num_folds=num_folds,
         metric=evaluator.scorer.metric,
         raw=[score.metric for score in raw],

@@ -20,7 +20,7 @@ from monai_topo.masks.components import betti_of_mask
 from monai_topo.persistence.reconnection import is_mask
 from monai_topo.transforms.persistence_simplify import PersistenceSimplify
 
-__all__ = ["Evaluator", "Score"]
+__all__ = ["Score", "SettingEvaluator"]
 
 
 class Score(NamedTuple):
@@ -30,7 +30,7 @@ class Score(NamedTuple):
     dice: float
 
 
-class Evaluator:
+class SettingEvaluator:
     """Clean cases up by settings and score the masks.
 
     A score is computed once per case and setting, and the metric once per case and mask: many settings give the same

@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.utils import optional_import
 
-__all__ = ["Progress", "progress_bar"]
+__all__ = ["Progress", "search_progress"]
 
 tqdm, _has_tqdm = optional_import("tqdm", name="tqdm")
 
@@ -36,7 +36,7 @@ class Progress:
 
 
 @contextmanager
-def progress_bar(*, shown: bool) -> Iterator[Progress]:
+def search_progress(*, shown: bool) -> Iterator[Progress]:
     """Show a bar within the block, if that is wanted and tqdm is installed."""
     if not shown or not _has_tqdm:
         yield Progress(None)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_topo._utils.errors import UserError
 from monai_topo._utils.typing import Border, Connectivity, Mask
 from monai_topo._utils.validation import check_choice, check_topology_settings
 from monai_topo.metrics import (
@@ -84,8 +83,7 @@ class Scorer:
         instances: Objects of VOI, Rand error and detection: components of the `"foreground"` or the `"background"`.
 
     Raises:
-        UserError: If the metric is unknown.
-        ValueError: If another setting is not one of these.
+        ValueError: If a setting is not one of these.
     """
 
     metric: str
@@ -100,7 +98,7 @@ class Scorer:
         name, _ = self._name_and_dim()
         if name not in (*_PER_DIMENSION, _F1, *_SINGLE) or (name in _SINGLE and name != self.metric):
             known = ", ".join((*_PER_DIMENSION, _F1, *_SINGLE))
-            raise UserError(
+            raise ValueError(
                 f"Expected `metric` to be one of {known} (the first {len(_PER_DIMENSION) + 1} also with _0, _1 or _2 "
                 f"for one dimension), but got {self.metric!r}."
             )
@@ -115,7 +113,7 @@ class Scorer:
         """Check that images of this dimension have the metric."""
         _, dim = self._name_and_dim()
         if dim is not None and dim >= ndim:
-            raise UserError(f"Expected `metric` to have a dimension below {ndim} in {ndim}D, but got {self.metric!r}.")
+            raise ValueError(f"Expected `metric` to have a dimension below {ndim} in {ndim}D, but got {self.metric!r}.")
 
     def score(self, prediction: Mask, label: Mask) -> float:
         """Return the metric of a mask; NaN if it is not applicable."""

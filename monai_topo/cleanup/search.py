@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from monai_topo.cleanup.evaluation import Evaluator
+from monai_topo.cleanup.evaluation import SettingEvaluator
 from monai_topo.cleanup.grid import Grid
 from monai_topo.cleanup.settings import Setting
 from monai_topo.transforms.clean_up import Keep
@@ -38,7 +38,7 @@ class Search:
         dice_lost: Points of Dice that a setting may lose.
     """
 
-    evaluator: Evaluator
+    evaluator: SettingEvaluator
     grid: Grid
     cases: Sequence[int]
     dice_lost: float

@@ -20,13 +20,13 @@ _REQUIRED = {
     "skimage": "scikit-image",
     "tqdm": "tqdm",
 }
-_FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
-_SOURCE = "a folder, a file, or a datalist (.json)"
+FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
+SOURCE = "a folder, a file, or a datalist (.json)"
 
 
 def add_report_command(commands: Any, epilog: str) -> None:
     """Add the command `report`."""
-    parser = _add_command(
+    parser = add_command(
         commands,
         "report",
         "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases",
@@ -35,52 +35,37 @@ Compare predictions with labels by all topology metrics and write one HTML page 
 and pictures of the worst cases, in which each error has a color and a number. The page works offline. The same
 numbers are written to a .csv file (one row per case) and a .json file (all details) next to it.
 
-Files: {_FORMATS}. A prediction and a label belong together
+Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
 ignored. A datalist also names images; its labels and masks are matched by the names of their images too.""",
         epilog,
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", help=_SOURCE)
-    parser.add_argument("labels", metavar="LABELS", help=_SOURCE)
+    parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
+    parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "report.html", "cases")
     files = parser.add_argument_group("files")
-    _add_pattern(files, "prediction", "*_mask.png")
-    _add_pattern(files, "label", "*.nii.gz")
+    add_pattern(files, "prediction", "*_mask.png")
+    add_pattern(files, "label", "*.nii.gz")
     files.add_argument(
         "--masks",
         metavar="MASKS",
-        help=f"fields of view: {_SOURCE}; prediction and label are cleared where a mask is 0, before all metrics",
+        help=f"fields of view: {SOURCE}; prediction and label are cleared where a mask is 0, before all metrics",
     )
-    _add_pattern(files, "mask", "*_mask.gif")
+    add_pattern(files, "mask", "*_mask.gif")
     files.add_argument(
         "--images",
         metavar="IMAGES",
-        help=f"segmented images: {_SOURCE}; shown next to the errors, without effect on the metrics",
+        help=f"segmented images: {SOURCE}; shown next to the errors, without effect on the metrics",
     )
-    _add_pattern(files, "image", "*.tif")
-    _add_section(files, "'validation' if it exists, otherwise the only section")
-    _add_key(files, "prediction", "pred")
-    _add_key(files, "label", "label")
-    _add_key(files, "mask", "mask", optional=True)
-    _add_key(files, "image", "image", optional=True)
+    add_pattern(files, "image", "*.tif")
+    add_section(files, "'validation' if it exists, otherwise the only section")
+    add_key(files, "prediction", "pred")
+    add_key(files, "label", "label")
+    add_key(files, "mask", "mask", optional=True)
+    add_key(files, "image", "image", optional=True)
     meaning = parser.add_argument_group("values of the files")
-    _add_label_foreground(meaning, "nonzero", "")
-    meaning.add_argument(
-        "--prediction-foreground",
-        default="auto",
-        metavar="RULE",
-        help="'auto': a file with 0 and one other value is a mask, any other file a likelihood; 'likelihood'; or a "
-        "rule as for labels (default: auto)",
-    )
-    meaning.add_argument(
-        "--likelihood-max",
-        type=float,
-        metavar="VALUE",
-        help="value that represents likelihood 1 (default: 1, or 255 for files with values above 1)",
-    )
-    meaning.add_argument(
-        "--threshold", type=float, default=0.5, help="likelihoods above it are foreground (default: 0.5)"
-    )
+    add_label_foreground(meaning, "nonzero", "")
+    add_prediction_values(meaning)
     _add_spacing(meaning)
     meaning.add_argument(
         "--cleanup",
@@ -89,14 +74,7 @@ ignored. A datalist also names images; its labels and masks are matched by the n
         "fixed, left and made",
     )
     metrics = parser.add_argument_group("metrics")
-    _add_topology(metrics)
-    metrics.add_argument(
-        "--instances",
-        default="foreground",
-        choices=("foreground", "background"),
-        help="objects for VOI, Rand error and detection are the components of the foreground or of the background "
-        "(cells between membranes) (default: foreground)",
-    )
+    add_metric_settings(metrics)
     metrics.add_argument(
         "--tolerance-mm", type=float, default=0.0, metavar="MM", help="tolerance of clDice in mm (default: 0)"
     )
@@ -108,12 +86,12 @@ ignored. A datalist also names images; its labels and masks are matched by the n
         metavar="METRIC",
         help="column of the table that ranks the cases (default: betti_matching_error)",
     )
-    parser.set_defaults(run=_guard("monai_topo.report.case_pages", "report_predictions"))
+    parser.set_defaults(run=guard("monai_topo.report.case_pages", "report_predictions"))
 
 
 def add_labels_command(commands: Any, epilog: str) -> None:
     """Add the command `labels`."""
-    parser = _add_command(
+    parser = add_command(
         commands,
         "labels",
         "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle",
@@ -122,17 +100,17 @@ Check labels before training and write one HTML page: which convention they foll
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
-Files: {_FORMATS}.""",
+Files: {FORMATS}.""",
         epilog,
     )
-    parser.add_argument("labels", metavar="LABELS", help=_SOURCE)
+    parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "labels.html", "labels")
     files = parser.add_argument_group("files")
-    _add_pattern(files, "label", "*.nii.gz")
-    _add_section(files, "all sections")
-    _add_key(files, "label", "label")
+    add_pattern(files, "label", "*.nii.gz")
+    add_section(files, "all sections")
+    add_key(files, "label", "label")
     meaning = parser.add_argument_group("values of the files")
-    _add_label_foreground(meaning, "auto", "'auto': detected from all labels; ")
+    add_label_foreground(meaning, "auto", "'auto': detected from all labels; ")
     _add_spacing(meaning)
     topology = parser.add_argument_group("topology")
     _add_topology(topology)
@@ -146,10 +124,11 @@ Files: {_FORMATS}.""",
         )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of labels with pictures (default: 8)")
-    parser.set_defaults(run=_guard("monai_topo.report.label_pages", "report_labels"))
+    parser.set_defaults(run=guard("monai_topo.report.label_pages", "report_labels"))
 
 
-def _add_command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def add_command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Add a command without options."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -172,17 +151,20 @@ def _add_output(parser: argparse.ArgumentParser, default: str, what: str) -> Non
     )
 
 
-def _add_pattern(group: Any, kind: str, example: str) -> None:
+def add_pattern(group: Any, kind: str, example: str) -> None:
+    """Add the option for the names of the files in a folder."""
     group.add_argument(
         f"--{kind}-files", metavar="PATTERN", help=f"pattern of the files in a folder, such as '{example}'"
     )
 
 
-def _add_section(group: Any, default: str) -> None:
+def add_section(group: Any, default: str) -> None:
+    """Add the option for the section of a datalist."""
     group.add_argument("--section", default=None, help=f"section of a datalist (default: {default})")
 
 
-def _add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> None:
+def add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> None:
+    """Add the option for a key of a datalist."""
     group.add_argument(
         f"--{kind}-key",
         default=None if optional else default,
@@ -191,13 +173,46 @@ def _add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> 
     )
 
 
-def _add_label_foreground(group: Any, default: str, more: str) -> None:
+def add_label_foreground(group: Any, default: str, more: str) -> None:
+    """Add the option for the foreground of labels."""
     group.add_argument(
         "--label-foreground",
         default=default,
         metavar="RULE",
         help=f"{more}'nonzero', a value such as 0, a threshold such as '>127', or 'boundary' between instance ids "
         f"(default: {default})",
+    )
+
+
+def add_prediction_values(group: Any) -> None:
+    """Add the options for the meaning of predictions."""
+    group.add_argument(
+        "--prediction-foreground",
+        default="auto",
+        metavar="RULE",
+        help="'auto': a file with 0 and one other value is a mask, any other file a likelihood; 'likelihood'; or a "
+        "rule as for labels (default: auto)",
+    )
+    group.add_argument(
+        "--likelihood-max",
+        type=float,
+        metavar="VALUE",
+        help="value that represents likelihood 1 (default: 1, or 255 for files with values above 1)",
+    )
+    group.add_argument(
+        "--threshold", type=float, default=0.5, help="likelihoods above it are foreground (default: 0.5)"
+    )
+
+
+def add_metric_settings(group: Any) -> None:
+    """Add the options that most metrics depend on."""
+    _add_topology(group)
+    group.add_argument(
+        "--instances",
+        default="foreground",
+        choices=("foreground", "background"),
+        help="objects for VOI, Rand error and detection are the components of the foreground or of the background "
+        "(cells between membranes) (default: foreground)",
     )
 
 
@@ -242,7 +257,11 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def _guard(module: str, command: str) -> Callable[[argparse.Namespace], int]:
+def guard(
+    module: str,
+    command: str,
+    interrupted: str = "Finished cases are kept; run the same command again to continue.",
+) -> Callable[[argparse.Namespace], int]:
     """Wrap a command, imported when it is chosen, so that errors of the user end with one sentence and status 2."""
 
     def run(options: argparse.Namespace) -> int:
@@ -253,7 +272,7 @@ def _guard(module: str, command: str) -> Callable[[argparse.Namespace], int]:
             print(f"Error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("\nInterrupted. Finished cases are kept; run the same command again to continue.", file=sys.stderr)
+            print(f"\nInterrupted. {interrupted}", file=sys.stderr)
             return 130
 
     return run

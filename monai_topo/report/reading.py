@@ -116,7 +116,7 @@ def _single_channel(image: Any, file: str) -> Array:
     """Remove the channel axis of an image with one channel, or with several equal ones (a gray picture in RGB)."""
     array: Array = np.asarray(image)
     colors = array[:3] if len(array) == 4 and file.lower().endswith(".png") else array  # the fourth is transparency
-    if not (colors == colors[:1]).all():
+    if len(colors) > 1 and not (colors == colors[:1]).all():  # NaN differs from itself
         raise UserError(f"Expected {file} to have one channel, but got {len(array)}; keep one of them.")
     array = colors[0]
     if array.ndim == 3 and 1 in array.shape:
