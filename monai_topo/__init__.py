@@ -1,92 +1,52 @@
 """Topology-preserving segmentation for MONAI, in 2D and 3D.
 
-Likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss, metric or picture.
+The main idea: likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss. A
+persistence pair is a component, loop or cavity of the map, with the thresholds at which it is born and dies. Matching
+with the label decides which features to strengthen and which to remove, and the loss has its gradient at their critical
+voxels. Metrics compare the features of a binary prediction and its label.
+
+The subpackages in the order of their layers, each of which imports only from those before it:
+
+- `data`: labels, synthetic membranes and vessels, data sets and file formats.
+- `masks`: Betti numbers, components, skeletons, simple points and structure errors of binary masks.
+- `persistence`: persistence pairs, merge trees and matching of filtered images.
+- `losses`, `metrics`, `transforms`, `visualize`: what a user puts into a training script.
+- `cleanup`: the clean-up that suits a network best, chosen on validation cases.
+- `handlers`, `bundle`, `benchmark`: handlers for MONAI's engines, tools for MONAI bundles, timings against other
+  libraries.
+- `report`: HTML pages of `python -m monai_topo`.
 """
+# ruff: noqa: F403 - `losses` and `metrics` list their own names
 
 from importlib.metadata import version
 
-# The map of the package, layer by layer.
-# isort: off
-from monai_topo.persistence.pairs import PersistencePairs, persistence_pairs
-from monai_topo.masks.components import betti_numbers, label_components
-from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
-from monai_topo.losses import (
-    BettiMatchingLoss,
-    BettiPriorLoss,
-    PersistenceLoss,
-    SkeletonRecallLoss,
-    TopologyAwareLoss,
-    WarpingLoss,
-    adapt_to_prior,
-)
-from monai_topo.metrics import (
-    AdaptedRandMetric,
-    BettiErrorMetric,
-    BettiMatchingMetric,
-    ClDiceMetric,
-    ComponentDetectionMetric,
-    DiagramDistanceMetric,
-    DIUMetric,
-    EulerErrorMetric,
-    SkeletonRecallMetric,
-    VariationOfInformationMetric,
-    compute_adapted_rand,
-    compute_betti_error,
-    compute_betti_matching,
-    compute_cldice,
-    compute_component_detection,
-    compute_diagram_distance,
-    compute_diu,
-    compute_euler_error,
-    compute_skeleton_recall,
-    compute_variation_of_information,
-)
-from monai_topo.metrics.all_metrics import topology_report
+from monai_topo import losses, metrics
 from monai_topo.cleanup import CleanUpChoice, choose_cleanup
-from monai_topo.masks.label_check import check_label
-from monai_topo.masks.chunked import chunked_betti_error, chunked_betti_numbers
-# isort: on
+from monai_topo.losses import *
+from monai_topo.masks import (
+    betti_numbers,
+    check_label,
+    chunked_betti_error,
+    chunked_betti_numbers,
+    label_components,
+)
+from monai_topo.metrics import *
+from monai_topo.persistence import BettiMatching, PersistencePairs, betti_matching, persistence_pairs
 
 __version__ = version("monai_topo")
 
 __all__ = [
-    "AdaptedRandMetric",
-    "BettiErrorMetric",
     "BettiMatching",
-    "BettiMatchingLoss",
-    "BettiMatchingMetric",
-    "BettiPriorLoss",
-    "ClDiceMetric",
     "CleanUpChoice",
-    "ComponentDetectionMetric",
-    "DIUMetric",
-    "DiagramDistanceMetric",
-    "EulerErrorMetric",
-    "PersistenceLoss",
     "PersistencePairs",
-    "SkeletonRecallLoss",
-    "SkeletonRecallMetric",
-    "TopologyAwareLoss",
-    "VariationOfInformationMetric",
-    "WarpingLoss",
-    "adapt_to_prior",
     "betti_matching",
     "betti_numbers",
     "check_label",
     "choose_cleanup",
     "chunked_betti_error",
     "chunked_betti_numbers",
-    "compute_adapted_rand",
-    "compute_betti_error",
-    "compute_betti_matching",
-    "compute_cldice",
-    "compute_component_detection",
-    "compute_diagram_distance",
-    "compute_diu",
-    "compute_euler_error",
-    "compute_skeleton_recall",
-    "compute_variation_of_information",
     "label_components",
     "persistence_pairs",
-    "topology_report",
 ]
+__all__ += losses.__all__
+__all__ += metrics.__all__

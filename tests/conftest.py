@@ -1,27 +1,43 @@
-"""What all tests share: real data beside the checkout, a training of each bundle, hypothesis made deterministic."""
+"""Shared by all tests: hypothesis profiles, markers, real data next to the checkout, one training run per bundle."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from bundle_runs import BUNDLES, Training
 from hypothesis import settings
 
-settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
-settings.load_profile("deterministic")
+os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is imported, here and in the processes that tests start
+
+# Both profiles draw the same examples in every run. `.ci/run` selects the second by `--hypothesis-profile full`.
+settings.register_profile("quick", max_examples=20, derandomize=True, deadline=None, database=None)
+settings.register_profile("full", settings.get_profile("quick"), max_examples=100)
+settings.load_profile("quick")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a training run in one process, the others of a file too: fixtures are made once."""
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests of a shared training run as slow; group tests that share a training run or a file for pytest-xdist."""
     for item in items:
         shares = "trainings" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("trainings" if shares else item.path.stem))
+        if shares:
+            item.add_marker(pytest.mark.slow)
+        file = item.path.relative_to(config.rootpath / "tests").as_posix()
+        item.add_marker(pytest.mark.xdist_group("trainings" if shares else file))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need a GPU where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real images and published values; it lies beside the checkout and is not part of it."""
+    """Return the folder of real images and published values, which lies next to the checkout and is not part of it."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the shared data are not at {folder}")
@@ -30,11 +46,11 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Training]:
-    """The shared training of each bundle by the bundle's name, made when it is first looked at."""
+    """Return the shared training run of each bundle by the bundle's name; the first access starts it."""
     return {bundle.name: Training(bundle, tmp_path_factory.mktemp(bundle.name)) for bundle in BUNDLES}
 
 
 @pytest.fixture(params=[bundle.name for bundle in BUNDLES])
 def trained(request: pytest.FixtureRequest, trainings: dict[str, Training]) -> Training:
-    """The shared training of one bundle after the other."""
+    """Return the shared training run of each bundle in turn."""
     return trainings[request.param]

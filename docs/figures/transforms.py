@@ -81,6 +81,10 @@ def _of_labels(label: np.ndarray, membrane: np.ndarray) -> Iterator[FigureOf]:
     dirty = np.where(noise < 0.006, 1 - label, label)
     clean = transforms.RepairLabel(min_component=9, min_hole=9)(dirty)
     yield "RepairLabel", [("label with specks and pinholes", gray(dirty)), ("RepairLabel", gray(clean))]
+    thin = transforms.Skeletonize()(label)
+    both = transforms.MakeWellComposed()(thin)
+    zoom = (slice(None), slice(30, 70), slice(40, 95))
+    yield "MakeWellComposed", [("thin label", gray(thin[zoom])), ("MakeWellComposed", gray(both[zoom]))]
     inverted = 255 * (1 - membrane)
     mask = transforms.LabelToForeground(foreground=0)(inverted)
     yield "LabelToForeground", [("0 is membrane, 255 is cell", gray(inverted)), ("LabelToForeground", gray(mask))]
@@ -98,6 +102,12 @@ def _of_labels(label: np.ndarray, membrane: np.ndarray) -> Iterator[FigureOf]:
 def _of_likelihoods(probability: np.ndarray) -> Iterator[FigureOf]:
     simple = transforms.PersistenceSimplify(min_persistence=0.4)(probability)
     yield "PersistenceSimplify", [("likelihood", gray(probability)), ("min_persistence 0.4", gray(simple))]
+    joined = transforms.ReconnectComponents(max_path_length=40, min_likelihood=0.005, min_component_size=9)(probability)
+    masks = [("likelihood", gray(probability)), ("> 0.5", gray(probability > 0.5))]
+    paths = np.where(probability > 0.5, 4, 2 * (joined > 0.5).numpy())  # the paths in another color
+    yield "ReconnectComponents", [*masks, ("ReconnectComponents > 0.5", ids(paths))]
+    clean = transforms.CleanUp(min_component_size=30, min_hole_size=10)(probability)
+    yield "CleanUp", [*masks, ("CleanUp by size", gray(clean))]
     heat = transforms.CriticalVoxelMap(sigma=1.5, min_persistence=0.05)(probability).numpy()
     births = [("births of components", gray(heat[:1])), ("births of loops", gray(heat[2:3]))]
     yield "CriticalVoxelMap", [("likelihood", gray(probability)), *births]

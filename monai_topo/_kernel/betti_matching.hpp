@@ -1,16 +1,18 @@
 // Induced matching of the persistence pairs of two images (Stucki, Paetzold, Shit, Menze, Bauer, ICML 2023).
 //
-// The comparison is the union of what two filtrations have at each level: the lesser value of two sublevel filtrations.
-// A class of one image goes to its image in the comparison, and two classes are matched where they become the same one
-// there. That takes persistent homology of images of maps (Bauer and Schmahl 2022): births in one order, deaths in
-// another. With full connectivity, which is the dual, the comparison is inside both images: births then follow the
-// comparison, deaths the images.
+// The comparison filtration is the union of the sublevel sets of both images at every level: the lesser of the two
+// values. A class of one image is mapped into the comparison, and classes of the two images are matched if they become
+// the same class there. This is image persistence (Bauer and Schmahl 2022): births in one order, deaths in another.
+// With full connectivity, which is the dual, the comparison lies inside both images: births then follow the comparison,
+// deaths the images.
 #pragma once
 
 #include <tuple>
+#include <unordered_map>
 
-#include "joint_forest.hpp"
-#include "joint_saddles.hpp"
+#include "joint_extremum_pairs.hpp"
+#include "joint_saddle_pairs.hpp"
+#include "persistence_pairs.hpp"
 
 namespace topo {
 
@@ -20,9 +22,9 @@ struct BettiMatching {
   std::vector<std::pair<std::size_t, std::size_t>> matched;
 };
 
-// Sorts pairs; returns the new place of each.
+// Sorts pairs; returns the new position of each.
 inline std::vector<std::size_t> sort_pairs(std::vector<Pair>& pairs) {
-  std::vector<std::size_t> order(pairs.size()), place(pairs.size());
+  std::vector<std::size_t> order(pairs.size()), position(pairs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
     const Pair &a = pairs[i], &b = pairs[j];
@@ -31,11 +33,11 @@ inline std::vector<std::size_t> sort_pairs(std::vector<Pair>& pairs) {
   std::vector<Pair> sorted;
   sorted.reserve(pairs.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
-    place[order[i]] = i;
+    position[order[i]] = i;
     sorted.push_back(pairs[order[i]]);
   }
   pairs = std::move(sorted);
-  return place;
+  return position;
 }
 
 inline void sort_matching(BettiMatching& matching) {
@@ -59,94 +61,99 @@ class InducedMatching {
 
   const G& gradient() const { return gradient_; }
 
-  // What a pair has in common with its image in the comparison: the birth if the comparison is around the images.
+  // The cell of a pair that its image in the comparison does not share: the birth if the comparison contains the
+  // images.
   Cell own_cell(const CellPair& pair) const { return dual_ ? pair.death : pair.birth; }
 
-  // Calls found(dim, prediction's pairs, label's pairs, matched indices) for every dimension of the filtered complex.
+  // Calls found(dim, prediction's pairs, label's pairs, matched own cells) for every dimension of the filtered complex.
   template <class Found>
   void run(Found found) {
-    const bool middle = D == 3 && (dims_ >> 1 & 1);
-    if (middle || (dims_ & 1)) extremes(0, found);
-    if (middle || (dims_ >> (D - 1) & 1)) extremes(D - 1, found);
+    const bool has_middle = D == 3 && has_bit(dims_, 1);
+    if (has_middle || has_bit(dims_, 0)) match_extrema(0, found);
+    if (has_middle || has_bit(dims_, D - 1)) match_extrema(D - 1, found);
     if constexpr (D == 3)
-      if (middle) saddles(found);
+      if (has_middle) match_saddles(found);
   }
 
  private:
-  using Pairs = std::vector<CellPair>;
-  using MatchResult = std::vector<std::pair<Cell, Cell>>;  // a cell of a pair of the prediction, one of the label
-  static constexpr Order images[] = {of_prediction, of_label};
+  using CellPairs = std::vector<CellPair>;
+  using MatchedCells =
+      std::vector<std::pair<Cell, Cell>>;  // own cells: of a pair of the prediction, of one of the label
 
   Cell shared_cell(const CellPair& pair) const { return dual_ ? pair.birth : pair.death; }
   Order births(Order image) const { return dual_ ? of_comparison : image; }
   Order deaths(Order image) const { return dual_ ? image : of_comparison; }
 
-  Level level_at(Cell cell, Order o) const { return gradient_.level(gradient_.top(cell, o), o); }
-  bool lasts(const CellPair& pair, Order birth, Order death) const {
-    return level_at(pair.birth, birth) < level_at(pair.death, death);
+  bool has_persistence(const CellPair& pair, Order birth, Order death) const {
+    return gradient_.level(pair.birth, birth) < gradient_.level(pair.death, death);
   }
 
   template <class Found>
-  void extremes(int dim, Found found) {
-    const bool top = dim == D - 1;
-    const Forest<D> forest(gradient_, top);
-    const auto pairs = [&](Order birth, Order death, auto emit) {
-      forest.join(top ? death : birth, top ? birth : death, [&](Cell node, Cell link) {
-        emit(top ? CellPair{link, node} : CellPair{node, link});
+  void match_extrema(int dim, Found found) {
+    const bool is_top = dim == D - 1;
+    const JointBasins<D> basins(gradient_, is_top);
+    const auto for_each_pair = [&](Order birth, Order death, auto emit) {
+      basins.pair_all(is_top ? death : birth, is_top ? birth : death, [&](Cell extremum, Cell saddle) {
+        emit(is_top ? CellPair{saddle, extremum} : CellPair{extremum, saddle});
       });
     };
     // In 3D, dimension 1 needs to know in every order which edges and squares are paired here.
-    std::array<Pairs, num_orders> own;
-    for (Order o : {of_prediction, of_label, of_comparison}) {
+    std::array<CellPairs, num_orders> pairs;
+    for (Order o : all_orders) {
       if (o == of_comparison && D == 2) break;
-      pairs(o, o, [&](const CellPair& pair) {
-        const Cell link = top ? pair.birth : pair.death;
-        if (D == 3) gradient_.code(G::corner(link), G::type(link)) |= static_cast<std::uint8_t>(1u << o);
-        if (lasts(pair, o, o)) own[o].push_back(pair);
+      for_each_pair(o, o, [&](const CellPair& pair) {
+        if (D == 3) gradient_.code(is_top ? pair.birth : pair.death).mark(o);
+        if (has_persistence(pair, o, o)) pairs[o].push_back(pair);
       });
     }
-    if (!(dims_ >> dim & 1)) return;
-    MatchResult matched;
-    if (top == dual_) {
-      forest.join_both([&](Cell in_prediction, Cell in_label, Level level) {
-        const auto real = [&](Cell node, Order o) { return top ? level < level_at(node, o) : level_at(node, o) < level; };
-        if (real(in_prediction, of_prediction) && real(in_label, of_label)) matched.emplace_back(in_prediction, in_label);
+    if (!has_bit(dims_, dim)) return;
+    MatchedCells matched;
+    if (is_top == dual_) {
+      basins.match_by_comparison([&](Cell in_prediction, Cell in_label, Level level) {
+        const auto persists = [&](Cell extremum, Order o) {
+          return is_top ? level < gradient_.level(extremum, o) : gradient_.level(extremum, o) < level;
+        };
+        if (persists(in_prediction, of_prediction) && persists(in_label, of_label))
+          matched.emplace_back(in_prediction, in_label);
       });
     } else {
-      matched = meet([&](Order image, auto emit) { pairs(births(image), deaths(image), emit); });
+      matched = match_images([&](Order image, auto emit) { for_each_pair(births(image), deaths(image), emit); });
     }
-    found(dim, own[of_prediction], own[of_label], matched);
+    found(dim, pairs[of_prediction], pairs[of_label], matched);
   }
 
   template <class Found>
-  void saddles(Found found) {
+  void match_saddles(Found found) {
     const std::vector<Cell> squares = gradient_.critical_cells(2);
-    // Four reductions, each for itself: of the two images, and of their maps to (or from) the comparison.
-    std::array<Pairs, 4> pairs;
+    // Four independent reductions: of the two images, and of their maps to (or from) the comparison.
+    std::array<CellPairs, 4> pairs;
     parallel_for(pairs.size(), threads_, [&](std::size_t i) {
-      const Order image = images[i % 2], birth = i < 2 ? image : births(image), death = i < 2 ? image : deaths(image);
-      JointSaddles(gradient_, squares, birth, death, stop_).pair_all([&](Cell edge, Cell square) {
+      const Order image = i % 2 == 0 ? of_prediction : of_label;
+      const Order birth = i < 2 ? image : births(image), death = i < 2 ? image : deaths(image);
+      JointSaddleReduction(gradient_, squares, birth, death, stop_).pair_all([&](Cell edge, Cell square) {
         const CellPair pair{edge, square};
-        if (lasts(pair, birth, death)) pairs[i].push_back(pair);
+        if (has_persistence(pair, birth, death)) pairs[i].push_back(pair);
       });
     });
-    found(1, pairs[0], pairs[1], meet([&](Order image, auto emit) {
+    const auto for_each_pair = [&](Order image, auto emit) {
       for (const CellPair& pair : pairs[2 + image]) emit(pair);
-    }));
+    };
+    found(1, pairs[0], pairs[1], match_images(for_each_pair));
   }
 
-  // Matches what the two images' maps to (or from) the comparison have in common.
-  template <class Image>
-  MatchResult meet(Image of_image) {
-    std::unordered_map<Cell, Cell> in_prediction;  // by the comparison's cell
-    MatchResult matched;
-    of_image(of_prediction, [&](const CellPair& pair) {
-      if (lasts(pair, births(of_prediction), deaths(of_prediction))) in_prediction[shared_cell(pair)] = own_cell(pair);
+  // Matches the pairs of the two maps to (or from) the comparison that share their cell there.
+  template <class ForEachPair>
+  MatchedCells match_images(ForEachPair for_each_pair) {
+    std::unordered_map<Cell, Cell> in_prediction;  // own cell by shared cell
+    MatchedCells matched;
+    for_each_pair(of_prediction, [&](const CellPair& pair) {
+      if (has_persistence(pair, births(of_prediction), deaths(of_prediction)))
+        in_prediction[shared_cell(pair)] = own_cell(pair);
     });
-    of_image(of_label, [&](const CellPair& pair) {
-      if (!lasts(pair, births(of_label), deaths(of_label))) return;
-      const auto other = in_prediction.find(shared_cell(pair));
-      if (other != in_prediction.end()) matched.emplace_back(other->second, own_cell(pair));
+    for_each_pair(of_label, [&](const CellPair& pair) {
+      if (!has_persistence(pair, births(of_label), deaths(of_label))) return;
+      const auto partner = in_prediction.find(shared_cell(pair));
+      if (partner != in_prediction.end()) matched.emplace_back(partner->second, own_cell(pair));
     });
     return matched;
   }
@@ -181,47 +188,48 @@ inline std::array<std::vector<Level>, 2> levels_of(const std::array<const double
   return {std::vector<Level>(ranks.begin(), middle), std::vector<Level>(middle, ranks.end())};
 }
 
+// The grids of prediction, label and comparison.
 template <int D, class T>
-BettiMatching betti_matching(const std::array<const T*, 2>& images, const std::array<Voxel, D>& extent,
-                             const Filtration& filtration, std::size_t threads,
-                             const StopFlag& stop) {
-  std::size_t count = 1;
-  for (Voxel e : extent) count *= e;
-  const auto last = static_cast<Voxel>(count - 1);
-  const Level frame = filtration.framed ? present : absent;
-  std::array<Grid<D>, num_orders> grids{Grid<D>(extent, frame), Grid<D>(extent, frame), Grid<D>(extent, frame)};
-  {
-    const auto levels = levels_of(images, count, filtration.negate);
-    std::vector<Level> comparison(count);
-    for (std::size_t i = 0; i < count; ++i)
-      comparison[i] = filtration.dual ? std::max(levels[0][i], levels[1][i]) : std::min(levels[0][i], levels[1][i]);
-    const auto as_it_is = [](Level level) { return level; };
-    grids[of_prediction].fill(levels[0].data(), filtration.dual, as_it_is);
-    grids[of_label].fill(levels[1].data(), filtration.dual, as_it_is);
-    grids[of_comparison].fill(comparison.data(), filtration.dual, as_it_is);
-  }
-  const Grid<D> shape(extent, frame);  // for its indices, when the grids are gone
-  unsigned dims = 0;
-  for (int k = 0; k < D; ++k)
-    if (filtration.dims >> k & 1) dims |= 1u << (filtration.dual ? D - 1 - k : k);
+std::array<Grid<D>, num_orders> make_grids(const std::array<const T*, 2>& images, const Extent<D>& extent,
+                                           const Filtration& filtration) {
+  const std::size_t count = num_voxels(extent);
+  const auto grid = [&] { return Grid<D>(extent, filtration.frame()); };
+  std::array<Grid<D>, num_orders> grids{grid(), grid(), grid()};
+  const auto levels = levels_of(images, count, filtration.negate);
+  std::vector<Level> comparison(count);
+  for (std::size_t i = 0; i < count; ++i)
+    comparison[i] = filtration.dual ? std::max(levels[0][i], levels[1][i]) : std::min(levels[0][i], levels[1][i]);
+  const auto identity = [](Level level) { return level; };
+  grids[of_prediction].set_levels(levels[0].data(), filtration.dual, identity);
+  grids[of_label].set_levels(levels[1].data(), filtration.dual, identity);
+  grids[of_comparison].set_levels(comparison.data(), filtration.dual, identity);
+  return grids;
+}
 
+template <int D, class T>
+BettiMatching betti_matching(const std::array<const T*, 2>& images, const Extent<D>& extent,
+                             const Filtration& filtration, std::size_t threads, const StopFlag& stop) {
+  const auto last = static_cast<Voxel>(num_voxels(extent) - 1);
+  InducedMatching<D> matching(make_grids<D>(images, extent, filtration), filtration.dual, filtration.complex_dims<D>(),
+                              threads, stop);
+  const Grid<D> indices(extent, filtration.frame());
   BettiMatching result;
-  InducedMatching<D> matching(std::move(grids), filtration.dual, dims, threads, stop);
   matching.run([&](int dim, const auto& prediction, const auto& label, const auto& matched) {
-    const auto append = [&](const auto& cells, Order o, std::vector<Pair>& pairs) {
-      std::unordered_map<Cell, std::size_t> index;
-      for (const auto& cell_pair : cells) {
-        Pair pair{static_cast<Voxel>(dim), shape.image_index(matching.gradient().top(cell_pair.birth, o)),
-                  shape.image_index(matching.gradient().top(cell_pair.death, o))};
-        if (filtration.dual) pair = {static_cast<Voxel>(D - 1 - dim), last - pair.death, last - pair.birth};
-        index[matching.own_cell(cell_pair)] = pairs.size();
+    const auto append = [&](const auto& cell_pairs, Order o, std::vector<Pair>& pairs) {
+      std::unordered_map<Cell, std::size_t> index;  // by own cell
+      for (const auto& cells : cell_pairs) {
+        Pair pair{static_cast<Voxel>(filtration.complex_dim<D>(dim)),
+                  indices.image_index(matching.gradient().top(cells.birth, o)),
+                  indices.image_index(matching.gradient().top(cells.death, o))};
+        if (filtration.dual) pair = {pair.dim, last - pair.death, last - pair.birth};
+        index[matching.own_cell(cells)] = pairs.size();
         pairs.push_back(pair);
       }
       return index;
     };
-    const auto of_own_prediction = append(prediction, of_prediction, result.prediction);
-    const auto of_own_label = append(label, of_label, result.label);
-    for (const auto& [a, b] : matched) result.matched.emplace_back(of_own_prediction.at(a), of_own_label.at(b));
+    const auto in_prediction = append(prediction, of_prediction, result.prediction);
+    const auto in_label = append(label, of_label, result.label);
+    for (const auto& [a, b] : matched) result.matched.emplace_back(in_prediction.at(a), in_label.at(b));
   });
   sort_matching(result);
   return result;

@@ -1,14 +1,15 @@
-// The Python face of the kernel: arrays in, index arrays out. Arguments are validated in Python and assumed here.
+// Bindings of what works on filtered images: arrays in, index arrays out. Arguments are validated in Python and assumed
+// to be valid here. Functions have their Python names.
 #include "bindings.hpp"
 
 #include "betti_matching.hpp"
 #include "merge_tree.hpp"
-#include "paths.hpp"
-#include "persistence.hpp"
+#include "persistence_pairs.hpp"
+#include "saddle_paths.hpp"
 
 using namespace nanobind::literals;
 
-namespace topo {
+namespace topo::bindings {
 namespace {
 
 auto to_tuple(PairColumns&& columns) {
@@ -17,101 +18,90 @@ auto to_tuple(PairColumns&& columns) {
 }
 
 template <class T>
-auto pairs_of_images(const Images<T>& images, bool negate, bool dual, bool framed, unsigned dims,
-                     double min_persistence, std::size_t num_threads) {
+auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool framed, unsigned dims,
+                       double min_persistence, std::size_t num_threads) {
   const Filtration filtration{negate, dual, framed, dims, min_persistence};
-  const std::size_t count = images.shape(0);
-  const bool flat = images.ndim() == 3;
-  const auto extent = [&](int axis) { return static_cast<Voxel>(images.shape(axis)); };
+  const Batch<T> batch(images);
   PairColumns columns;
   {
     nb::gil_scoped_release unlocked;
-    interruptible(images.size() > long_work_voxels, [&](const StopFlag& stop) {
-      if (flat)
-        columns = pairs_of_batch<2>(images.data(), count, {extent(1), extent(2)}, filtration, num_threads, stop);
-      else
-        columns = pairs_of_batch<3>(images.data(), count, {extent(1), extent(2), extent(3)}, filtration, num_threads, stop);
+    std::vector<std::vector<Pair>> pairs(batch.count);
+    const std::size_t inside = threads_per_image(num_threads, batch.count);
+    interruptible(batch.size() > long_work_voxels, [&](const StopFlag& stop) {
+      dispatch(batch.dims, [&](auto dims_constant) {
+        using ThreadScratch = Scratch<dims_constant>;
+        const Extent<dims_constant> extent = batch.template extent<dims_constant>();
+        parallel_for<ThreadScratch>(batch.count, num_threads, [&](std::size_t i, ThreadScratch& scratch) {
+          pairs[i] = topo::persistence_pairs(batch.image(i), extent, filtration, inside, stop, scratch);
+        });
+      });
     });
+    columns = pack(pairs);
   }
   return to_tuple(std::move(columns));
 }
 
 template <class T>
-auto match_batch(const Images<T>& predictions, const Images<T>& labels, bool negate, bool dual, bool framed,
+auto betti_matching(const Images<T>& predictions, const Images<T>& labels, bool negate, bool dual, bool framed,
                     unsigned dims, std::size_t num_threads) {
-  const Filtration filtration{negate, dual, framed, dims, 0.0};
-  const std::size_t count = predictions.shape(0);
-  const int ndim = static_cast<int>(predictions.ndim()) - 1;
-  std::array<std::uint32_t, 3> shape{};
-  std::size_t size = 1;
-  for (int a = 0; a < ndim; ++a) {
-    shape[a] = static_cast<std::uint32_t>(predictions.shape(a + 1));
-    size *= shape[a];
-  }
-  std::vector<std::vector<Pair>> prediction(count), label(count);
-  PairColumns of_prediction, of_label;
-  std::array<std::vector<std::int64_t>, 2> matched;
+  const Filtration filtration{negate, dual, framed, dims};
+  const Batch<T> prediction(predictions), label(labels);
+  PairColumns prediction_columns, label_columns;
+  std::vector<std::int64_t> matched_prediction, matched_label;
   {
     nb::gil_scoped_release unlocked;
+    const std::size_t count = prediction.count, inside = threads_per_image(num_threads, count);
     std::vector<BettiMatching> matchings(count);
-    const std::size_t inside = std::max<std::size_t>(1, num_threads / std::max<std::size_t>(1, count));
-    interruptible(count * size > long_work_voxels / 8, [&](const StopFlag& stop) {
-      parallel_for(count, num_threads, [&](std::size_t i) {
-        const std::array<const T*, 2> images{predictions.data() + i * size, labels.data() + i * size};
-        matchings[i] = ndim == 2 ? betti_matching<2, T>(images, {shape[0], shape[1]}, filtration, inside, stop)
-                                 : betti_matching<3, T>(images, shape, filtration, inside, stop);
-      });
-    });
+    const auto match = [&](std::size_t i, const auto& extent, const StopFlag& stop) {
+      const std::array<const T*, 2> images{prediction.image(i), label.image(i)};
+      matchings[i] = topo::betti_matching(images, extent, filtration, inside, stop);
+    };
+    for_each_image(prediction, num_threads, match, 8);
+    std::vector<std::vector<Pair>> prediction_pairs(count), label_pairs(count);
     std::size_t predictions_before = 0, labels_before = 0;
     for (std::size_t i = 0; i < count; ++i) {
       for (const auto& [a, b] : matchings[i].matched) {
-        matched[0].push_back(static_cast<std::int64_t>(predictions_before + a));
-        matched[1].push_back(static_cast<std::int64_t>(labels_before + b));
+        matched_prediction.push_back(static_cast<std::int64_t>(predictions_before + a));
+        matched_label.push_back(static_cast<std::int64_t>(labels_before + b));
       }
-      prediction[i] = std::move(matchings[i].prediction);
-      label[i] = std::move(matchings[i].label);
-      predictions_before += prediction[i].size();
-      labels_before += label[i].size();
+      prediction_pairs[i] = std::move(matchings[i].prediction);
+      label_pairs[i] = std::move(matchings[i].label);
+      predictions_before += prediction_pairs[i].size();
+      labels_before += label_pairs[i].size();
     }
-    of_prediction = pack(prediction);
-    of_label = pack(label);
+    prediction_columns = pack(prediction_pairs);
+    label_columns = pack(label_pairs);
   }
-  return std::make_tuple(to_tuple(std::move(of_prediction)), to_tuple(std::move(of_label)), to_numpy(std::move(matched[0])),
-                         to_numpy(std::move(matched[1])));
+  return std::make_tuple(to_tuple(std::move(prediction_columns)), to_tuple(std::move(label_columns)),
+                         to_numpy(std::move(matched_prediction)), to_numpy(std::move(matched_label)));
 }
 
 template <class T>
-auto merge_trees_of_batch(const Images<T>& images, bool negate, bool last_to_first, bool full, bool outside,
+auto merge_tree(const Images<T>& images, bool negate, bool last_to_first, bool full, bool framed,
                 std::size_t num_threads) {
-  const MergeOrder order{negate, last_to_first, full, outside};
-  const std::size_t count = images.shape(0), size = count > 0 ? images.size() / count : 0;
-  const bool flat = images.ndim() == 3;
-  const auto extent = [&](int axis) { return static_cast<Voxel>(images.shape(axis)); };
+  const MergeOrder order{negate, last_to_first, full, framed};
+  const Batch<T> batch(images);
   std::array<std::vector<std::int64_t>, 4> columns;  // image, birth, death, parent
-  std::vector<std::int64_t> region(count * size);
+  std::vector<std::int64_t> region(batch.size());
   {
     nb::gil_scoped_release unlocked;
-    std::vector<std::vector<Branch>> trees(count);
-    interruptible(count * size > long_work_voxels, [&](const StopFlag& stop) {
-      parallel_for(count, num_threads, [&](std::size_t i) {
-        const T* values = images.data() + i * size;
-        std::int64_t* to = region.data() + i * size;
-        trees[i] = flat ? merge_tree<2>(values, {extent(1), extent(2)}, order, to, stop)
-                        : merge_tree<3>(values, {extent(1), extent(2), extent(3)}, order, to, stop);
-      });
+    std::vector<std::vector<Branch>> trees(batch.count);
+    for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag& stop) {
+      trees[i] = topo::merge_tree(batch.image(i), extent, order, region.data() + i * batch.image_size, stop);
     });
     std::int64_t total = 0, before = 0;
     for (const auto& tree : trees) total += static_cast<std::int64_t>(tree.size());
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < batch.count; ++i) {
       const auto branches = static_cast<std::int64_t>(trees[i].size());
-      const auto in_batch = [&](std::int64_t branch) { return branch == branches ? total : before + branch; };
+      const auto index_in_batch = [&](std::int64_t branch) { return branch == branches ? total : before + branch; };
       for (const Branch& branch : trees[i]) {
         columns[0].push_back(static_cast<std::int64_t>(i));
         columns[1].push_back(branch.birth);
         columns[2].push_back(branch.death);
-        columns[3].push_back(in_batch(branch.parent));
+        columns[3].push_back(index_in_batch(branch.parent));
       }
-      for (std::size_t v = i * size; v < (i + 1) * size; ++v) region[v] = in_batch(region[v]);
+      for (std::size_t v = i * batch.image_size; v < (i + 1) * batch.image_size; ++v)
+        region[v] = index_in_batch(region[v]);
       before += branches;
     }
   }
@@ -119,54 +109,45 @@ auto merge_trees_of_batch(const Images<T>& images, bool negate, bool last_to_fir
                          to_numpy(std::move(columns[2])), to_numpy(std::move(columns[3])), to_numpy(std::move(region)));
 }
 
-// `image`, `saddle` and `level` stand for one path each, in the order of the images.
+// `image`, `saddle` and `level` have one entry per path, in the order of the images.
 template <class T>
-auto lift_paths_of_batch(const Images<T>& images, const Images<std::int64_t>& image, const Images<std::int64_t>& saddle,
-                const Images<T>& level, bool negate, bool last_to_first, bool full, bool outside,
+auto lift_paths(const Images<T>& images, const Images<std::int64_t>& image, const Images<std::int64_t>& saddle,
+                const Images<T>& level, bool negate, bool last_to_first, bool full, bool framed,
                 std::size_t num_threads) {
-  const MergeOrder order{negate, last_to_first, full, outside};
-  const std::size_t count = images.shape(0), size = count > 0 ? images.size() / count : 0;
-  const bool flat = images.ndim() == 3;
-  const auto extent = [&](int axis) { return static_cast<Voxel>(images.shape(axis)); };
-  std::vector<T> lifted(images.data(), images.data() + images.size());
+  const MergeOrder order{negate, last_to_first, full, framed};
+  const Batch<T> batch(images);
+  std::vector<T> lifted(batch.data, batch.data + batch.size());
   {
     nb::gil_scoped_release unlocked;
-    std::vector<std::vector<Aim<T>>> aims(count);
-    for (std::size_t i = 0; i < image.size(); ++i) aims[image.data()[i]].push_back({saddle.data()[i], level.data()[i]});
-    interruptible(count * size > long_work_voxels, [&](const StopFlag& stop) {
-      parallel_for(count, num_threads, [&](std::size_t i) {
-        if (aims[i].empty()) return;
-        const T* values = images.data() + i * size;
-        T* to = lifted.data() + i * size;
-        if (flat)
-          lift_paths<2>(values, {extent(1), extent(2)}, order, aims[i], to, stop);
-        else
-          lift_paths<3>(values, {extent(1), extent(2), extent(3)}, order, aims[i], to, stop);
-      });
+    std::vector<std::vector<PathTarget<T>>> targets(batch.count);
+    for (std::size_t p = 0; p < image.size(); ++p)
+      targets[image.data()[p]].push_back({saddle.data()[p], level.data()[p]});
+    for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag& stop) {
+      if (targets[i].empty()) return;
+      topo::lift_paths(batch.image(i), extent, order, targets[i], lifted.data() + i * batch.image_size, stop);
     });
   }
   return to_numpy(std::move(lifted));
 }
 
+template <class T>
+void bind_images(nb::module_& m) {
+  m.def("persistence_pairs", &persistence_pairs<T>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
+        "min_persistence"_a, "num_threads"_a);
+  m.def("betti_matching", &betti_matching<T>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
+        "num_threads"_a);
+  m.def("merge_tree", &merge_tree<T>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "framed"_a, "num_threads"_a);
+  m.def("lift_paths", &lift_paths<T>, "images"_a, "image"_a, "saddle"_a, "level"_a, "negate"_a, "last_to_first"_a,
+        "full"_a, "framed"_a, "num_threads"_a);
+}
+
 }  // namespace
-}  // namespace topo
+}  // namespace topo::bindings
 
 NB_MODULE(_core, m) {
-  using namespace topo;
   m.doc() = "Cubical persistence with critical voxels: the compiled kernel of monai_topo.";
-  m.attr("max_voxels") = SaddleReduction::max_voxels;
-  const auto for_both = [&](auto kind) {
-    using T = decltype(kind);
-    m.def("persistence_pairs", &pairs_of_images<T>, "images"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
-          "min_persistence"_a, "num_threads"_a);
-    m.def("betti_matching", &match_batch<T>, "predictions"_a, "labels"_a, "negate"_a, "dual"_a, "framed"_a, "dims"_a,
-          "num_threads"_a);
-    m.def("merge_tree", &merge_trees_of_batch<T>, "images"_a, "negate"_a, "last_to_first"_a, "full"_a, "framed"_a,
-          "num_threads"_a);
-    m.def("lift_paths", &lift_paths_of_batch<T>, "images"_a, "image"_a, "saddle"_a, "level"_a, "negate"_a,
-          "last_to_first"_a, "full"_a, "framed"_a, "num_threads"_a);
-  };
-  for_both(float{});
-  for_both(double{});
-  bind_masks(m);
+  m.attr("max_voxels") = topo::SaddleSaddleReduction::max_voxels;
+  topo::bindings::bind_images<float>(m);
+  topo::bindings::bind_images<double>(m);
+  topo::bind_masks(m);
 }

@@ -1,29 +1,60 @@
 // An image as ordered integer levels inside a frame one voxel thick.
 //
-// Every algorithm of the kernel works on one object: the face-connected (vertex-built) cubical complex of a sublevel
-// filtration. Voxels are its vertices, a cell enters with its last vertex. Voxels are ordered by (level, index), so no
-// two are equal. The frame makes borders disappear from the code: its voxels are either `absent` (later than all, so no
-// cell holding one exists) or `present` (earlier than all: one vertex at infinity).
+// Every algorithm of the kernel works on one object: the face-connected cubical complex of a sublevel filtration.
+// Voxels are its vertices. They are ordered by (level, index), so no two are equal. The frame removes borders from the
+// code: its voxels either never enter, so no cell with such a voxel exists, or enter first and are one vertex at
+// infinity.
+//
+// Terms of the literature as this kernel uses them:
+//
+//   V-construction         voxels are the vertices of the complex; a cell enters with the last of its voxels to enter
+//   lower star             the cells that enter with a voxel
+//   discrete gradient      (vector field) pairs of a cell and one of its facets, without cycles: both enter together
+//   critical cell          a cell without a partner: minimum, 1-saddle (edge), 2-saddle (square of a 3D image), maximum
+//   V-path                 facet, its partner, another facet of that, its partner, ...: the flow of the gradient
+//   elder rule             where two components merge, the younger one dies
+//   positive, negative     a critical cell is positive if it gives birth to a class, negative if a class dies with it
+//   clearing               the column of a cell known to be positive is zero after the reduction and is not computed
+//   working column         the chain of edges under reduction (mod 2); its last edge that can be paired is the pivot
+//   essential class        the one class without a death: the oldest component, or outside
+//   comparison filtration  the union of the sublevel sets of two images at every level
+//   image persistence      persistence of the map from an image to the comparison: births in one order, deaths in the
+//                          other
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace topo {
 
-using Voxel = std::uint32_t;  // index into the framed image
-using Level = std::int32_t;   // order-preserving image of a value
+using Voxel = std::uint32_t;     // index into the framed image
+using Level = std::int32_t;      // order-preserving integer of a value
+using OrderKey = std::uint64_t;  // position in the order of a filtration: level, then voxel
 
-using Place = std::uint64_t;  // in the order of a filtration: level, then voxel
+inline constexpr Voxel no_voxel = UINT32_MAX;
 
-constexpr Level absent = INT32_MAX;
-constexpr Level present = INT32_MIN;
+// Levels of the frame.
+inline constexpr Level never_enters = INT32_MAX;
+inline constexpr Level enters_first = INT32_MIN;
 
-// Order-preserving integer of a finite float; -0.0 and 0.0 are the same. Never `absent` nor `present`.
+// Voxels along each axis of an image.
+template <int D>
+struct Extent : std::array<Voxel, D> {};
+
+template <int D>
+std::size_t num_voxels(const Extent<D>& extent) {
+  std::size_t count = 1;
+  for (Voxel length : extent) count *= length;
+  return count;
+}
+
+// Order-preserving integer of a finite float; -0.0 and 0.0 are the same. Never a level of the frame.
 inline Level level_of(float value) {
   value += 0.0f;
   std::int32_t bits;
@@ -31,7 +62,7 @@ inline Level level_of(float value) {
   return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
-// A double holds more values than a level: dense ranks of the values of a whole image instead.
+// Dense ranks of doubles, which do not fit into a level.
 inline std::vector<Level> ranks_of(const double* values, std::size_t count) {
   std::vector<Voxel> order(count);
   std::iota(order.begin(), order.end(), 0u);
@@ -45,20 +76,26 @@ inline std::vector<Level> ranks_of(const double* values, std::size_t count) {
   return ranks;
 }
 
-// Gives an array's memory back.
+// Frees the memory of an array.
 template <class T>
 void release(std::vector<T>& array) {
   std::vector<T>().swap(array);
 }
 
+// The 3^D voxels around a voxel and itself, in C order.
+template <int D>
+inline constexpr int box_size = D == 3 ? 27 : 9;
+template <int D>
+inline constexpr int box_center = box_size<D> / 2;
+
 template <int D>
 struct Grid {
-  std::array<Voxel, D> extent;  // of the image, without the frame
+  Extent<D> extent;             // of the image, without the frame
   std::array<Voxel, D> stride;  // in the framed image
   std::vector<Level> level;     // of the framed image
 
-  // `memory` may bring what an earlier grid has left.
-  Grid(const std::array<Voxel, D>& image_extent, Level frame, std::vector<Level> memory = {})
+  // `memory` may be the level array of an earlier grid, for reuse.
+  Grid(const Extent<D>& image_extent, Level frame, std::vector<Level> memory = {})
       : extent(image_extent), level(std::move(memory)) {
     Voxel size = 1;
     for (int a = D - 1; a >= 0; --a) {
@@ -69,8 +106,39 @@ struct Grid {
   }
 
   Voxel size() const { return static_cast<Voxel>(level.size()); }
-  Place place(Voxel v) const { return Place{static_cast<std::uint32_t>(level[v]) ^ 0x80000000u} << 32 | v; }
+  OrderKey key(Voxel v) const { return (OrderKey{static_cast<std::uint32_t>(level[v]) ^ 0x80000000u} << 32) | v; }
   bool before(Voxel u, Voxel v) const { return level[u] < level[v] || (level[u] == level[v] && u < v); }
+  bool in_frame(Voxel v) const { return level[v] == never_enters || level[v] == enters_first; }
+
+  // The neighbor in direction 2 * axis + (1 towards higher coordinates).
+  Voxel neighbor(Voxel v, int direction) const {
+    return direction % 2 ? v + stride[direction / 2] : v - stride[direction / 2];
+  }
+
+  // Index differences to the voxels of the box around a voxel; negative ones wrap around, as sums with them do.
+  std::array<Voxel, box_size<D>> box_offsets() const {
+    std::array<Voxel, box_size<D>> offsets{};
+    for (int p = 0; p < box_size<D>; ++p)
+      for (int a = D - 1, digits = p; a >= 0; --a, digits /= 3)
+        offsets[p] += static_cast<Voxel>(digits % 3 - 1) * stride[a];
+    return offsets;
+  }
+
+  // The same for the neighbors of full or of face connectivity only. Axis 0 runs fastest, unlike in C order, because
+  // the sweep of merge_tree.hpp is faster so: see docs/benchmarks.md.
+  std::vector<Voxel> neighbor_offsets(bool full) const {
+    std::vector<Voxel> offsets;
+    for (int p = 0; p < box_size<D>; ++p) {
+      Voxel offset = 0;
+      int moved = 0;
+      for (int a = 0, digits = p; a < D; ++a, digits /= 3) {
+        offset += static_cast<Voxel>(digits % 3 - 1) * stride[a];
+        moved += digits % 3 != 1;
+      }
+      if (moved == 1 || (moved > 1 && full)) offsets.push_back(offset);
+    }
+    return offsets;
+  }
 
   // The first voxel of every row along the last axis, in order.
   std::vector<Voxel> rows() const {
@@ -82,9 +150,16 @@ struct Grid {
     return first;
   }
 
-  // Fills the image with level(value) of its values in C order, or in the reverse of that.
+  // Calls visit(v) for every voxel of the image, in C order.
+  template <class Visit>
+  void for_each_voxel(Visit visit) const {
+    for (Voxel first : rows())
+      for (Voxel v = first; v < first + extent[D - 1]; ++v) visit(v);
+  }
+
+  // Sets the levels of the image from values in C order, or in the reverse of that.
   template <class Value, class LevelOf>
-  void fill(const Value* values, bool reversed, LevelOf level_of) {
+  void set_levels(const Value* values, bool reversed, LevelOf level_of) {
     const std::vector<Voxel> first = rows();
     const std::size_t length = extent[D - 1];
     for (std::size_t r = 0; r < first.size(); ++r) {
@@ -97,18 +172,24 @@ struct Grid {
     }
   }
 
-  // Place in the framed image: 0 is the frame.
+  // Coordinates in the framed image: the frame begins at 0, the image at 1.
   std::array<std::int64_t, D> coordinates(Voxel v) const {
     std::array<std::int64_t, D> at;
     for (int a = 0; a < D; v %= stride[a++]) at[a] = v / stride[a];
     return at;
   }
 
-  // C-order index into the image of a voxel that is not in the frame.
+  // C-order index into the image of a voxel that is not in the frame, and back.
   Voxel image_index(Voxel v) const {
     Voxel index = 0;
     for (int a = 0; a < D - 1; v %= stride[a++]) index = index * extent[a] + v / stride[a] - 1;
     return index * extent[D - 1] + v - 1;
+  }
+  Voxel framed_index(std::int64_t image_index) const {
+    Voxel v = 0;
+    for (int a = D - 1; a >= 0; image_index /= extent[a--])
+      v += static_cast<Voxel>(image_index % extent[a] + 1) * stride[a];
+    return v;
   }
 };
 

@@ -1,5 +1,5 @@
-// Independent tasks on plain threads, and a flag that stops them. No OpenMP: a second OpenMP runtime beside torch's hangs.
-// No pool that outlives the call: it would not survive a fork, and starting a thread costs tens of microseconds.
+// Independent tasks on plain threads, and a flag that stops them. No OpenMP: a second OpenMP runtime next to torch's
+// hangs. No pool that outlives the call: it would not survive a fork, and starting a thread costs tens of microseconds.
 #pragma once
 
 #ifdef __linux__
@@ -8,6 +8,7 @@
 #endif
 
 #include <atomic>
+#include <cstddef>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -16,7 +17,7 @@
 
 namespace topo {
 
-// Raised from outside to give a computation up, looked at wherever one may be long.
+// Raised from outside to abandon a computation, checked wherever one may be long.
 class StopFlag {
  public:
   struct Stopped : std::exception {
@@ -32,10 +33,9 @@ class StopFlag {
   std::atomic<bool> raised_{false};
 };
 
-// Moves a new thread away from the processor that this one is on; from then on it may run wherever this one may. On
-// virtual machines, Linux left both on one processor for 9 to 18 ms, longer than an image takes: two threads took 32 ms
-// for 8 x 512^2, and 24 ms since. A handshake before the work began changed nothing.
-inline void send_off([[maybe_unused]] std::thread& helper) {
+// Moves a new thread away from the processor that this one runs on; from then on it may run wherever this one may.
+// Linux may leave both on one processor for longer than an image takes: see docs/benchmarks.md.
+inline void spread_over_cpus([[maybe_unused]] std::thread& helper) {
 #ifdef __linux__
   cpu_set_t allowed, others;
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
@@ -68,10 +68,10 @@ void parallel_for(std::size_t count, std::size_t threads, Task task) {
   try {
     for (std::size_t t = 1; t < threads && t < count; ++t) {
       helpers.emplace_back(work);
-      send_off(helpers.back());
+      spread_over_cpus(helpers.back());
     }
   } catch (const std::system_error&) {
-    // No more threads to be had: those that run, this one at least, do the work.
+    // No more threads are available: those that run, this one at least, do the work.
   }
   work();
   for (auto& helper : helpers) helper.join();

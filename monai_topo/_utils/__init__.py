@@ -1,1 +1,1 @@
-"""Helpers that know nothing of topology: types, validation, the compiled kernel, files, processes, caching."""
+"""Helpers without topology: types, validation, the compiled kernel, files, processes, caching."""

@@ -1,4 +1,4 @@
-"""Dear results that several functions need of the same arrays: computed once within a block, and not kept beyond it."""
+"""Cache expensive results within a `with` block: several functions need the same result of the same arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 Result = TypeVar("Result")
-#: Results by function, arrays and settings; with the arrays, whose memory is kept as long.
+#: Results by function, arrays and settings. The arrays are kept too, so that their memory is not used again.
 Store = dict[Any, tuple[tuple[Any, ...], Any]]
 
 _results: ContextVar[Store | None] = ContextVar("results", default=None)
@@ -20,10 +20,10 @@ _results: ContextVar[Store | None] = ContextVar("results", default=None)
 
 @contextmanager
 def result_cache(store: Store | None = None) -> Iterator[None]:
-    """Within the block, functions marked by `cached` keep their result for their arrays; nobody may change them.
+    """Cache the results of `cached` functions within a block; neither their arrays nor their results may be modified.
 
     Args:
-        store: an empty dictionary, or one of a former block to go on with; None makes a new one.
+        store: Empty dictionary, or the one of an earlier block to reuse its results; None makes a new one.
     """
     token = _results.set({} if store is None else store)
     try:
@@ -33,13 +33,13 @@ def result_cache(store: Store | None = None) -> Iterator[None]:
 
 
 def cached(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Mark a function of arrays or tensors and of settings, whose result may be shared.
+    """Decorate a function of arrays or tensors and of settings so that `result_cache` caches its results.
 
-    Outside of `result_cache` it is computed each time.
+    Outside of `result_cache` the result is computed each time.
     """
 
     @wraps(function)
-    def shared(*args: Any, **settings: Any) -> Result:
+    def call(*args: Any, **settings: Any) -> Result:
         results = _results.get()
         if results is None:
             return function(*args, **settings)
@@ -49,11 +49,11 @@ def cached(function: Callable[..., Result]) -> Callable[..., Result]:
         result: Result = results[key][1]
         return result
 
-    return shared
+    return call
 
 
 def _identity(value: Any) -> Any:
-    """What tells an argument from others: an array's memory, not the object, as every function makes its own view."""
+    """Return the identity of an argument: of an array its memory, not the object, since every function makes a view."""
     if isinstance(value, torch.Tensor):
         return value.data_ptr(), value.shape, value.stride(), value.dtype, value.device
     if isinstance(value, np.ndarray):

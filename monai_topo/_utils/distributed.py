@@ -1,4 +1,4 @@
-"""Which process of a distributed run this is; without one, the first of one."""
+"""Rank and world size: 0 and 1 outside a distributed run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """Number of this process, 0 for the first and for one alone."""
+    """Return the rank of this process."""
     return dist.get_rank() if _is_distributed() else 0
 
 
 def world_size() -> int:
-    """Number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if _is_distributed() else 1
 
 
 def broadcast_from_rank0(value: T) -> T:
-    """The first process's value, in all of them; every process has to call it, the value must be picklable."""
+    """Return the value of rank zero in every process; all processes have to call it with a picklable value."""
     if not _is_distributed():
         return value
     values = [value]

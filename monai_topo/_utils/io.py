@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path beside `path` to write to, which takes its place when the block ends well.
+    """Yield a temporary path next to `path`, and move it to `path` when the block ends without an exception.
 
-    Whoever reads `path` meanwhile, or after a kill or a power cut, sees the former file or none, never half of one. Its
-    folder is made.
+    A reader of `path`, during the block or after a kill or a power cut, finds the previous file or none, never a part
+    of a file. The folder of `path` is created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The compiled kernel: its import, images and masks as the arrays that it reads, and settings in its own terms."""
+"""The compiled kernel: its import, and conversion of images, masks and settings to its arguments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["complex_settings", "dims_mask", "finite_array", "kernel", "mask_bits
 
 
 class ComplexSettings(TypedDict):
-    """How the kernel's complex of face-connected sublevel sets stands for the filtration that was asked for."""
+    """How the kernel represents a filtration by a complex of face-connected sublevel sets."""
 
     negate: bool
     dual: bool
@@ -102,8 +102,8 @@ def finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:
     array: NDArray[np.float32] | NDArray[np.float64]
     values = (values if values.dtype == torch.float64 else values.float()).contiguous()
     array = values.numpy()
-    # A sum is finite only if all terms are, and it takes half the time of a test of every voxel. It may overflow where
-    # they are finite. torch's sum would wake its second thread, which takes 3 ms more than the sum itself.
+    # A sum is finite only if all terms are, and it takes half the time of a test of every voxel. The sum of finite
+    # terms may overflow: hence the second test. torch's sum would wake its second thread, which takes 3 ms more.
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()
     if not np.isfinite(total) and not np.isfinite(array).all():
@@ -115,10 +115,10 @@ def finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:
 
 
 def dims_mask(dims: Sequence[int] | None, spatial_dims: int) -> int:
-    """Return dimensions as bits; None stands for all of them.
+    """Return dimensions as bits, all of them for None.
 
     Raises:
-        ValueError: If an image with that many spatial axes has no such dimension.
+        ValueError: If an image with that many spatial axes does not have one of the dimensions.
     """
     if dims is None:
         return (1 << spatial_dims) - 1

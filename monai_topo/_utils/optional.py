@@ -1,4 +1,4 @@
-"""Packages that only parts of the library need, imported where they are used; one sentence says which one is absent."""
+"""Import optional packages where they are used; a sentence names the one that is missing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from importlib import import_module
 from typing import Any
 
 
-def require(module: str, package: str) -> Any:
+def require(module: str, package: str, extra: str = "metrics") -> Any:
     """Import a module of an optional package.
 
     Args:
-        module: Its dotted name.
-        package: The name under which pip knows the package.
+        module: Dotted name of the module.
+        package: Name of the package for pip.
+        extra: Extra of monai_topo that installs it.
 
     Raises:
-        ImportError: When it is not installed; the sentence says how to install it.
+        ImportError: If it is not installed; the message says how to install it.
     """
     try:
         return import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"Expected {package} to be installed for this, but got none ({error}); pip install 'monai_topo[metrics]'."
+            f"Expected {package} to be installed for this, but got none ({error}); pip install 'monai_topo[{extra}]'."
         ) from error

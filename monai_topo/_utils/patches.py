@@ -1,4 +1,4 @@
-"""Where patch-wise metrics look: the whole image, a grid of patches, or seeded random patches."""
+"""Patches of an image: the whole image, a grid, or seeded random patches."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Slices = tuple[slice, ...]
 def patch_slices(
     image_size: Sequence[int], *, patch_size: int | Sequence[int] | None, num_patches: int | None, seed: int
 ) -> list[Slices]:
-    """Return the patches of an image as tuples of slices, one slice a spatial axis; all have the same size.
+    """Return the patches of an image as tuples of slices, one slice per spatial axis; all have the same size.
 
     Args:
         image_size: Spatial shape of the image in voxels.
-        patch_size: Patch size in voxels, one for all axes or one an axis; None is the whole image.
-        num_patches: None lays a grid in row-major order whose last patch of an axis is shifted inwards to stay inside
-            the image; a number draws that many corners, independently and uniformly over all positions inside.
-        seed: Seed of the corners. They depend on nothing but the seed and the sizes, and `RandomState` is numpy's
-            generator with a stream that is frozen (NEP 19), so they stay the same from release to release.
+        patch_size: Patch size in voxels, one number for all axes or one per axis; None is the whole image.
+        num_patches: None makes a grid in row-major order; the last patch along an axis is shifted inwards to stay
+            inside the image. A number draws that many patches, independently and uniformly over all positions inside.
+        seed: Seed of the random patches. They depend on the seed and the sizes alone. The stream of `RandomState` is
+            frozen (NEP 19), so they stay the same from release to release.
 
     Raises:
-        ValueError: When `patch_size` has another number of axes than the image or is larger than it.
+        ValueError: If `patch_size` has another number of axes than the image or is larger than it.
     """
     if patch_size is None:
         return [tuple(slice(0, extent) for extent in image_size)]
@@ -38,13 +38,13 @@ def patch_slices(
 
 
 def crop(masks: torch.Tensor, patch: Slices) -> torch.Tensor:
-    """View one patch of masks whose last axes are the spatial ones."""
+    """Return one patch, a view, of a tensor whose last axes are the spatial ones."""
     index: tuple[EllipsisType | slice, ...] = (..., *patch)
     return masks[index]
 
 
 def check_patch_settings(patch_size: int | Sequence[int] | None, num_patches: int | None) -> None:
-    """Refuse settings that no image could make right; a metric calls it when it is made, before any epoch is spent."""
+    """Check settings that are wrong for every image; losses and metrics call it in their constructor."""
     sizes = [patch_size] if patch_size is None or isinstance(patch_size, int) else list(patch_size)
     if patch_size is not None and not (sizes and all(_is_positive_int(extent) for extent in sizes)):
         raise ValueError(
@@ -72,8 +72,8 @@ def _size_per_axis(image_size: Sequence[int], patch_size: int | Sequence[int]) -
     size = (patch_size,) * len(image_size) if isinstance(patch_size, int) else tuple(patch_size)
     if len(size) != len(image_size):
         raise ValueError(
-            f"Expected `patch_size` to have {len(image_size)} numbers, one a spatial axis, but got {size}; "
-            "give one number for all axes or one an axis."
+            f"Expected `patch_size` to have {len(image_size)} numbers, one per spatial axis, but got {size}; "
+            "give one number for all axes or one per axis."
         )
     if any(patch > extent for patch, extent in zip(size, image_size, strict=True)):
         raise ValueError(

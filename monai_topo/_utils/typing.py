@@ -1,4 +1,4 @@
-"""Types that the whole package shares."""
+"""Types that the whole package shares, and what their values mean."""
 
 from __future__ import annotations
 

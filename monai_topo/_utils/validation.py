@@ -1,4 +1,4 @@
-"""Checks of arguments: each refuses a wrong value in one sentence that says what was expected, what came, what to do."""
+"""Checks of arguments: one sentence states what was expected, what was given and what to do."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = [
     "check_choice",
     "check_connectivity",
     "check_images",
+    "check_masks",
     "check_num_threads",
     "check_shape",
     "check_topology_settings",
     "check_whole_number",
-    "checked_bits",
 ]
 
 
@@ -37,7 +37,7 @@ def check_topology_settings(
     min_persistence: float = 0.0,
     num_threads: int | None = None,
 ) -> None:
-    """Check the settings that all of the package shares.
+    """Check the settings that the whole package shares.
 
     Args:
         connectivity: `"full"` or `"face"`.
@@ -48,7 +48,7 @@ def check_topology_settings(
         num_threads: At least 1, or None.
 
     Raises:
-        ValueError: If a setting is none of these.
+        ValueError: If a setting has another value.
     """
     check_connectivity(connectivity)
     check_choice("border", border, get_args(Border))
@@ -58,8 +58,13 @@ def check_topology_settings(
     check_num_threads(num_threads)
 
 
-def checked_bits(masks: Tensor, connectivity: object, border: object) -> NDArray[np.uint8]:
-    """Check a batch of binary masks and their settings, and return the masks as one byte per voxel."""
+def check_masks(masks: Tensor, connectivity: object, border: object) -> NDArray[np.uint8]:
+    """Check a batch of binary masks and their settings, and return the masks as one byte per voxel.
+
+    Raises:
+        TypeError: If the masks are not a tensor.
+        ValueError: If their shape, a value or a setting is wrong.
+    """
     check_shape("masks", masks)
     check_topology_settings(connectivity=connectivity, border=border)
     return mask_bits(masks)
@@ -70,7 +75,7 @@ def check_images(images: Tensor) -> None:
 
     Raises:
         TypeError: If it is not a floating-point tensor.
-        ValueError: If its shape is none of these, or an image is too large.
+        ValueError: If it has another shape, or an image has no voxels or too many.
     """
     if not isinstance(images, Tensor) or not images.is_floating_point():
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
@@ -79,11 +84,11 @@ def check_images(images: Tensor) -> None:
 
 
 def check_shape(name: str, images: Tensor) -> None:
-    """Check that a tensor is a batch of 2D or 3D images, none of them too large.
+    """Check that a tensor is a batch of 2D or 3D images that fit into the kernel.
 
     Raises:
         TypeError: If it is not a tensor.
-        ValueError: If its shape is neither `(N, H, W)` nor `(N, D, H, W)`, or an image has no or too many voxels.
+        ValueError: If its shape is neither `(N, H, W)` nor `(N, D, H, W)`, or an image has no voxels or too many.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"Expected `{name}` to be a torch.Tensor, but got {type(images).__name__}: convert it first.")
@@ -110,7 +115,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def check_connectivity(connectivity: object) -> None:
-    """Check that a connectivity is one of a cubical complex."""
+    """Check that a connectivity exists in a cubical complex: nothing lies between full and face."""
     if connectivity not in get_args(Connectivity):
         raise ValueError(
             "Expected `connectivity` to be 'full' (8 in 2D, 26 in 3D) or 'face' (4, 6), but got "

@@ -40,6 +40,7 @@ class CleanUpChoice:
         rows: One dictionary for `"raw"`, for the best of each kind (`"sizes"`, `"persistence"`, `"count"`,
             `"reconnection"`, if it has candidates) and for `"chosen"`: `name`, `settings` in words, and the means over
             the cases of the metric (under its name), `dice` and `betti_error_k`.
+        best: The transforms of the rows, by name.
         cross_validated: Raw and cleaned cases, each cleaned by a setting chosen without the case.
         is_better_than_raw: Whether the cross-validated metric improves on raw by more than chance, p < 0.05; False with
             fewer than 5 cases, which cannot tell.
@@ -49,6 +50,7 @@ class CleanUpChoice:
 
     cleanup: CleanUp
     rows: list[dict[str, Any]]
+    best: dict[str, CleanUp]
     cross_validated: CrossValidatedScores
     is_better_than_raw: bool
     notes: list[str]
@@ -185,6 +187,7 @@ def choose_cleanup(
     return CleanUpChoice(
         cleanup=best["chosen"].to_cleanup(**fixed),
         rows=rows,
+        best={name: setting.to_cleanup(**fixed) for name, setting in best.items()},
         cross_validated=validated,
         is_better_than_raw=validated.is_improvement and best["chosen"] != Setting(),
         notes=[] if has_likelihoods else [_MASKS_ONLY],

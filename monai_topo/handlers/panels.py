@@ -1,4 +1,4 @@
-"""The panels of a validation's pictures: image, label, and a prediction in which errors of structure are colored."""
+"""Panels of the pictures of a validation: image, label, and a prediction with colored structure errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.io import atomic_write
-from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.typing import Border, Connectivity, Mask
 from monai_topo.masks.structure_errors import classify_errors
 from monai_topo.visualize import ERROR_COLORS, draw_mask, error_overlay, rescale_intensity
 
@@ -22,47 +22,48 @@ Patch, _ = optional_import("matplotlib.patches", name="Patch")
 __all__ = ["error_panel", "image_panel", "legend_panel", "mask_panel", "save_panels"]
 
 Panel = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 _WIDEN_VOX = 2
-_TITLE_WIDTH = 45  # letters that fit over a panel
+_TITLE_WIDTH = 45  # letters that fit above a panel
 
 
 def error_panel(
     prediction: Mask, label: Mask, *, connectivity: Connectivity = "full", border: Border = "open"
 ) -> Panel:
-    """Draw a prediction in gray and, in the colors of the legend, where its structures differ from the label's.
+    """Draw a prediction in gray, and its structure errors in the colors of the legend.
 
     Args:
-        prediction: `(W, H)` or, of a volume, three axes in the order of MONAI's readers, x first.
-        label: of the same shape.
-        connectivity: of the foreground.
-        border: what lies outside.
+        prediction: `(W, H)`, or a volume with three axes in the order of MONAI's readers, x first.
+        label: Label of the same shape.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
 
     Returns:
-        `(H, W, 3)`. Volumes are projected along their shortest axis. Marks of lines are widened by two voxels, to be
-        seen at all.
+        `(H, W, 3)`. Volumes are projected along their shortest axis. Marks of lines are widened by two voxels, to make
+        them visible.
     """
     errors = classify_errors(prediction, label, connectivity=connectivity, border=border)
-    axis = _shortest(prediction)
-    return _as_file(error_overlay(prediction, label, errors, view_axis=axis, widen_vox=_WIDEN_VOX))
+    axis = _shortest_axis(prediction)
+    return _to_picture(error_overlay(prediction, label, errors, view_axis=axis, widen_vox=_WIDEN_VOX))
 
 
 def mask_panel(mask: Mask) -> Panel:
     """Draw a mask in gray, `(H, W, 3)`."""
-    return _as_file(draw_mask(mask, [], view_axis=_shortest(mask)))
+    return _to_picture(draw_mask(mask, [], view_axis=_shortest_axis(mask)))
 
 
 def image_panel(image: NDArray[Any]) -> Panel:
-    """Draw a channel-first image, its 1st to 99th percentile stretched; three channels are RGB."""
+    """Draw a channel-first image, rescaled from its 1st to 99th percentile; three channels are RGB."""
     channels = image if len(image) == 3 else image[:1]
     shown = rescale_intensity(channels)
-    planes = [channel if channel.ndim == 2 else channel.max(axis=_shortest(channel)) for channel in shown]
-    return _as_file(np.stack(planes if len(planes) == 3 else planes * 3, axis=2))
+    planes = [channel if channel.ndim == 2 else channel.max(axis=_shortest_axis(channel)) for channel in shown]
+    return _to_picture(np.stack(planes if len(planes) == 3 else planes * 3, axis=2))
 
 
 def legend_panel(spatial_dims: int) -> Panel:
-    """Draw the legend of the colors, for where panels stand one by one."""
+    """Draw the legend of the colors, for panels that are shown one by one."""
     figure = Figure(figsize=(7.5, 1.6), dpi=110)
     canvas = FigureCanvasAgg(figure)
     _draw_legend(figure, spatial_dims, loc="center")
@@ -72,17 +73,17 @@ def legend_panel(spatial_dims: int) -> Panel:
 
 
 def save_panels(path: Path, rows: list[list[tuple[str, Panel]]], spatial_dims: int) -> None:
-    """Write rows of titled panels, and the legend below them, to a PNG file that appears whole."""
+    """Write rows of titled panels, and the legend below them, to a PNG file, atomically."""
     height, width = rows[0][0][1].shape[:2]
     panel_width = 3.4
     size = (panel_width * len(rows[0]), (panel_width * height / width + 0.65) * len(rows) + 1.0)
     figure = Figure(figsize=size, layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for row, panels in zip(axes, rows, strict=True):
-        for place, (title, panel) in zip(row, panels, strict=True):
-            place.imshow(panel, interpolation="nearest")
-            place.set_title("\n".join(fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=9)
-            place.set_axis_off()
+        for axis, (title, panel) in zip(row, panels, strict=True):
+            axis.imshow(panel, interpolation="nearest")
+            axis.set_title("\n".join(fill(line, _TITLE_WIDTH) for line in title.splitlines()), fontsize=9)
+            axis.set_axis_off()
     _draw_legend(figure, spatial_dims, loc="outside lower center")
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished)
@@ -104,10 +105,10 @@ def _draw_legend(figure: Any, spatial_dims: int, loc: str) -> None:
     figure.legend(handles=handles, fontsize=8, frameon=False, loc=loc, ncols=2)
 
 
-def _shortest(volume: NDArray[Any]) -> int:
+def _shortest_axis(volume: NDArray[Any]) -> int:
     return int(np.argmin(volume.shape))
 
 
-def _as_file(picture: Panel) -> Panel:
-    """Y before x, as pictures have it."""
+def _to_picture(picture: Panel) -> Panel:
+    """Transpose to y before x, the order of pictures."""
     return picture.transpose(1, 0, 2)

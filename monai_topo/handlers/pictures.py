@@ -1,4 +1,4 @@
-"""Pictures of a validation: what is missing and what is spurious, for the eye and for TensorBoard."""
+"""Pictures of a validation: what is missing and what is spurious, as a PNG file and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,30 +23,35 @@ __all__ = ["PredictionPictures"]
 
 
 class PredictionPictures:
-    """Pictures of validation cases: input, label, and predictions at the moments that matter.
+    """Draw validation cases: image, label, and the predictions of the selected epochs.
 
-    Attached to an evaluator whose batch and output hold `image`, `label` and a binary `pred`, channel first, one
-    channel of label and prediction. After every validation a PNG file is written anew, whole, with a row a case:
-    input, label, and the latest prediction that was made while the topology term was off (the end of the warm-up), at
-    the best validation and at the latest. Without a loss there is one prediction. In predictions, components that are
-    missing or spurious, breaks, bridges, and missing or spurious holes are colored, see
-    :py:func:`monai_topo.masks.structure_errors.classify_errors`; a legend says which is which. TensorBoard gets the same
+    Attach to an evaluator whose batch and output hold `image`, `label` and a binary `pred`, channel first, label and
+    prediction with one channel. After every validation a PNG file is replaced atomically. It has one row per case:
+    image, label, and the prediction of the latest validation without topology term (the end of the warm-up), of the
+    best validation and of the latest validation. Without a loss there is one prediction. Colors mark missing or
+    spurious components, breaks, bridges, and missing or spurious holes, see
+    :py:func:`monai_topo.masks.structure_errors.classify_errors`; a legend explains them. TensorBoard gets the same
     panels one by one.
 
-    MONAI's readers put x first, so pictures are transposed here to lie as their files do.
+    MONAI's readers put x first, so pictures are transposed to the orientation of their files.
 
     Args:
-        path: of the PNG file.
-        summary_writer: a TensorBoard SummaryWriter; none without.
-        loss: the `TopologyAwareLoss` of the training; without one there is no warm-up.
-        max_cases: number of cases that are drawn, the first ones.
-        titles: name -> metric: per-case values of these metrics stand above each prediction.
-        case_score: makes a score a case, higher is better, of the per-case values of all metrics (name -> `(N, C)`).
-            With it the worst cases are drawn rather than the first, without a loss only. Costs the memory of the
-            pictures of all cases, 9 bytes a pixel.
-        connectivity: of the foreground, for the colors.
-        border: what lies outside the image, for the colors.
-        step_of_epoch: the step that TensorBoard gets for an epoch; the epoch itself by default.
+        path: Path of the PNG file.
+        summary_writer: TensorBoard SummaryWriter, or None.
+        loss: `TopologyAwareLoss` of the training run; without a loss there is no warm-up.
+        max_cases: Number of cases to draw, the first ones.
+        titles: Mapping of names to metrics, whose values for the case stand above each prediction.
+        case_score: Function that computes one score per case, higher is better, from the per-case values of all metrics
+            (name -> `(N, C)`). With it the worst cases are drawn instead of the first; only without a loss. Needs the
+            memory of the pictures of all cases, 9 bytes per pixel.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
+        step_of_epoch: Function that converts an epoch to a step of TensorBoard; the default is the epoch.
+
+    Raises:
+        ValueError: If both `case_score` and `loss` are given.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class PredictionPictures:
     ) -> None:
         if case_score is not None and loss is not None:
             raise ValueError(
-                "Expected `case_score` without `loss`, but got both; a training draws the same cases always."
+                "Expected `case_score` without `loss`, but got both; a training run always draws the same cases."
             )
         self.path = Path(path)
         self.summary_writer = summary_writer
@@ -76,14 +81,14 @@ class PredictionPictures:
         self.border: Border = border
         self.step_of_epoch = step_of_epoch
         self.fixed: list[list[tuple[str, Panel]]] = []
-        self.moments: dict[str, tuple[int, list[tuple[str, Panel]]]] = {}
+        self.snapshots: dict[str, tuple[int, list[tuple[str, Panel]]]] = {}
         self._pictures: list[Panel] = []
         self._cases: list[int] = []
         self._num_fixed = 0
         self._spatial_dims = 2
 
     def attach(self, engine: Any) -> None:
-        """Attach to an evaluator; of several processes the first draws, of its own cases."""
+        """Attach to an evaluator; in a distributed run rank 0 draws, its own cases only."""
         if rank() > 0:
             return
         engine.add_event_handler(Events.EPOCH_STARTED, self.started)
@@ -91,27 +96,27 @@ class PredictionPictures:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.completed)
 
     def started(self, engine: Any) -> None:
-        """Begin a validation."""
+        """Start a validation."""
         self._pictures = []
         if self.case_score is not None:
             self.fixed = []
         self._num_fixed = len(self.fixed)
 
     def iteration_completed(self, engine: Any) -> None:
-        """Draw the cases of a batch while they are at hand."""
+        """Draw the cases of a batch while they are available."""
         for case in engine.state.output:
             number = len(self._pictures)
             if number >= self.max_cases and self.case_score is None:
                 return
-            label = _array(case["label"])[0] > 0.5
+            label = _to_array(case["label"])[0] > 0.5
             if number >= self._num_fixed:
-                self.fixed.append([("input", image_panel(_array(case["image"]))), ("label", mask_panel(label))])
-            pred = _array(case["pred"])[0] > 0.5
+                self.fixed.append([("input", image_panel(_to_array(case["image"]))), ("label", mask_panel(label))])
+            pred = _to_array(case["pred"])[0] > 0.5
             self._pictures.append(error_panel(pred, label, connectivity=self.connectivity, border=self.border))
             self._spatial_dims = label.ndim
 
     def completed(self, engine: Any) -> None:
-        """Keep the predictions if the moment matters, and write them out."""
+        """Keep the predictions of the selected epochs, and write the pictures."""
         epoch = engine.state.epoch
         if self.case_score is not None:
             self._keep_worst(engine.state.metric_details)
@@ -119,26 +124,26 @@ class PredictionPictures:
         drawn = [(self._title(engine, case), picture) for case, picture in zip(cases, self._pictures, strict=True)]
         self._write_tensorboard(epoch)
         if self.loss is None:
-            self.moments = {"prediction": (epoch, drawn)}
+            self.snapshots = {"prediction": (epoch, drawn)}
         else:
             if self.loss.weight == 0:
-                self.moments["topology term off"] = (epoch, drawn)
+                self.snapshots["topology term off"] = (epoch, drawn)
             if engine.state.best_metric_epoch == epoch:
-                self.moments["best"] = (epoch, drawn)
-            self.moments["latest"] = (epoch, drawn)
+                self.snapshots["best"] = (epoch, drawn)
+            self.snapshots["latest"] = (epoch, drawn)
         self._write_png()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the predictions at the moments that matter, as tensors of bytes."""
+        """Return the pictures of the selected epochs as tensors of bytes."""
         return {
             name: (epoch, [(title, torch.from_numpy(picture)) for title, picture in drawn])
-            for name, (epoch, drawn) in self.moments.items()
+            for name, (epoch, drawn) in self.snapshots.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from these moments."""
-        self.moments = {
-            name: (epoch, [(title, _array(picture)) for title, picture in drawn])
+        """Continue with these pictures."""
+        self.snapshots = {
+            name: (epoch, [(title, _to_array(picture)) for title, picture in drawn])
             for name, (epoch, drawn) in state.items()
         }
 
@@ -152,7 +157,7 @@ class PredictionPictures:
     def _title(self, engine: Any, case: int) -> str:
         details = engine.state.metric_details
         values = [
-            f"{name} {_short(float(details[key][case].mean()))}" for name, key in self.titles.items() if key in details
+            f"{name} {_format(float(details[key][case].mean()))}" for name, key in self.titles.items() if key in details
         ]
         return ", ".join(values)
 
@@ -160,7 +165,7 @@ class PredictionPictures:
         if self.summary_writer is None:
             return
         panels = {f"case_{case}/prediction": picture for case, picture in enumerate(self._pictures)}
-        if not self.moments:  # the first validation, also of a training that was resumed
+        if not self.snapshots:  # the first validation, also of a resumed training run
             panels |= {f"case_{case}/{name}": panel for case, fixed in enumerate(self.fixed) for name, panel in fixed}
             panels["legend"] = legend_panel(self._spatial_dims)
         for tag, panel in panels.items():
@@ -169,7 +174,7 @@ class PredictionPictures:
 
     def _write_png(self) -> None:
         columns: dict[int, tuple[str, list[tuple[str, Panel]]]] = {}
-        for name, (epoch, drawn) in self.moments.items():
+        for name, (epoch, drawn) in self.snapshots.items():
             columns[epoch] = (f"{columns[epoch][0]} = {name}" if epoch in columns else name, drawn)
         rows = [list(fixed) for fixed in self.fixed]
         for epoch, (name, drawn) in sorted(columns.items()):
@@ -180,10 +185,10 @@ class PredictionPictures:
             save_panels(self.path, rows, self._spatial_dims)
 
 
-def _short(value: float) -> str:
-    """A number over a picture: whole ones as they are, others to three digits, zeros too."""
+def _format(value: float) -> str:
+    """Format a number for a title: integers in full, others with three significant digits."""
     return f"{value:.0f}" if value.is_integer() else f"{value:#.3g}"
 
 
-def _array(data: Any) -> NDArray[Any]:
+def _to_array(data: Any) -> NDArray[Any]:
     return data.detach().cpu().numpy() if isinstance(data, torch.Tensor) else np.asarray(data)

@@ -1,4 +1,4 @@
-"""Progress bars: one for a whole training, one for a pass over images."""
+"""Progress bars: one for a whole training run, one for a pass over images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["ImageProgress", "TrainingProgress"]
 
 
 class TrainingProgress:
-    """One progress bar over all iterations of a training, with the epoch and the parts of the loss.
+    """Show one progress bar over all iterations of a training run, with the epoch and the parts of the loss.
 
-    On a terminal it is redrawn in place; in a log file it adds a line every half minute at most.
+    On a terminal it is redrawn in place; in a log file it adds at most one line per half minute.
 
     Args:
-        loss: the loss of the trainer, a `monai_topo.losses.TopologyAwareLoss`.
+        loss: Loss of the trainer, a `monai_topo.losses.TopologyAwareLoss`.
     """
 
     def __init__(self, loss: WeightedLoss) -> None:
@@ -35,7 +35,7 @@ class TrainingProgress:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Any) -> None:
-        """Draw the bar; a resumed training starts where it was."""
+        """Draw the bar; a resumed training run starts at its iteration."""
         state = engine.state
         total = state.max_epochs * state.epoch_length
         self.bar = _bar(total=total, initial=state.iteration, desc="training", unit="step")
@@ -52,10 +52,10 @@ class TrainingProgress:
 
 
 class ImageProgress:
-    """A progress bar over the batches of an evaluator, for inference.
+    """Show a progress bar over the batches of an evaluator, for inference.
 
     Args:
-        title: what stands before the bar.
+        title: Text before the bar.
     """
 
     def __init__(self, title: str = "inference") -> None:
@@ -82,5 +82,5 @@ class ImageProgress:
 
 
 def _bar(**settings: Any) -> Any:
-    """A bar that is redrawn in place on a terminal, and adds a line every half minute at most to a log file."""
+    """Make a bar that is redrawn in place on a terminal, and adds at most one line per half minute to a log file."""
     return tqdm(mininterval=0.5 if sys.stderr.isatty() else 30, dynamic_ncols=True, **settings)

@@ -1,4 +1,4 @@
-"""When a training is validated, and the table of what came out."""
+"""Validation during a training run: when it is due, the table of its results, and when to stop training."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from monai_topo.handlers.loss_components import WeightedLoss
 Events, _ = optional_import("ignite.engine", IgniteInfo.OPT_IMPORT_VERSION, min_version, "Events")
 tqdm, _ = optional_import("tqdm", name="tqdm")
 
-__all__ = ["ValidationHistory", "ValidationSchedule"]
+__all__ = ["ValidationEarlyStop", "ValidationHistory", "ValidationSchedule"]
 
 
 class ValidationSchedule(ValidationHandler):
-    """Validate every `interval` epochs, after the last one, and after further epochs that matter.
+    """Validate every `interval` epochs, after the last epoch, and after further epochs.
 
-    MONAI's ValidationHandler knows the interval only: it would miss the end of a warm-up, and a training shorter than
+    MONAI's ValidationHandler has the interval only: it would miss the end of a warm-up, and a training run shorter than
     the interval would end without any model.
 
     Args:
-        interval: number of epochs between validations.
-        validator: the evaluator to run.
-        also_after: further epochs, such as the last one of the warm-up.
+        interval: Number of epochs between validations.
+        validator: Evaluator to run.
+        also_after: Further epochs, such as the last epoch of the warm-up.
     """
 
     def __init__(self, interval: int, validator: Evaluator | None = None, also_after: Sequence[int] = ()) -> None:
@@ -43,19 +43,19 @@ class ValidationSchedule(ValidationHandler):
         engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=self.is_due), self)
 
     def is_due(self, engine: Any, epoch: int) -> bool:
-        """Whether to validate after this epoch."""
+        """Return whether to validate after this epoch."""
         return epoch % self.interval == 0 or epoch in self.also_after or epoch == engine.state.max_epochs
 
 
 class ValidationHistory:
-    """Keep every validation as one row of a CSV file and, in a training, say it in one line on the screen.
+    """Write every validation as one row of a CSV file and, with a loss, print it in one line.
 
-    Columns: `epoch`, `topology_weight` (empty without a loss), then the evaluator's scalar metrics. The file is written
-    anew, whole, after every validation.
+    Columns: `epoch`, `topology_weight` (empty without a loss), then the evaluator's scalar metrics. The file is
+    replaced atomically after every validation.
 
     Args:
-        path: of the CSV file.
-        loss: the `TopologyAwareLoss` of the training, to note the weight in force.
+        path: Path of the CSV file.
+        loss: `TopologyAwareLoss` of the training run, to record its current weight.
     """
 
     def __init__(self, path: str | os.PathLike[str], loss: WeightedLoss | None = None) -> None:
@@ -64,7 +64,7 @@ class ValidationHistory:
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Any) -> None:
-        """Attach to an evaluator, whose metrics are computed before its handlers are called; one process writes."""
+        """Attach to an evaluator, whose metrics are computed before its handlers are called; rank 0 writes."""
         if rank() > 0:
             return
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
@@ -88,9 +88,43 @@ class ValidationHistory:
         return {"rows": [{name: _plain(value) for name, value in row.items()} for row in self.rows]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after these rows."""
+        """Continue after these rows."""
         self.rows = [dict(row) for row in state["rows"]]
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, str)) else float(value)
+
+
+class ValidationEarlyStop:
+    """Stop training when the best validation was `patience` epochs ago.
+
+    MONAI's EarlyStopHandler is attached to the validator and needs the trainer, a circular reference that a bundle's
+    configuration cannot express; it counts validations rather than epochs, and loses its count when a training run is
+    resumed. This handler is attached to the trainer and reads the validator's best epoch, so it has no state. Attach it
+    after the validation.
+
+    Args:
+        validator: Evaluator of the training run, with a key metric.
+        patience: Number of epochs without a better key metric; None never stops.
+        not_before: First epoch from which the epochs are counted: the end of a warm-up, since a best validation before
+            it does not predict what follows.
+    """
+
+    def __init__(self, validator: Evaluator, patience: int | None, not_before: int = 0) -> None:
+        self.validator = validator
+        self.patience = patience
+        self.not_before = not_before
+
+    def attach(self, engine: Any) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Stop the trainer if the patience is exhausted."""
+        if self.patience is None:
+            return
+        last_progress = max(self.validator.state.best_metric_epoch, self.not_before)
+        if engine.state.epoch - last_progress >= self.patience:
+            engine.logger.info("No better validation in %d epochs: the training ends.", self.patience)
+            engine.terminate()

@@ -1,5 +1,7 @@
-"""Losses: one term a class, one file a loss; `(B, C, *spatial)` input and target as in `monai.losses`."""
+"""Losses: one term per class, one file per loss; `(B, C, *spatial)` input and target as in `monai.losses`."""
 
+from monai_topo.losses._base import LikelihoodLoss
+from monai_topo.losses._persistence_base import PersistenceBasedLoss
 from monai_topo.losses.betti_matching import BettiMatchingLoss
 from monai_topo.losses.betti_prior import BettiPriorLoss, adapt_to_prior
 from monai_topo.losses.persistence import PersistenceLoss
@@ -10,6 +12,8 @@ from monai_topo.losses.warping import WarpingLoss
 __all__ = [
     "BettiMatchingLoss",
     "BettiPriorLoss",
+    "LikelihoodLoss",
+    "PersistenceBasedLoss",
     "PersistenceLoss",
     "SkeletonRecallLoss",
     "TopologyAwareLoss",

@@ -1,9 +1,11 @@
-"""The preamble of every loss: what MONAI's losses do with network output and label before the loss itself begins."""
+"""Base of the losses: what MONAI's losses do with network output and label before the loss itself begins."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import torch
 from monai.networks import one_hot
@@ -14,96 +16,102 @@ from torch.nn.modules.loss import _Loss
 __all__ = ["LikelihoodLoss", "check_tensors"]
 
 
+@dataclass(eq=False, repr=False)
 class LikelihoodLoss(_Loss):
     """Base of losses that compare a foreground likelihood with a binary label, class by class.
 
-    A subclass implements `per_class(likelihood, target)` and gets plain float32 or float64 tensors `(B, C, *spatial)`
-    of one shape, the likelihood in [0, 1] and the target 0 or 1; it returns `(B, C)`. `C` counts the classes that have
-    a say: neither the background, if it is left out, nor classes of weight 0.
+    A subclass implements `per_class(likelihood, target)`. It gets plain float32 or float64 tensors `(B, C, *spatial)`
+    of one shape, the likelihood in [0, 1] and the target 0 or 1, and returns `(B, C)`. `C` is the number of classes
+    that contribute to the loss: without the background, if it is excluded, and without classes of weight 0.
+
+    The options of a loss are the fields of a dataclass, so a subclass declares only its own ones, one per line, under
+    `@dataclass(eq=False, repr=False, kw_only=True)`, and checks them in `__post_init__`. A subclass with an `__init__`
+    of its own works too.
 
     Args:
-        include_background: if False, channel 0 is left out.
-        to_onehot_y: convert a label of class indices to one-hot channels.
-        sigmoid: apply a sigmoid to the input.
-        softmax: apply a softmax over the channels of the input.
-        other_act: another activation.
+        include_background: If False, channel 0 is excluded.
+        to_onehot_y: Convert a label of class indices to one-hot channels.
+        sigmoid: Apply a sigmoid to the input.
+        softmax: Apply a softmax over the channels of the input.
+        other_act: Another activation; its result must be a likelihood in [0, 1].
         reduction: `"mean"` or `"sum"` over batch and classes, or `"none"`: `(B, C, 1, 1[, 1])`.
-        weight: of the classes, one number or one a class (background not counted if it is left out). `"mean"` divides
-            by the number of classes all the same, as in `monai.losses.DiceLoss`. A class of weight 0 is not computed.
-        ignore_index: voxels where the label has this value are outside: they belong to the background, or with
-            `border="foreground"` to the foreground, in input and label alike, and get no gradient.
+        weight: Weight of the classes, one number or one per class (background not counted if it is excluded). `"mean"`
+            divides by the number of classes all the same, as in `monai.losses.DiceLoss`. A class of weight 0 is not
+            computed.
+        ignore_index: Voxels where the label has this value are treated as outside of the image, in input and label
+            alike: as background, or as foreground with `border="foreground"`. They get no gradient.
 
     Raises:
-        TypeError: if `other_act` is not callable.
-        ValueError: for more than one activation, an unknown reduction or a negative weight.
+        TypeError: If `other_act` is not callable, or an option is unknown.
+        ValueError: If there is more than one activation, or an option has a wrong value.
     """
 
-    #: What lies outside the image: 0 background, 1 foreground. Ignored voxels lie outside.
-    outside_value: float = 0.0
+    include_background: bool = True
+    to_onehot_y: bool = False
+    sigmoid: bool = False
+    softmax: bool = False
+    other_act: Callable[[Tensor], Tensor] | None = None
+    _: KW_ONLY
+    reduction: str = LossReduction.MEAN
+    weight: Sequence[float] | float | Tensor | None = None
+    ignore_index: int | None = None
 
-    def __init__(
-        self,
-        include_background: bool = True,
-        to_onehot_y: bool = False,
-        sigmoid: bool = False,
-        softmax: bool = False,
-        other_act: Callable[[Tensor], Tensor] | None = None,
-        *,
-        reduction: LossReduction | str = LossReduction.MEAN,
-        weight: Sequence[float] | float | Tensor | None = None,
-        ignore_index: int | None = None,
-    ) -> None:
-        super().__init__(reduction=LossReduction(reduction).value)
-        if other_act is not None and not callable(other_act):
-            raise TypeError(f"other_act must be None or callable but is {type(other_act).__name__}.")
-        if int(sigmoid) + int(softmax) + int(other_act is not None) > 1:
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__:  # the module has to exist before its options are set: one may be a module
+            super().__init__()
+        super().__setattr__(name, value)
+
+    def __post_init__(self) -> None:
+        self.reduction = LossReduction(self.reduction).value
+        if self.other_act is not None and not callable(self.other_act):
+            raise TypeError(f"other_act must be None or callable but is {type(self.other_act).__name__}.")
+        if int(self.sigmoid) + int(self.softmax) + int(self.other_act is not None) > 1:
             raise ValueError("Incompatible values: more than 1 of [sigmoid=True, softmax=True, other_act is not None].")
-        class_weight = None if weight is None else torch.as_tensor(weight, dtype=torch.float32)
+        class_weight = None if self.weight is None else torch.as_tensor(self.weight, dtype=torch.float32)
         if class_weight is not None and bool((class_weight < 0).any()):
-            raise ValueError(f"Expected `weight` to be at least 0 for every class, but got {weight}.")
-        self.include_background = include_background
-        self.to_onehot_y = to_onehot_y
-        self.sigmoid = sigmoid
-        self.softmax = softmax
-        self.other_act = other_act
-        self.ignore_index = ignore_index
+            raise ValueError(f"Expected `weight` to be at least 0 for every class, but got {self.weight}.")
         self.register_buffer("class_weight", class_weight)
         self.class_weight: Tensor | None
 
+    @property
+    def outside_value(self) -> float:
+        """What lies outside the image, and at ignored voxels: 0, or 1 if the loss has `border="foreground"`."""
+        return float(getattr(self, "border", "open") == "foreground")
+
     def per_class(self, likelihood: Tensor, target: Tensor) -> Tensor:
-        """Loss of every image and class, `(B, C)`."""
+        """Compute the loss of every image and class, `(B, C)`."""
         raise NotImplementedError
 
     def likelihood(self, output: Tensor) -> Tensor:
-        """The likelihood of a network's output after the activation of this loss, all channels, of its shape."""
+        """Apply the activation of this loss to the output of a network, all channels."""
         return self._activate(output if output.dtype == torch.float64 else output.float())
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Compute the loss.
 
         Args:
-            input: `(B, C, H, W)` or `(B, C, D, H, W)`, logits (with an activation set) or likelihoods in [0, 1].
-            target: the binary label of the same shape, or `(B, 1, *spatial)` class indices with `to_onehot_y`.
+            input: Logits (with an activation) or likelihoods in [0, 1], `(B, C, H, W)` or `(B, C, D, H, W)`.
+            target: Binary label of the same shape, or class indices `(B, 1, *spatial)` with `to_onehot_y`.
 
         Returns:
             A scalar, or `(B, C, 1, 1[, 1])` with `reduction="none"`; float32 (float64 for float64 input), always
             connected to the graph of `input`.
 
         Raises:
-            AssertionError: if the shapes differ.
-            TypeError: if `input` or `target` is no tensor.
-            ValueError: if `input` is not finite or no likelihood, `target` is not binary, or the number of spatial axes
-                is neither 2 nor 3.
+            AssertionError: If the shapes differ.
+            TypeError: If `input` or `target` is not a tensor.
+            ValueError: If `input` is not finite or not a likelihood, `target` is not binary, or the number of spatial
+                axes is neither 2 nor 3.
         """
         check_tensors(input=input, target=target)
         self._warn_of_ignored_options(input)
-        # Autocast off before the activation: a bfloat16 sigmoid is quantized, and its ties are everywhere.
+        # Autocast is off before the activation: a sigmoid in bfloat16 is quantized and full of ties.
         with torch.autocast(device_type=input.device.type, enabled=False):
             likelihood, target = self._prepare(_plain(input), _plain(target))
-            return self._reduce(self._of_weighted_classes(likelihood, target), likelihood.ndim)
+            return self._reduce(self._weighted_classes(likelihood, target), likelihood.ndim)
 
-    def _of_weighted_classes(self, likelihood: Tensor, target: Tensor) -> Tensor:
-        """Weighted loss of every image and class; a class of weight 0 costs no time."""
+    def _weighted_classes(self, likelihood: Tensor, target: Tensor) -> Tensor:
+        """Compute the weighted loss of every image and class; a class of weight 0 costs no time."""
         weight = self._weight_per_class(likelihood.shape[1])
         if weight is None:
             return self.per_class(likelihood, target)
@@ -123,7 +131,7 @@ class LikelihoodLoss(_Loss):
         if weight.ndim and len(weight) != classes:
             raise ValueError(
                 f"Expected `weight` to be one number or one for each of the {classes} classes "
-                f"(background not counted if it is left out), but got {len(weight)}."
+                f"(background not counted if it is excluded), but got {len(weight)}."
             )
         return weight.expand(classes)
 
@@ -144,7 +152,7 @@ class LikelihoodLoss(_Loss):
         return likelihood, target
 
     def _prepare_input(self, input: Tensor) -> Tensor:
-        """The likelihood of the classes that count, float32 or float64."""
+        """Return the likelihood of the classes that count, float32 or float64."""
         if input.ndim not in (4, 5):
             raise ValueError(
                 "Expected `input` to have shape (B, C, H, W) or (B, C, D, H, W), "
@@ -187,25 +195,25 @@ class LikelihoodLoss(_Loss):
 
     def _reduce(self, loss: Tensor, ndim: int) -> Tensor:
         if self.reduction == LossReduction.MEAN.value:
-            return loss.mean() if loss.numel() else loss.sum()  # of an empty batch: zero, not NaN
+            return loss.mean() if loss.numel() else loss.sum()  # an empty batch has zero, not NaN
         if self.reduction == LossReduction.SUM.value:
             return loss.sum()
         return loss.view(*loss.shape, *[1] * (ndim - 2))
 
 
 def check_tensors(**tensors: object) -> None:
-    """Refuse what is no tensor, with a sentence that names it."""
+    """Check that arguments are tensors."""
     for name, value in tensors.items():
         if isinstance(value, Tensor):
             continue
-        cure = "convert it by `torch.as_tensor`"
+        remedy = "convert it by `torch.as_tensor`"
         if isinstance(value, list | tuple):
-            cure = "of a network with deep supervision pass the finest level, as `TopologyAwareLoss` does"
-        raise TypeError(f"Expected `{name}` to be a torch.Tensor, but got {type(value).__name__}: {cure}.")
+            remedy = "with deep supervision pass the finest level of the network, as `TopologyAwareLoss` does"
+        raise TypeError(f"Expected `{name}` to be a torch.Tensor, but got {type(value).__name__}: {remedy}.")
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """Without the metadata of a MetaTensor, which every operation would carry along at twice the time."""
+    """Drop the metadata of a MetaTensor, which every operation would carry along in twice the time."""
     return tensor.as_subclass(Tensor)
 
 
@@ -230,5 +238,5 @@ def _check_binary(target: Tensor) -> None:
         raise ValueError(
             f"Expected `target` to hold only 0 and 1, but got {strays.numel()} other values, such as "
             f"{strays.flatten()[0]:g}: convert the label (`monai_topo.data.foreground_mask`), "
-            "set `to_onehot_y=True`, or name a value to leave out by `ignore_index`."
+            "set `to_onehot_y=True`, or name a value to ignore by `ignore_index`."
         )

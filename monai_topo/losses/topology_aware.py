@@ -1,35 +1,38 @@
-"""A pixel loss and a topology loss, weighted and kept apart for logging."""
+"""The weighted sum of a pixel loss and a topology loss, with both parts kept for logging."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
+from monai_topo._utils.validation import check_at_least
+
 __all__ = ["TopologyAwareLoss"]
 
 
 class TopologyAwareLoss(_Loss):
-    """`base + weight * topology`.
+    """Add a weighted topology loss to a pixel loss: `base + weight * topology`.
 
-    While the weight is 0 the topology loss is not computed: that is the warm-up, at no cost. A line of config with
-    `monai.handlers.ParamSchedulerHandler(parameter_setter=loss.set_weight, ...)` changes it during training.
+    While the weight is 0 the topology loss is not computed, so a warm-up costs nothing. One line of a bundle's
+    configuration, `monai.handlers.ParamSchedulerHandler(parameter_setter=loss.set_weight, ...)`, changes the weight
+    during training.
 
     Args:
-        base: the pixel loss, such as `monai.losses.DiceCELoss`; called with `(input, target)`.
-        topology: the topology loss, such as `PersistenceLoss`, called likewise. Both apply their own activation.
-        weight: of the topology loss, finite and at least 0.
+        base: Pixel loss, such as `monai.losses.DiceCELoss`, called with `(input, target)`.
+        topology: Topology loss, such as `PersistenceLoss`, called with `(input, target)`. Both losses apply their own
+            activation.
+        weight: Weight of the topology loss, finite and at least 0.
 
     Raises:
-        TypeError: if `base` or `topology` is not callable.
-        ValueError: for a weight that is negative or not finite.
+        TypeError: If `base` or `topology` is not callable.
+        ValueError: If the weight is negative or not finite.
 
     Attributes:
-        weight: the present weight.
-        last_components: detached values of the last call: `"base"`, `"topology"` (unweighted; absent while the weight
+        weight: Current weight.
+        last_components: Detached values of the last call: `"base"`, `"topology"` (unweighted; absent while the weight
             is 0) and `"total"`.
 
     Example:
@@ -58,16 +61,20 @@ class TopologyAwareLoss(_Loss):
         self.set_weight(weight)
 
     def set_weight(self, weight: float) -> None:
-        """Set the weight of the topology loss; made for `ParamSchedulerHandler(parameter_setter=...)`."""
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"Expected `weight` to be finite and at least 0, but got {weight!r}.")
-        self.weight = float(weight)
+        """Set the weight of the topology loss, for example by `ParamSchedulerHandler(parameter_setter=...)`."""
+        self.weight = float(check_at_least("weight", weight))
 
     def forward(self, input: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
-        """Compute both losses on `(B, C, *spatial)` input and target as the two losses define them, and add them.
+        """Compute both losses and their weighted sum.
 
-        With deep supervision `input` is a list of a network's outputs, the finest first, as
-        `monai.losses.DeepSupervisionLoss` takes it: that wraps the base, and the topology loss gets the finest alone.
+        Args:
+            input: Output of a network, `(B, C, *spatial)`, as the two losses expect it. With deep supervision a list of
+                outputs, the finest level first, as for `monai.losses.DeepSupervisionLoss`, which then wraps the base;
+                the topology loss gets the finest level only.
+            target: Target of both losses.
+
+        Returns:
+            `base + weight * topology`.
         """
         base = self.base(input, target)
         components = {"base": base}

@@ -1,8 +1,8 @@
 """Betti numbers of a mask from the counts of its blocks: each block by itself, then the seams between them.
 
-The blocks tile the mask, framed by one voxel of what lies outside, so that a block needs no voxel of its neighbors. Of
-a counted block only the labels on its faces are kept, and these only until its seams are done: their sign says what a
-voxel is, their number which component of the block it belongs to. A cell of the Euler characteristic lies in one block
+The blocks tile the mask, which is framed by one voxel of the outside, and a block needs no voxel of its neighbors. Of a
+counted block only the labels on its faces are kept, until its seams are joined: the sign of a label distinguishes
+foreground and background, its number the components of the block. A cell of the Euler characteristic lies in one block
 or on one seam: of a pair of blocks, of the four around an edge, of the eight around a corner.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_topo._utils.kernel import kernel
+from monai_topo._utils.optional import require
 from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.masks.components import components
 
@@ -28,14 +29,16 @@ _HALF = 32  # bits of a label in a pair of labels
 
 @dataclass(frozen=True)
 class BlockCount:
-    """What is kept of one block.
+    """Counts of one block, and the labels on its faces.
 
     Attributes:
-        inside: Components of foreground and background that do not reach a face of the block.
-        at_faces: Components that do. On the faces those of the foreground are 1, 2, ..., of the background -1, -2, ...
-        euler: Euler characteristic of the side that is face-connected, of the cells inside the block.
-        faces: `(axis, side)` to the labels there; side 0 is the lower one.
-        sizes: Voxels of the foreground's components, those at the faces first; empty unless asked for.
+        inside: Number of components of foreground and background that do not reach a face of the block.
+        at_faces: Number of components that do. On the faces those of the foreground are labeled 1, 2, ..., those of the
+            background -1, -2, ...
+        euler: Euler characteristic of the face-connected one of foreground and background, of the cells inside the
+            block.
+        faces: Labels by `(axis, side)`; side 0 is the lower one.
+        sizes: Voxels of the components of the foreground, those at the faces first; empty unless requested.
     """
 
     inside: Counts
@@ -47,13 +50,14 @@ class BlockCount:
 
 @dataclass(frozen=True)
 class JoinedBlock:
-    """What is kept of one block when its seams with the blocks above it are done.
+    """Counts of one block, joined with the blocks above it.
 
     Attributes:
         inside: As in `BlockCount`.
         at_faces: As in `BlockCount`.
-        euler: Of the cells in the block and on its upper seams.
-        joins: `(offset, offset, pairs)`: which blocks, from this one on, and `(P, 2)` labels of one component.
+        euler: Euler characteristic of the cells in the block and on its upper seams.
+        joins: `(offset, offset, pairs)`: two blocks, by their offsets from this one, and `(P, 2)` pairs of their labels
+            that belong to one component.
         sizes: As in `BlockCount`.
     """
 
@@ -76,15 +80,15 @@ def count_block(
     """Count one block of a mask.
 
     Args:
-        block: Its voxels, 0 and 1 of any dtype; no axis is empty.
-        index: Where it lies in the grid of blocks.
+        block: Voxels of the block, 0 and 1 of any dtype; no axis is empty.
+        index: Position in the grid of blocks.
         grid: Number of blocks along each axis.
-        connectivity: Of the foreground.
-        border: What lies outside the mask.
+        connectivity: Connectivity of the foreground.
+        border: Boundary condition of the whole mask.
         with_sizes: Count the voxels of the components too.
 
     Raises:
-        ValueError: When a value is neither 0 nor 1.
+        ValueError: If a value is neither 0 nor 1.
     """
     lower, upper = _frame(index, grid)
     shape = tuple(map(sum, zip(block.shape, lower, upper, strict=True)))
@@ -111,7 +115,7 @@ def _split_faces(labels: Labels, shape: Index) -> dict[tuple[int, int], Labels]:
 
 
 def upper_neighbors(index: Index, grid: Index) -> list[Index]:
-    """Offsets of the block itself and of those above it that exist, 2^d of them inside the grid."""
+    """Return the offsets of the block itself and of the existing blocks above it, 2^d of them inside the grid."""
     reach = [(0, 1) if at + 1 < last else (0,) for at, last in zip(index, grid, strict=True)]
     return list(product(*reach))
 
@@ -120,19 +124,19 @@ def join_block(offsets: Sequence[Index], *counts: BlockCount, connectivity: Conn
     """Join a block with those above it.
 
     Args:
-        offsets: Where the blocks lie, from the first one on, which is the block itself (see `upper_neighbors`).
+        offsets: Offsets of the blocks from the first one, which is the block itself (see `upper_neighbors`).
         *counts: The blocks.
-        connectivity: Of the foreground.
+        connectivity: Connectivity of the foreground.
     """
     ndim = len(offsets[0])
     blocks = dict(zip(offsets, counts, strict=True))
-    foreground = connectivity == "face"  # the side that is face-connected
+    foreground = connectivity == "face"  # otherwise the background is face-connected
     euler, joins = counts[0].euler, []
     for size in range(1, ndim + 1):
         for axes in combinations(range(ndim), size):
             if tuple(int(axis in axes) for axis in range(ndim)) not in blocks:
                 continue
-            around = {offset: _rim(blocks[offset], axes, offset) for offset in _spanned(axes, ndim)}
+            around = {offset: _rim(blocks[offset], axes, offset) for offset in _offsets_around(axes, ndim)}
             solid = np.logical_and.reduce([(labels > 0) == foreground for labels in around.values()])
             euler += (-1) ** size * _euler_characteristic(solid)
             for offset, labels in around.items():
@@ -143,20 +147,20 @@ def join_block(offsets: Sequence[Index], *counts: BlockCount, connectivity: Conn
     return JoinedBlock(counts[0].inside, counts[0].at_faces, euler, joins, counts[0].sizes)
 
 
-def _spanned(axes: Sequence[int], ndim: int) -> Iterator[Index]:
-    """Offsets of the blocks around a seam across `axes`."""
+def _offsets_around(axes: Sequence[int], ndim: int) -> Iterator[Index]:
+    """Return the offsets of the blocks around a seam across `axes`."""
     return product(*[(0, 1) if axis in axes else (0,) for axis in range(ndim)])
 
 
 def _rim(block: BlockCount, axes: Sequence[int], offset: Index) -> Labels:
-    """Labels of the voxels of one block next to the seam across `axes`; the lower block shows its upper side."""
+    """Return the labels of one block along the seam across `axes`: of the lower block those of its upper side."""
     first = axes[0]
     index = [(-1, 0)[offset[a]] if a in axes else slice(None) for a in range(len(offset)) if a != first]
     return np.asarray(block.faces[first, 1 - offset[first]][tuple(index)])
 
 
 def _euler_characteristic(solid: NDArray[np.bool_]) -> int:
-    """Of the complex of the cells whose voxels are all set, 2D and below."""
+    """Compute the Euler characteristic of the cells whose voxels are all set, in 2D and below."""
     total = 0
     for cell in product((False, True), repeat=solid.ndim):
         whole = solid
@@ -169,14 +173,14 @@ def _euler_characteristic(solid: NDArray[np.bool_]) -> int:
 
 
 def _touching(labels: Labels, others: Labels, seam_axes: int, *, foreground_full: bool) -> Labels:
-    """Distinct pairs of labels of one component, `(P, 2)`, of two rims that face each other across a seam."""
+    """Return the distinct pairs of labels, `(P, 2)`, that touch across a seam and so belong to one component."""
     keys = []
     for shift in product((-1, 0, 1), repeat=labels.ndim):
         diagonal = seam_axes > 1 or any(shift)
         here = labels[tuple(slice(max(0, -by), max(0, extent - max(0, by))) for by, extent in _with(shift, labels))]
         there = others[tuple(slice(max(0, by), max(0, extent - max(0, -by))) for by, extent in _with(shift, labels))]
         same = (here > 0) == (there > 0)
-        if diagonal:  # of the one side only that has full connectivity
+        if diagonal:  # only with full connectivity
             same &= (here > 0) == foreground_full
         key = (here[same].astype(np.int64) << _HALF) | there[same].astype(np.uint32).astype(np.int64)
         keys.append(key[np.flatnonzero(np.diff(key, prepend=~key[:1]))])
@@ -191,14 +195,14 @@ def _with(shift: Index, labels: Labels) -> Iterator[tuple[int, int]]:
 def betti_of_blocks(
     blocks: dict[Index, JoinedBlock], *, connectivity: Connectivity, border: Border
 ) -> NDArray[np.int64]:
-    """Betti numbers of the whole mask, `(d,)`."""
+    """Compute the Betti numbers of the whole mask, `(d,)`."""
     ndim = len(next(iter(blocks)))
     inside = np.sum([block.inside for block in blocks.values()], axis=0)
-    is_foreground, classes = _merged(blocks)
+    is_foreground, classes = _merge(blocks)
     at_faces = [len(np.unique(classes[is_foreground == side])) for side in (True, False)]
     features, background = (inside + at_faces).tolist()
     euler = sum(block.euler for block in blocks.values())
-    framed = (connectivity == "full") != (border == "foreground")  # the side counted in cells is that of the frame
+    framed = (connectivity == "full") != (border == "foreground")  # the cells counted include the frame
     betti = np.zeros(ndim, dtype=np.int64)
     betti[0] = features - (border == "foreground")
     if ndim == 3:
@@ -208,7 +212,7 @@ def betti_of_blocks(
 
 
 def sizes_of_blocks(blocks: dict[Index, JoinedBlock]) -> NDArray[np.int64]:
-    """Voxels of the foreground's components, the largest first."""
+    """Return the sizes of the components of the foreground, the largest first."""
     merged, _ = _sizes_at_faces(blocks)
     inside = [block.sizes[block.at_faces[0] :] for block in blocks.values()]
     return np.sort(np.concatenate([merged, *inside]))[::-1].copy()
@@ -216,7 +220,7 @@ def sizes_of_blocks(blocks: dict[Index, JoinedBlock]) -> NDArray[np.int64]:
 
 def _sizes_at_faces(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Return the sizes of the mask's components that reach a face, and which of them each block's components are."""
-    is_foreground, classes = _merged(blocks)
+    is_foreground, classes = _merge(blocks)
     _, component = np.unique(classes[is_foreground], return_inverse=True)
     merged = np.zeros(component.max(initial=-1) + 1, dtype=np.int64)
     np.add.at(merged, component, np.concatenate([block.sizes[: block.at_faces[0]] for block in blocks.values()]))
@@ -266,11 +270,8 @@ def _frame(index: Index, grid: Index) -> tuple[list[int], list[int]]:
     return [int(at == 0) for at in index], [int(at == last - 1) for at, last in zip(index, grid, strict=True)]
 
 
-def _merged(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Unite the components at the faces, block by block: is each one foreground, and which class does it end up in."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
+def _merge(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Unite the components at faces of blocks; return whether each is foreground, and its component in the mask."""
     first, sides, total = {}, [], 0
     for index, block in blocks.items():
         first[index] = total
@@ -285,5 +286,8 @@ def _merged(blocks: dict[Index, JoinedBlock]) -> tuple[NDArray[np.bool_], NDArra
                 number = np.where(labels > 0, labels - 1, num_foreground - labels.astype(np.int64) - 1)
                 end.append(first[at] + number)
     row, column = (np.concatenate(end) if end else np.zeros(0, np.int64) for end in ends)
-    graph = coo_array((np.ones(len(row), dtype=bool), (row, column)), shape=(total, total))
-    return np.concatenate(sides), connected_components(graph, directed=False)[1]
+    graph = require("scipy.sparse", "scipy", extra="volumes").coo_array(
+        (np.ones(len(row), dtype=bool), (row, column)), shape=(total, total)
+    )
+    unite = require("scipy.sparse.csgraph", "scipy", extra="volumes").connected_components
+    return np.concatenate(sides), unite(graph, directed=False)[1]

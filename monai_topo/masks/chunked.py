@@ -1,8 +1,8 @@
 """Topology of masks larger than memory: chunked arrays (zarr, HDF5, Dask) counted block by block on Dask, exactly.
 
-Each block is counted by itself, as it is read or computed, and then dropped but for the labels on its faces; the seams
-between blocks join them. The answer equals that of the whole mask in memory, whatever the chunks. Scheduling is Dask's:
-threads by default, `dask.config.set(scheduler="processes")`, or the workers of a `distributed.Client`.
+Each block is counted by itself, as it is read or computed; then only the labels on its faces are kept, and the seams
+between blocks join them. The result equals that of the whole mask in memory, whatever the chunks. Dask schedules the
+blocks: threads by default, `dask.config.set(scheduler="processes")`, or the workers of a `distributed.Client`.
 
 Needs Dask and SciPy: `pip install "monai_topo[volumes]"`.
 """
@@ -10,14 +10,16 @@ Needs Dask and SciPy: `pip install "monai_topo[volumes]"`.
 from __future__ import annotations
 
 import math
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_topo._utils.optional import require
 from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_topology_settings
 from monai_topo.masks._blocks import (
     BlockCount,
     Index,
@@ -36,7 +38,7 @@ __all__ = [
     "chunked_euler_characteristic",
 ]
 
-_MOST_VOXELS = 2**31 - 1  # of a block: labels are 32 bits
+_MAX_BLOCK_VOXELS = 2**31 - 1  # labels have 32 bits
 
 
 def chunked_betti_numbers(
@@ -47,34 +49,36 @@ def chunked_betti_numbers(
     chunks: Any = "auto",
     progress: bool = False,
 ) -> Tensor:
-    """Count components, loops and cavities of a mask that need not fit into memory.
+    """Count components, loops and cavities of a mask that may be larger than memory.
 
-    Equal to `betti_numbers(mask[None], ...)[0]` of the same mask in memory.
+    The result is that of `betti_numbers(mask[None], ...)[0]` of the same mask in memory.
 
     Args:
-        mask: one image, `(H, W)` or `(D, H, W)`, bool or any dtype with the values 0 and 1 only. A Dask array, or what
-            `dask.array.from_array` takes: a zarr array, an h5py dataset, a NumPy array or memory map. A likelihood map
-            is thresholded on the way: `dask.array.from_zarr(path) > 0.5`.
-        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
-        border: `"open"`, or `"foreground"`: outside everything is foreground. See `betti_numbers`.
-        chunks: blocks of a `mask` that is no Dask array, as in `dask.array.from_array`: `"auto"` takes whole chunks of
-            the file, up to 128 MiB together. A Dask array keeps its own; chunks of any shape are right, and those of
-            64^3 voxels and more are quick.
-        progress: show a progress bar.
+        mask: One image, `(H, W)` or `(D, H, W)`, bool or any dtype with the values 0 and 1 only. A Dask array, or an
+            argument of `dask.array.from_array`: a zarr array, an h5py dataset, a NumPy array or memory map. A
+            likelihood map can be thresholded block by block: `dask.array.from_zarr(path) > 0.5`.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground), see `betti_numbers`.
+        chunks: Blocks of a `mask` that is not a Dask array, as in `dask.array.from_array`: `"auto"` takes whole chunks
+            of the file, up to 128 MiB together. A Dask array keeps its own chunks. All chunk shapes give the same
+            result; 64^3 voxels and more are fast.
+        progress: Show a progress bar.
 
     Returns:
-        `(d,)` int64 on the CPU: Betti numbers of dimension 0 to d-1. Deterministic.
+        `(d,)` int64 on the CPU: Betti numbers of dimensions 0 to d-1. Deterministic.
 
     Raises:
-        ImportError: if Dask or SciPy is not installed.
-        TypeError: if `mask` is no array.
-        ValueError: if it has not 2 or 3 axes, no voxels, unknown or too large chunks, other values than 0 and 1, or a
-            setting is not one of the above.
+        ImportError: If Dask or SciPy is not installed.
+        TypeError: If `mask` is not an array.
+        ValueError: If it does not have 2 or 3 axes, has no voxels, unknown or too large chunks, values other than 0 and
+            1, or if a setting is wrong.
 
-    Cost: every block is read once, in time linear in its voxels. Memory of a worker: the block, a byte for each of its
-    voxels, and a label for each run of voxels in it; beside these 4 bytes for each voxel on the faces of the blocks
-    whose neighbors are still to come, about one plane of blocks. The last step holds the components that reach a face
-    of their block. Blocks that are slabs of a few planes are nearly all face: choose cubes.
+    Cost: every block is read once, in time linear in its voxels. Memory of a worker: the block, one byte per voxel of
+    it, and one label per run of voxels in it; in addition 4 bytes per voxel on the faces of those blocks whose
+    neighbors are not counted yet, about one plane of blocks. The last step holds the components that reach a face of
+    their block. Blocks that are slabs of a few planes consist mostly of faces: prefer cubes.
 
     Method: components of blocks by union-find on runs, joined through the labels on faces, edges and corners; the Euler
     characteristic adds up over cells, each of which lies in one block or on one seam.
@@ -87,7 +91,7 @@ def chunked_betti_numbers(
         >>> chunked_betti_numbers(da.from_array(ring, chunks=16))
         tensor([1, 1])
     """
-    [betti] = _betti([_blocks_of(mask, "mask", chunks)], connectivity, border, progress)
+    [betti] = _betti([to_blocks(mask, "mask", chunks)], connectivity, border, progress)
     return betti
 
 
@@ -99,10 +103,10 @@ def chunked_euler_characteristic(
     chunks: Any = "auto",
     progress: bool = False,
 ) -> int:
-    """Euler characteristic of a mask that need not fit into memory: components - loops (+ cavities).
+    """Compute the Euler characteristic of a mask that may be larger than memory: components - loops (+ cavities).
 
-    Args, errors and cost are those of :py:func:`chunked_betti_numbers`, of whose numbers it is the alternating sum; an
-    empty mask has 0, a full one 1 (0 with `border="foreground"`).
+    Args, errors and cost are those of :py:func:`chunked_betti_numbers`, and the result is the alternating sum
+    of its numbers. An empty mask has 0, a full one 1 (0 with `border="foreground"`).
 
     Example:
         >>> import dask.array as da
@@ -122,16 +126,16 @@ def chunked_betti_error(
     chunks: Any = "auto",
     progress: bool = False,
 ) -> Tensor:
-    """Betti number error of a whole prediction that need not fit into memory.
+    """Compute the Betti number error of a prediction that may be larger than memory.
 
-    `abs(beta_k(pred) - beta_k(true))` in every dimension k.
+    It is `abs(beta_k(pred) - beta_k(true))` in every dimension k.
 
-    Args, errors and cost are those of :py:func:`chunked_betti_numbers`, which counts both masks in one go; they have
-    one shape, and chunks of their own. The definition and its limits are those of
+    Args, errors and cost are those of :py:func:`chunked_betti_numbers`. Both masks have the same shape and are counted
+    in one run of the scheduler; their chunks may differ. The definition and its limits are those of
     :py:func:`monai_topo.metrics.compute_betti_error` with `patch_size=None`.
 
     Returns:
-        `(d,)` int64 on the CPU, one error a dimension.
+        `(d,)` int64 on the CPU, one error per dimension.
 
     Example:
         >>> import dask.array as da
@@ -140,7 +144,7 @@ def chunked_betti_error(
         >>> chunked_betti_error(pred, true)
         tensor([1, 0])
     """
-    blocks = [_blocks_of(pred, "pred", chunks), _blocks_of(true, "true", chunks)]
+    blocks = [to_blocks(pred, "pred", chunks), to_blocks(true, "true", chunks)]
     if blocks[0].shape != blocks[1].shape:
         raise ValueError(
             f"Expected `true` to have the shape of `pred`, {blocks[0].shape}, but got {blocks[1].shape}; "
@@ -153,9 +157,9 @@ def chunked_betti_error(
 def chunked_component_sizes(
     mask: Any, *, connectivity: Connectivity = "full", chunks: Any = "auto", progress: bool = False
 ) -> Tensor:
-    """Voxels of each component of a mask that need not fit into memory, the largest first.
+    """Count the voxels of each component of a mask that may be larger than memory, the largest first.
 
-    Args, errors and cost are those of :py:func:`chunked_betti_numbers`; beside its memory 8 bytes a component.
+    Args, errors and cost are those of :py:func:`chunked_betti_numbers`, with 8 bytes more per component.
 
     Returns:
         `(b0,)` int64 on the CPU; of length 0 for an empty mask.
@@ -168,18 +172,19 @@ def chunked_component_sizes(
         >>> len(chunked_component_sizes(specks, connectivity="face"))
         40
     """
-    [joined] = _joined([_blocks_of(mask, "mask", chunks)], connectivity, "open", progress, with_sizes=True)
+    [joined] = count_and_join([to_blocks(mask, "mask", chunks)], connectivity, "open", progress, with_sizes=True)
     return torch.from_numpy(sizes_of_blocks(joined))
 
 
 def _betti(masks: list[Any], connectivity: Connectivity, border: Border, progress: bool) -> list[Tensor]:
-    joined = _joined(masks, connectivity, border, progress)
+    joined = count_and_join(masks, connectivity, border, progress)
     return [torch.from_numpy(betti_of_blocks(of, connectivity=connectivity, border=border)) for of in joined]
 
 
-def _blocks_of(mask: Any, name: str, chunks: Any) -> Any:
-    """Bring an array to Dask, checked, without empty chunks."""
-    array = _dask_array()
+def to_blocks(mask: Any, name: str, chunks: Any) -> Any:
+    """Check an array and convert it to a Dask array without empty chunks."""
+    array = require("dask.array", "Dask", extra="volumes")
+    require("scipy.sparse", "SciPy", extra="volumes")  # for the last step; without it fail before the first one
     if not isinstance(mask, array.Array):
         if isinstance(mask, Tensor) or not hasattr(mask, "shape") or not hasattr(mask, "dtype"):
             raise TypeError(
@@ -197,42 +202,27 @@ def _blocks_of(mask: Any, name: str, chunks: Any) -> Any:
             f"Expected `{name}` to have known chunks, but got shape {mask.shape}; call `compute_chunk_sizes()` first."
         )
     mask = mask.rechunk(tuple(tuple(extent for extent in axis if extent) for axis in mask.chunks))
-    if math.prod(extent + 2 for extent in mask.chunksize) > _MOST_VOXELS:
+    if math.prod(extent + 2 for extent in mask.chunksize) > _MAX_BLOCK_VOXELS:
         raise ValueError(
-            f"Expected `{name}` to have chunks of at most {_MOST_VOXELS} voxels, but got {mask.chunksize}; "
+            f"Expected `{name}` to have chunks of at most {_MAX_BLOCK_VOXELS} voxels, but got {mask.chunksize}; "
             "rechunk it, for example to 512 along each axis."
         )
     return mask
 
 
-def _dask_array() -> Any:
-    try:
-        import dask.array
-        import scipy  # noqa: F401 - the last step's union of components
-    except ImportError as error:
-        raise ImportError(
-            f"Chunked volumes need Dask and SciPy: `pip install 'monai_topo[volumes]'` ({error})."
-        ) from error
-    return dask.array
-
-
-def _joined(
+def count_and_join(
     masks: list[Any], connectivity: Connectivity, border: Border, progress: bool, with_sizes: bool = False
 ) -> list[dict[Index, JoinedBlock]]:
-    """Count all blocks of all masks in one run of the scheduler."""
-    for name, value, choices in (("connectivity", connectivity, Connectivity), ("border", border, Border)):
-        if value not in get_args(choices):
-            raise ValueError(f"Expected `{name}` to be one of {get_args(choices)}, but got {value!r}.")
+    """Count and join all blocks of all masks in one run of the scheduler."""
+    check_topology_settings(connectivity=connectivity, border=border)
     tasks = [_tasks(mask, connectivity=connectivity, border=border, with_sizes=with_sizes) for mask in masks]
-    results = iter(_computed([task for of_mask in tasks for task in of_mask.values()], progress))
+    results = iter(_compute([task for of_mask in tasks for task in of_mask.values()], progress))
     return [{index: next(results) for index in of_mask} for of_mask in tasks]
 
 
 def _tasks(mask: Any, *, connectivity: Connectivity, border: Border, with_sizes: bool) -> dict[Index, Any]:
-    from dask import delayed
-
     grid: Index = mask.numblocks
-    # By map_blocks, so that reading, computing and counting a block are one task and its voxels never leave it.
+    # With map_blocks, reading, computing and counting a block are one task, and its voxels never leave the worker.
     counts = mask.map_blocks(
         _count_one,
         dtype=object,
@@ -243,7 +233,7 @@ def _tasks(mask: Any, *, connectivity: Connectivity, border: Border, with_sizes:
         border=border,
         with_sizes=with_sizes,
     ).to_delayed()
-    join = delayed(_join_one, pure=False, traverse=False)
+    join = require("dask", "Dask", extra="volumes").delayed(_join_one, pure=False, traverse=False)
     tasks = {}
     for index in np.ndindex(*grid):
         offsets = upper_neighbors(index, grid)
@@ -263,19 +253,14 @@ def _join_one(offsets: list[Index], *counted: NDArray[np.object_], connectivity:
     return join_block(offsets, *counts, connectivity=connectivity)
 
 
-def _computed(tasks: list[Any], progress: bool) -> list[JoinedBlock]:
-    import dask
-
+def _compute(tasks: list[Any], progress: bool) -> list[JoinedBlock]:
+    dask = require("dask", "Dask", extra="volumes")
     if not progress:
         return list(dask.compute(*tasks))
     client = getattr(dask.base.get_scheduler(), "__self__", None)
     if client is not None and hasattr(client, "futures"):
-        from distributed import progress as progress_bar
-
         futures = client.compute(tasks)
-        progress_bar(futures, notebook=False)
+        require("distributed", "distributed", extra="volumes").progress(futures, notebook=False)
         return list(client.gather(futures))
-    from dask.diagnostics import ProgressBar
-
-    with ProgressBar():
+    with require("dask.diagnostics", "Dask", extra="volumes").ProgressBar():
         return list(dask.compute(*tasks))

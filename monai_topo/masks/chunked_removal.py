@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_topo._utils.optional import require
 from monai_topo._utils.typing import Connectivity
 from monai_topo._utils.validation import check_at_least
 from monai_topo.masks._blocks import Index, keep_large, large_in_blocks
-from monai_topo.masks.chunked import _blocks_of, _dask_array, _joined
+from monai_topo.masks.chunked import count_and_join, to_blocks
 
 __all__ = ["chunked_remove_small"]
 
@@ -51,10 +52,10 @@ def chunked_remove_small(
         >>> int(cleaned.sum()), cleaned.chunks == da.from_array(specks, chunks=16).chunks
         (800, True)
     """
-    array = _dask_array()
+    array = require("dask.array", "Dask", extra="volumes")
     check_at_least("min_size", min_size)
-    blocks = _blocks_of(mask, "mask", chunks)
-    [joined] = _joined([blocks], connectivity, "open", progress, with_sizes=True)
+    blocks = to_blocks(mask, "mask", chunks)
+    [joined] = count_and_join([blocks], connectivity, "open", progress, with_sizes=True)
     at_faces = np.empty(blocks.numblocks, dtype=object)
     for index, large in large_in_blocks(joined, min_size).items():
         at_faces[index] = large

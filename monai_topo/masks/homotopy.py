@@ -1,4 +1,4 @@
-"""Voxels that can be flipped without a change of topology, and the errors that are left when all such are undone."""
+"""Simple points, and homotopy warping: the errors that remain when a mask is deformed without a change of topology."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from monai_topo._utils.kernel import kernel, mask_bits, mask_settings
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo._utils.validation import check_num_threads, check_shape, check_topology_settings, checked_bits
+from monai_topo._utils.validation import check_masks, check_num_threads, check_shape, check_topology_settings
 
 __all__ = ["homotopy_warping_errors", "simple_points"]
 
@@ -16,31 +16,34 @@ __all__ = ["homotopy_warping_errors", "simple_points"]
 def simple_points(
     masks: Tensor, *, connectivity: Connectivity = "full", border: Border = "open", num_threads: int | None = None
 ) -> Tensor:
-    """Find the voxels whose flip, one at a time, changes no component, loop or cavity.
+    """Find the simple points: voxels whose flip, one at a time, changes no component, loop or cavity.
 
     Args:
         masks: `(N, H, W)` or `(N, D, H, W)`, bool or any dtype with the values 0 and 1 only, on any device.
-        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
-        border: `"open"`: outside is background; `"foreground"`: outside is foreground.
-        num_threads: images worked on at the same time, `torch.get_num_threads()` by default.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
+        num_threads: Number of images computed at the same time, `torch.get_num_threads()` by default.
 
     Returns:
         Bool of the shape of `masks`, on the CPU, for foreground and background voxels alike.
 
     Raises:
-        ValueError: if the shape, a value or a setting is not one of the above.
+        TypeError: If `masks` is not a tensor.
+        ValueError: If the shape, a value or a setting is wrong.
 
-    Cost: linear; the voxels around each are looked at once.
+    Cost: linear; the neighborhood of each voxel is inspected once.
 
-    Source: Malandain, Bertrand, "Fast characterization of 3D simple points", ICPR 1992. In 2D likewise with 8 and 4.
+    Source: Malandain, Bertrand, "Fast characterization of 3D simple points", ICPR 1992; in 2D the same with 8 and 4.
 
     Example:
         >>> import torch
-        >>> simple_points(torch.tensor([[[1, 1, 1, 0, 0]]])).int()  # either end, and what would make the line longer
+        >>> simple_points(torch.tensor([[[1, 1, 1, 0, 0]]])).int()  # both ends of the line, and the voxel after it
         tensor([[[1, 0, 1, 1, 0]]], dtype=torch.int32)
     """
     simple = kernel.simple_points(
-        checked_bits(masks, connectivity, border),
+        check_masks(masks, connectivity, border),
         **mask_settings(connectivity, border),
         num_threads=check_num_threads(num_threads),
     )
@@ -58,33 +61,37 @@ def homotopy_warping_errors(
 ) -> Tensor:
     """Find the errors of a prediction that are errors of its topology.
 
-    The prediction is the mask `likelihood > threshold`. It is warped towards the label by flipping voxels in which it
-    is wrong, simple ones only, those nearest to where the two agree first (city-block distance), and among those the
-    least wrong first, until none is left. The label is warped towards the prediction likewise, the most wrong first.
-    What still differs after either is returned: a path across a break and the cut that keeps it open, likewise of a
-    false bridge, the whole of a speck or of a hole. A shifted or swollen boundary leaves nothing.
+    The prediction is the mask `likelihood > threshold`. It is warped towards the label: wrong voxels are flipped if
+    they are simple points, the ones nearest to where the two masks agree first (city-block distance), among these the
+    least wrong first, until no wrong voxel is simple. The label is warped towards the prediction in the same way, but
+    the most wrong voxels first. Voxels that still differ after one of the two are returned: of a break or a false
+    bridge a path along it and the cut through it, the whole of a speck or a hole. A shifted or swollen boundary leaves
+    nothing.
 
-    No flip changes a topology, so where the two topologies differ something is left. The converse does not hold: two
-    masks of equal Betti numbers may be no deformation of each other (a speck here and a hole of that kind there), and a
-    greedy order can, rarely, get stuck where another would not.
+    No flip changes a topology, so if the two topologies differ some voxels remain. The converse does not hold: two
+    masks of equal Betti numbers are not always deformations of each other (one may have a speck where the other has a
+    component elsewhere), and a greedy order can, rarely, get stuck where another order would not.
 
     Args:
-        likelihood: `(N, H, W)` or `(N, D, H, W)`, floating.
-        labels: of the same shape, 0 and 1.
-        threshold: above it is foreground.
-        connectivity: of the foreground, `"full"` or `"face"`.
-        border: `"open"` or `"foreground"`, what lies outside.
-        num_threads: images worked on at the same time, `torch.get_num_threads()` by default; the result never depends
-            on it. The GIL is released, and Ctrl-C stops a call.
+        likelihood: `(N, H, W)` or `(N, D, H, W)`, floating-point.
+        labels: Labels of the same shape, 0 and 1.
+        threshold: Threshold on the likelihood; greater values are foreground.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
+        num_threads: Number of images computed at the same time, `torch.get_num_threads()` by default; the result never
+            depends on it. The GIL is released, and Ctrl-C stops a call.
 
     Returns:
         Bool of the same shape, on the CPU.
 
     Raises:
-        ValueError: if the shape, a value or a setting is not one of the above.
+        TypeError: If `likelihood` is not a tensor.
+        ValueError: If a shape, a value or a setting is wrong.
 
-    Cost: linear for the voxels, and for the wrong ones a sort and a queue. About 16 bytes a voxel for each image in
-    work.
+    Cost: linear in the voxels, plus a sort and a queue for the wrong ones. About 16 bytes per voxel for each image that
+    is computed at the same time.
     """
     check_shape("likelihood", likelihood)
     check_topology_settings(connectivity=connectivity, border=border)

@@ -1,4 +1,4 @@
-"""A label looked at before it is trained on: how far its topology hangs on the connectivity, on specks and pinholes."""
+"""Check how much the topology of a label depends on the connectivity and on small artefacts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo._utils.typing import DUAL, Border, Connectivity
+from monai_topo._utils.typing import DUAL, Border, Connectivity, Mask
 from monai_topo._utils.validation import check_at_least, check_topology_settings
 from monai_topo.data.labels import foreground_mask
 from monai_topo.masks.components import betti_of_mask, components
 
 __all__ = ["check_label"]
 
-Mask = NDArray[np.bool_]
 Ids = NDArray[np.int32]
 
 _VALUES_SHOWN = 6
@@ -31,46 +30,49 @@ def check_label(
     connectivity: Connectivity = "full",
     border: Border = "open",
 ) -> dict[str, float | int | str]:
-    """Measure how much of a label's topology is an accident of its annotation.
+    """Measure how much of a label's topology is an artefact of its annotation.
 
     Berger, Lux et al., "Pitfalls of topology-aware image segmentation" (arXiv 2412.14619), show that the choice of
     connectivity and small annotation artefacts can outweigh everything that a topology metric is meant to measure.
-    Here are both as numbers for one label. The paper has no such formula; the definitions below are ours.
+    This function measures both for one label. The paper has no such formula; the definitions below are ours.
 
     Args:
-        label: `(H, W)` or `(D, H, W)`, array or CPU tensor of any convention that
-            :py:func:`monai_topo.data.foreground_mask` knows.
-        foreground: what is foreground, as there: `"nonzero"`, a value, a threshold such as `">127"`, `"boundary"`.
-        min_component: components of the foreground smaller than this are specks. In voxels, or in mm^2 (2D) or mm^3 if
+        label: `(H, W)` or `(D, H, W)`, array or CPU tensor in any convention of
+            :py:func:`monai_topo.data.foreground_mask`.
+        foreground: Definition of foreground, as for `foreground_mask`: `"nonzero"`, a value, a threshold such as
+            `">127"`, `"boundary"`.
+        min_component: Components of the foreground smaller than this are specks. In voxels, or in mm^2 (2D) or mm^3 if
             `spacing_mm` is given. 0: none.
-        min_hole: pinholes are smaller than this: in 2D holes, in 3D cavities (narrow tunnels through the foreground are
-            not looked for). They are sought after the specks are gone, so their size includes specks inside. 0: none.
-        spacing_mm: voxel spacing in millimeters, one number an axis.
-        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); holes have the other one.
-        border: `"open"`: what the border cuts is no hole. `"foreground"`: outside everything is foreground; then what
-            touches the border is no speck, and what it cuts is a hole.
+        min_hole: Holes (2D) or cavities (3D) smaller than this are pinholes; narrow tunnels through the foreground of a
+            volume do not count. They are found after the specks are removed, so their size includes specks inside.
+            0: none.
+        spacing_mm: Voxel spacing in millimeters, one number per axis.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside, so background that the border cuts is not a hole) or
+            `"foreground"` (everything outside is foreground, so it is a hole, and a component that touches the border
+            is not a speck).
 
     Returns:
         One flat dictionary, a row of a table (`pandas.DataFrame([check_label(...) for ...])`). `k` stands for the
         dimensions, 0 to d-1:
 
-        - `values`: the first six of the label's; `foreground`, `connectivity`, `border`: the settings;
-          `foreground_fraction`: of the voxels.
-        - `bk_full`, `bk_face`: Betti numbers with either connectivity; `bk_susceptibility`: how much they differ.
-        - `specks`, `largest_speck`, `specks_size`: number, and largest and total size; `pinholes` and so on likewise;
-          `size_unit`: `"voxel"`, `"mm^2"` or `"mm^3"`.
+        - `values`: the first six values of the label; `foreground`, `connectivity`, `border`: the settings;
+          `foreground_fraction`: fraction of foreground voxels.
+        - `bk_full`, `bk_face`: Betti numbers with either connectivity; `bk_susceptibility`: their absolute difference.
+        - `specks`, `largest_speck`, `specks_size`: number, largest size and total size of the specks; `pinholes`,
+          `largest_pinhole`, `pinholes_size`: the same of the pinholes; `size_unit`: `"voxel"`, `"mm^2"` or `"mm^3"`.
         - `border_voxels`: foreground voxels on the border; `border_components`: components that touch it.
         - `bk_cleaned`: Betti numbers, with `connectivity`, once specks are removed and pinholes filled;
-          `voxels_changed`: how many voxels that takes.
+          `voxels_changed`: number of voxels that this changes.
 
         An empty label has 0 everywhere; a full one is one component that touches the border.
 
     Raises:
-        ImportError: if scipy is not installed (`pip install 'monai_topo[metrics]'`).
-        TypeError: as `foreground_mask`.
-        ValueError: as `foreground_mask` and `betti_numbers`, or if a size is negative or `spacing_mm` does not fit.
+        TypeError: As `foreground_mask`.
+        ValueError: As `foreground_mask` and `betti_numbers`, or if a size is negative or `spacing_mm` does not fit.
 
-    Cost: linear but for sorting the label's values, with 4 bytes a voxel for the numbering of components; 0.1 s for
+    Cost: linear except for sorting the label's values, with 4 bytes per voxel for the labels of components; 0.1 s for
     a label of 584 x 565. Deterministic.
 
     Example:
@@ -98,7 +100,7 @@ def check_label(
     cleaned = mask & ~np.isin(ids, specks)
     hole_ids, _ = components(~cleaned, DUAL[connectivity])
     pinholes = _small(hole_ids, least_hole / voxel_size, with_border=border == "foreground")
-    if cleaned.any():  # an image of background alone is no hole in anything
+    if cleaned.any():  # without foreground the background is not a hole
         cleaned |= np.isin(hole_ids, pinholes)
     else:
         pinholes = pinholes[:0]
@@ -131,8 +133,10 @@ def _betti_by_connectivity(mask: Mask, border: Border) -> dict[str, int]:
 
 
 def _small(ids: Ids, below_vox: float, *, with_border: bool) -> NDArray[np.int64]:
-    """Ids of the components of fewer voxels, with or without those that touch the border."""
-    small = np.bincount(ids.ravel()) < below_vox * (1 - 1e-9)  # a size at the limit stays, whatever the rounding of mm
+    """Return the ids of components with fewer voxels, with or without those that touch the border."""
+    small = np.bincount(ids.ravel()) < below_vox * (
+        1 - 1e-9
+    )  # a size at the limit is not small, whatever the rounding of mm
     small[0] = False
     if not with_border:
         for face in _faces(ids):
@@ -164,6 +168,6 @@ def _voxel_size(spacing_mm: Sequence[float] | None, ndim: int) -> float:
         return 1.0
     if len(spacing_mm) != ndim or not all(0 < step < float("inf") for step in spacing_mm):
         raise ValueError(
-            f"Expected `spacing_mm` to be {ndim} positive numbers, one an axis of the label, but got {spacing_mm!r}."
+            f"Expected `spacing_mm` to be {ndim} positive numbers, one per axis of the label, but got {spacing_mm!r}."
         )
     return float(np.prod(spacing_mm))

@@ -1,18 +1,16 @@
-"""Where a prediction's structures differ from the label's: missing and spurious lines, components and holes."""
+"""Errors of a prediction by location: breaks, bridges, missing and spurious ends, components and holes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from monai.utils import optional_import
 from numpy.typing import NDArray
 
-from monai_topo._utils.typing import DUAL, Border, Connectivity
+from monai_topo._utils.optional import require
+from monai_topo._utils.typing import DUAL, Border, Connectivity, Mask
 from monai_topo.masks.components import components
 from monai_topo.masks.skeletons import skeleton
-
-ndimage, _ = optional_import("scipy.ndimage")
 
 __all__ = [
     "CHANGES_OF_TOPOLOGY",
@@ -24,7 +22,6 @@ __all__ = [
     "skeleton_errors",
 ]
 
-Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
 
 #: The values of `classify_errors`.
@@ -39,21 +36,21 @@ STRUCTURE_ERRORS = {
     8: "spurious hole",
 }
 
-#: Those of them that change the topology, in the order in which they are listed; ends, which do not, follow.
+#: The kinds that change the topology, in the order in which they are listed; ends, which do not, follow.
 CHANGES_OF_TOPOLOGY = (2, 5, 1, 4, 7, 8)
 
-NEARBY = 3  # voxels: a line that leaves its place by no more has not gone
+_NEARBY_VOX = 3  # a line of the label is not broken if the prediction joins its two sides within this distance
 
 
 class StructureError(NamedTuple):
     """One error of `classify_errors`.
 
     Attributes:
-        kind: one of `STRUCTURE_ERRORS`.
-        at: its voxel nearest to its middle.
-        voxels: how many are marked: of lines the skeleton's, of components and holes all.
-        start: least index along each axis.
-        stop: greatest index along each axis, plus one.
+        kind: Key of `STRUCTURE_ERRORS`.
+        at: Voxel of the error nearest to its center.
+        voxels: Number of marked voxels: of the skeleton for a line, all for a component or hole.
+        start: Least index along each axis.
+        stop: Greatest index along each axis, plus one.
     """
 
     kind: int
@@ -64,142 +61,148 @@ class StructureError(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The kind in words."""
+        """Name of the kind."""
         return STRUCTURE_ERRORS[self.kind]
 
 
 def skeleton_errors(prediction: Mask, label: Mask) -> tuple[Mask, Mask]:
-    """Find the structures that one mask has and the other lacks.
+    """Find the lines that one mask has and the other lacks.
 
     Args:
         prediction: `(H, W)` or `(D, H, W)` bool.
-        label: bool of the same shape.
+        label: Bool of the same shape.
 
     Returns:
         `missing`, the label's skeleton outside the prediction, and `spurious`, the prediction's skeleton outside the
-        label and its neighbors, as bool masks. So a rim that is a voxel too thick or too thin, which changes no
-        topology, shows in neither, while a break of one voxel shows. Empty masks have empty skeletons.
+        label and its neighbors, as bool masks. So a boundary shifted by one voxel, which changes no topology, appears
+        in neither mask, while a break of one voxel does. Empty masks have empty skeletons.
     """
-    missing, _ = _missing(label, prediction)
-    spurious, _ = _missing(prediction, dilate_mask(label, by_vox=1))
+    missing, _ = _split_skeleton(label, prediction)
+    spurious, _ = _split_skeleton(prediction, dilate_mask(label, by_vox=1))
     return missing, spurious
 
 
 def classify_errors(
     prediction: Mask, label: Mask, *, connectivity: Connectivity = "full", border: Border = "open"
 ) -> Labels:
-    """Draw the structures that one mask has and the other lacks, each with the number of its kind.
+    """Mark the structures that one mask has and the other lacks, each with the number of its kind.
 
     Args:
         prediction: `(H, W)` or `(D, H, W)` bool.
-        label: bool of the same shape.
-        connectivity: of the foreground, `"full"` or `"face"`; holes have the other one.
-        border: `"open"`: what of the background the border cuts is no hole; `"foreground"`: it is one.
+        label: Bool of the same shape.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside, so background that the border cuts is not a hole) or
+            `"foreground"` (everything outside is foreground, so it is one).
 
     Returns:
-        uint8 of the same shape, 0 where nothing differs in structure; else, see `STRUCTURE_ERRORS`:
+        uint8 of the same shape, 0 where the structures agree, otherwise a key of `STRUCTURE_ERRORS`:
 
-        - 1, a component of the label that the prediction does not touch, whole; 4 the other way round.
-        - 2, a break: a piece of the label's skeleton outside the prediction, between two places where it is inside
-          and which the prediction does not join within three voxels of it, as a line beside it does; 5, a bridge, the
-          other way round.
-        - 3, a missing end: a piece that ends nowhere; no change of topology. 6 the other way round.
-        - 7, a hole of the label (a component of the background; in 3D a cavity) that the prediction fills; 8 a hole of
-          the prediction inside the label's foreground.
+        - 1, missing component: a whole component of the label that the prediction does not touch. 4, spurious
+          component: a whole component of the prediction that does not touch the label.
+        - 2, break: a piece of the label's skeleton outside the prediction, between two places where the skeleton is
+          inside and which the prediction does not join within three voxels of the piece, as a parallel line would. 5,
+          bridge: the same with the prediction's skeleton and the label.
+        - 3, missing end: a piece of the label's skeleton that leads nowhere, which does not change the topology. 6,
+          spurious end: the same with the prediction's skeleton.
+        - 7, missing hole: a hole of the label (a component of the background; in 3D a cavity) that the prediction
+          fills. 8, spurious hole: a hole of the prediction inside the label's foreground.
 
-        Where marks fall together, the greater number is seen.
+        Where marks overlap, the greater number is kept.
 
-    Judged by place, not by matching of persistence: a prediction that runs beside the label by more than a voxel is
-    both missing and spurious. Needs scikit-image and scipy.
+    Errors are judged by location, not by matching of persistence: a prediction that runs parallel to the label at a
+    distance of more than one voxel is both missing and spurious. Needs scikit-image and scipy.
     """
-    drawn = np.zeros(label.shape, dtype=np.uint8)
+    kinds = np.zeros(label.shape, dtype=np.uint8)
     near_label = dilate_mask(label, by_vox=1)
     for first, (one, other, wide) in ((1, (label, prediction, prediction)), (4, (prediction, label, near_label))):
-        lines, present = _missing(one, wide)
-        tears, ends = _tears_and_ends(lines, present, wide, connectivity)
-        drawn[ends] = first + 2
-        drawn[tears] = first + 1
-        drawn[_apart(one, other, connectivity)] = first
+        lines, present = _split_skeleton(one, wide)
+        breaks, ends = _breaks_and_ends(lines, present, wide, connectivity)
+        kinds[ends] = first + 2
+        kinds[breaks] = first + 1
+        kinds[_untouched_components(one, other, connectivity)] = first
     for number, one, other in ((7, ~label, ~prediction), (8, ~prediction, ~label)):
-        holes = _apart(one, other, DUAL[connectivity])
-        drawn[holes & ~_open(one, DUAL[connectivity]) if border == "open" else holes] = number
-    return drawn
+        holes = _untouched_components(one, other, DUAL[connectivity])
+        kinds[holes & ~_components_at_border(one, DUAL[connectivity]) if border == "open" else holes] = number
+    return kinds
 
 
-def list_errors(drawn: Labels) -> list[StructureError]:
-    """List the errors that `classify_errors` has drawn, one entry a connected piece (8, 26) of one kind.
+def list_errors(kinds: Labels) -> list[StructureError]:
+    """List the errors of `classify_errors`, one entry per connected piece (8, 26) of one kind.
 
     Args:
-        drawn: `(H, W)` or `(D, H, W)`, the values of `STRUCTURE_ERRORS` and 0.
+        kinds: `(H, W)` or `(D, H, W)`, keys of `STRUCTURE_ERRORS` and 0.
 
     Returns:
         Kinds in the order of `CHANGES_OF_TOPOLOGY`, then ends; within a kind the largest first, ties in C order.
     """
-    found = []
+    errors = []
     for kind in (*CHANGES_OF_TOPOLOGY, *(STRUCTURE_ERRORS.keys() - CHANGES_OF_TOPOLOGY)):
-        pieces, _ = components(drawn == kind, "full")
+        pieces, _ = components(kinds == kind, "full")
         of_kind = []
-        for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+        for number, box in enumerate(_find_objects(pieces), start=1):
             voxels = np.argwhere(pieces[box] == number)
             middle = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
             start, stop = tuple(side.start for side in box), tuple(side.stop for side in box)
             at = tuple(int(index + first) for index, first in zip(middle, start, strict=True))
             of_kind.append(StructureError(kind, at, len(voxels), start, stop))
-        found += sorted(of_kind, key=lambda error: -error.voxels)
-    return found
-
-
-def _missing(one: Mask, other: Mask) -> tuple[Mask, Mask]:
-    """Skeleton of one mask outside the other, and inside."""
-    lines = _skeleton(one)
-    return lines & ~other, lines & other
-
-
-def _skeleton(mask: Mask) -> Mask:
-    # Beyond the border structures go on as if mirrored: skeletons fork at their ends, and that of a line along the
-    # border stays inside.
-    margin = 8
-    lines: Mask = skeleton(np.pad(mask, margin, mode="reflect"))
-    return lines[(slice(margin, -margin),) * mask.ndim]
-
-
-def _tears_and_ends(lines: Mask, present: Mask, other: Mask, connectivity: Connectivity) -> tuple[Mask, Mask]:
-    """Pieces of a missing line between places that the other mask does not join nearby, and others with a loose end."""
-    full = np.ones((3,) * lines.ndim, dtype=bool)
-    pieces, count = ndimage.label(lines, full)
-    tears, ends = np.zeros((2, count + 1), dtype=bool)
-    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
-        around = tuple(slice(max(side.start - NEARBY - 1, 0), side.stop + NEARBY + 1) for side in box)
-        piece, there = pieces[around] == number, other[around]
-        beside = dilate_mask(piece, by_vox=1) & present[around]
-        joined, _ = components(there & dilate_mask(piece, by_vox=NEARBY), connectivity)
-        tears[number] = len(np.unique(joined[beside])) > 1
-        is_loose = ndimage.label(beside, full)[1] < 2 or bool((piece & ~dilate_mask(there, by_vox=NEARBY)).any())
-        ends[number] = is_loose and not tears[number]
-    return tears[pieces], ends[pieces]
-
-
-def _apart(one: Mask, other: Mask, connectivity: Connectivity) -> Mask:
-    """Components of one mask that do not meet the other."""
-    ids, count = components(one, connectivity)
-    met = np.zeros(count + 1, dtype=bool)
-    met[ids[other]] = True
-    met[0] = True
-    return np.asarray(~met[ids])
-
-
-def _open(mask: Mask, connectivity: Connectivity) -> Mask:
-    """Components that the border cuts."""
-    ids, count = components(mask, connectivity)
-    cut = np.zeros(count + 1, dtype=bool)
-    rim = np.ones(mask.shape, dtype=bool)
-    rim[(slice(1, -1),) * mask.ndim] = False
-    cut[ids[rim]] = True
-    cut[0] = False
-    return np.asarray(cut[ids])
+        errors += sorted(of_kind, key=lambda error: -error.voxels)
+    return errors
 
 
 def dilate_mask(mask: Mask, *, by_vox: int) -> Mask:
-    """Dilate a mask by a box."""
-    wide: Mask = ndimage.binary_dilation(mask, np.ones((3,) * mask.ndim, dtype=bool), iterations=by_vox)
-    return wide
+    """Dilate a mask by a box that reaches `by_vox` voxels in all directions."""
+    box = np.ones((3,) * mask.ndim, dtype=bool)
+    dilated: Mask = require("scipy.ndimage", "scipy").binary_dilation(mask, box, iterations=by_vox)
+    return dilated
+
+
+def _split_skeleton(one: Mask, other: Mask) -> tuple[Mask, Mask]:
+    """Return the skeleton of one mask outside the other, and inside."""
+    # The mask is continued by reflection: skeletons fork at their ends, so the forks lie outside the image, and the
+    # skeleton of a line along the border stays inside.
+    margin = 8
+    padded: Mask = skeleton(np.pad(one, margin, mode="reflect"))
+    lines = padded[(slice(margin, -margin),) * one.ndim]
+    return lines & ~other, lines & other
+
+
+def _breaks_and_ends(lines: Mask, present: Mask, other: Mask, connectivity: Connectivity) -> tuple[Mask, Mask]:
+    """Divide the missing lines into pieces whose two sides the other mask does not join nearby, and loose ends."""
+    pieces, count = components(lines, "full")
+    breaks, ends = np.zeros((2, count + 1), dtype=bool)
+    for number, box in enumerate(_find_objects(pieces), start=1):
+        window = tuple(slice(max(side.start - _NEARBY_VOX - 1, 0), side.stop + _NEARBY_VOX + 1) for side in box)
+        piece, nearby_other = pieces[window] == number, other[window]
+        contacts = dilate_mask(piece, by_vox=1) & present[window]
+        joined, _ = components(nearby_other & dilate_mask(piece, by_vox=_NEARBY_VOX), connectivity)
+        breaks[number] = len(np.unique(joined[contacts])) > 1
+        leaves_other = bool((piece & ~dilate_mask(nearby_other, by_vox=_NEARBY_VOX)).any())
+        ends[number] = not breaks[number] and (components(contacts, "full")[1] < 2 or leaves_other)
+    return breaks[pieces], ends[pieces]
+
+
+def _find_objects(pieces: NDArray[np.int32]) -> list[tuple[slice, ...]]:
+    """Return the bounding box of every component."""
+    boxes: list[tuple[slice, ...]] = require("scipy.ndimage", "scipy").find_objects(pieces)
+    return boxes
+
+
+def _untouched_components(one: Mask, other: Mask, connectivity: Connectivity) -> Mask:
+    """Return the components of one mask that do not intersect the other."""
+    ids, count = components(one, connectivity)
+    untouched = np.ones(count + 1, dtype=bool)
+    untouched[ids[other]] = False
+    untouched[0] = False
+    return np.asarray(untouched[ids])
+
+
+def _components_at_border(mask: Mask, connectivity: Connectivity) -> Mask:
+    """Return the components that reach the border of the image."""
+    inside = np.zeros(mask.shape, dtype=bool)
+    inside[(slice(1, -1),) * mask.ndim] = True
+    ids, count = components(mask, connectivity)
+    at_border = np.zeros(count + 1, dtype=bool)
+    at_border[ids[~inside]] = True
+    at_border[0] = False
+    return np.asarray(at_border[ids])

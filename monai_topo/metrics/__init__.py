@@ -1,6 +1,7 @@
-"""Metrics that count topology: a `compute_*` function and a `*Metric` class for each."""
+"""Metrics that count topology: a `compute_*` function and a `*Metric` class each, and `topology_report` for all."""
 
 from monai_topo.metrics.adapted_rand import AdaptedRand, AdaptedRandMetric, compute_adapted_rand
+from monai_topo.metrics.all_metrics import topology_report
 from monai_topo.metrics.betti_error import BettiErrorMetric, compute_betti_error
 from monai_topo.metrics.betti_matching import BettiMatchingMetric, BettiMatchingScores, compute_betti_matching
 from monai_topo.metrics.cldice import ClDice, ClDiceMetric, compute_cldice
@@ -19,6 +20,7 @@ from monai_topo.metrics.variation_of_information import (
     compute_variation_of_information,
 )
 
+# The root package re-exports this list. It has to be a literal, since mypy reads no other `__all__`.
 __all__ = [
     "AdaptedRand",
     "AdaptedRandMetric",
@@ -45,4 +47,5 @@ __all__ = [
     "compute_euler_error",
     "compute_skeleton_recall",
     "compute_variation_of_information",
+    "topology_report",
 ]

@@ -1,53 +1,52 @@
-"""The door of the metrics: prediction and label checked, in plain CPU tensors of one shape; and image by image on."""
+"""Validation of metric inputs, and evaluation per image and channel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 import torch
 from monai.metrics.utils import ignore_background
 
-Measure: TypeAlias = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], Sequence[float]]
+from monai_topo._utils.typing import Array
+
+Measure: TypeAlias = Callable[[Array, Array], Sequence[float]]
 
 
-def binary_pair(
+def check_masks(
     y_pred: torch.Tensor, y: torch.Tensor, *, include_background: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Check a prediction and its label and return them as boolean masks.
 
-    `monai.metrics.utils.is_binary_tensor` only warns, and a topology metric of a likelihood means nothing, so values
-    other than 0 and 1 stop here.
+    `monai.metrics.utils.is_binary_tensor` only warns. A topology metric of a likelihood means nothing, so values other
+    than 0 and 1 are an error here.
 
     Args:
         y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device.
         y: Binarized label of the same shape, any dtype and device.
-        include_background: Whether to keep channel 0; where it is the only channel it always stays, as in MONAI.
+        include_background: Whether to keep channel 0; a single channel always stays, as in MONAI.
 
     Returns:
         Both as plain bool CPU tensors `(B, C', *spatial)`.
 
     Raises:
-        TypeError: When one of them is no tensor.
-        ValueError: When the shapes differ, are empty, have no 2 or 3 spatial axes, or a value is neither 0 nor 1.
+        TypeError: If one of them is not a tensor.
+        ValueError: If the shapes differ, are empty, do not have 2 or 3 spatial axes, or a value is neither 0 nor 1.
     """
-    pred, true = same_shape_pair(y_pred, y, include_background=include_background)
-    return _as_bool(pred, "y_pred"), _as_bool(true, "y")
+    pred, true = check_pair(y_pred, y, include_background=include_background)
+    return _to_mask(pred, "y_pred"), _to_mask(true, "y")
 
 
-def likelihood_pair(
+def check_likelihoods(
     y_pred: torch.Tensor, y: torch.Tensor, *, include_background: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Check a likelihood map and its label, binary or soft; both come back as float64 CPU tensors."""
-    pred, true = same_shape_pair(y_pred, y, include_background=include_background)
-    return _as_likelihood(pred, "y_pred"), _as_likelihood(true, "y")
+    """Check a likelihood map and its label, binary or soft, and return both as float64 CPU tensors."""
+    pred, true = check_pair(y_pred, y, include_background=include_background)
+    return _to_likelihood(pred, "y_pred"), _to_likelihood(true, "y")
 
 
-def same_shape_pair(
-    y_pred: torch.Tensor, y: torch.Tensor, *, include_background: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Check that both are tensors `(B, C, *spatial)` of one shape, and drop channel 0 where it is not wanted."""
+def check_pair(y_pred: torch.Tensor, y: torch.Tensor, *, include_background: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Check that both are tensors `(B, C, *spatial)` of one shape, and drop channel 0 unless it is included."""
     _check_is_tensor(y_pred, "y_pred")
     _check_is_tensor(y, "y")
     if y_pred.ndim not in (4, 5) or y_pred.numel() == 0:
@@ -60,7 +59,13 @@ def same_shape_pair(
             f"Expected `y` to have the shape of `y_pred`, {tuple(y_pred.shape)}, but got {tuple(y.shape)}; "
             "bring both to one-hot channels, e.g. with monai.transforms.AsDiscrete(to_onehot=C)."
         )
-    return ignore_background(y_pred, y) if not include_background else (y_pred, y)
+    return (y_pred, y) if include_background else ignore_background(y_pred, y)
+
+
+def check_below_one(name: str, value: float) -> None:
+    """Check that a threshold is at least 0 and below 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f"Expected `{name}` to be at least 0 and below 1, but got {value!r}.")
 
 
 def _check_is_tensor(mask: object, name: str) -> None:
@@ -71,8 +76,8 @@ def _check_is_tensor(mask: object, name: str) -> None:
         )
 
 
-def _as_bool(mask: torch.Tensor, name: str) -> torch.Tensor:
-    # A MetaTensor would drag its metadata through every slice.
+def _to_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
+    # A MetaTensor would carry its metadata through every slice.
     mask = mask.detach().as_subclass(torch.Tensor)
     binary = mask.bool()
     if not torch.equal(binary.to(mask.dtype), mask):
@@ -85,7 +90,7 @@ def _as_bool(mask: torch.Tensor, name: str) -> torch.Tensor:
     return binary.cpu()
 
 
-def _as_likelihood(likelihood: torch.Tensor, name: str) -> torch.Tensor:
+def _to_likelihood(likelihood: torch.Tensor, name: str) -> torch.Tensor:
     likelihood = likelihood.detach().as_subclass(torch.Tensor).cpu().double()
     low, high = (value.item() for value in likelihood.aminmax())
     if not (low >= 0 and high <= 1):
@@ -96,16 +101,16 @@ def _as_likelihood(likelihood: torch.Tensor, name: str) -> torch.Tensor:
     return likelihood
 
 
-def per_mask(pred: torch.Tensor, true: torch.Tensor, measure: Measure) -> torch.Tensor:
-    """Measure every image and channel on its own.
+def map_masks(measure: Measure, pred: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Measure every image and channel separately.
 
     Args:
-        pred: `(B, C, *spatial)` CPU tensor.
-        true: The same for the label.
-        measure: Takes the two arrays of one image and channel to one or more numbers, always as many.
+        measure: Function of the two arrays of one image and channel that returns a fixed number of values.
+        pred: `(B, C, *spatial)` tensor of the prediction on the CPU.
+        true: Tensor of the label, of the same shape.
 
     Returns:
-        `(B, C, n)` float32 on the CPU; computed in the precision of `measure`, rounded once.
+        `(B, C, n)` float32 on the CPU, computed in the precision of `measure` and rounded once.
     """
     numbers = [
         measure(one_pred.numpy(), one_true.numpy())
@@ -115,12 +120,12 @@ def per_mask(pred: torch.Tensor, true: torch.Tensor, measure: Measure) -> torch.
 
 
 def ratio(part: float, whole: float) -> float:
-    """Divide counts; 0 / 0 is NaN, "not applicable", which MONAI's reductions leave out."""
+    """Divide counts; 0 / 0 is NaN, "not applicable", which MONAI's reductions ignore."""
     return part / whole if whole else float("nan")
 
 
 def harmonic_mean(precision: float, recall: float) -> float:
-    """F-score of a precision and a recall; NaN stands for 0 / 0, and only where both are NaN is the score NaN too."""
+    """Compute the F-score of a precision and a recall; NaN stands for 0 / 0, and the score is NaN if both are NaN."""
     if precision != precision and recall != recall:
         return float("nan")
     if not (precision > 0 and recall > 0):  # one mask is empty, or nothing is hit

@@ -1,15 +1,18 @@
-"""Instances of prediction and label, and the table that says how many voxels each pair of them shares."""
+"""Instances of prediction and label, and how many voxels each pair of them shares."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from monai_topo._utils.typing import DUAL, Connectivity
-from monai_topo.masks.components import components
-from monai_topo.metrics._inputs import binary_pair, same_shape_pair
+from monai_topo._utils.validation import check_choice, check_connectivity
+from monai_topo.masks.components import label_components
+from monai_topo.metrics._base import TopologyMetric
+from monai_topo.metrics._inputs import check_masks, check_pair
 
 Instances = Literal["foreground", "background", "given"]
 Ids = np.ndarray[Any, np.dtype[np.int64]]
@@ -18,15 +21,27 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 _DENSE_CELLS = 2**24
 
 
+@dataclass(kw_only=True, eq=False)
+class InstanceMetric(TopologyMetric):
+    """Base of the metrics that compare instances."""
+
+    instances: Instances = "foreground"
+    connectivity: Connectivity = "full"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_instances(self.instances)
+
+
 class Overlaps(NamedTuple):
     """Sizes of the pairs of instances that share voxels, and of the instances.
 
     Attributes:
         true: `(K,)` id of the label's instance of each pair.
-        pred: `(K,)` id of the predicted one.
-        size: `(K,)` voxels they share, at least 1.
-        true_size: `(max id + 1,)` voxels of each instance of the label, at its id; 0 where an id does not occur.
-        pred_size: the same of the prediction.
+        pred: `(K,)` id of the predicted instance of each pair.
+        size: `(K,)` number of voxels they share, at least 1.
+        true_size: `(max id + 1,)` number of voxels of each instance of the label, indexed by id; 0 for unused ids.
+        pred_size: `(max id + 1,)` number of voxels of each instance of the prediction.
     """
 
     true: Ids
@@ -36,7 +51,7 @@ class Overlaps(NamedTuple):
     pred_size: Ids
 
 
-def instance_pair(
+def label_instances(
     y_pred: torch.Tensor,
     y: torch.Tensor,
     *,
@@ -50,27 +65,32 @@ def instance_pair(
         Ids of both, integer CPU tensors `(B, C', *spatial)`; 0 is no instance.
 
     Raises:
-        TypeError: When one of them is no tensor.
-        ValueError: When shapes differ, masks are not binary, or given ids are no whole numbers from 0 on.
+        TypeError: If one of them is not a tensor.
+        ValueError: If a setting is unknown, shapes differ, masks are not binary, or given ids are not whole numbers
+            from 0 on.
     """
+    _check_instances(instances)
     if instances == "given":
-        pred, true = same_shape_pair(y_pred, y, include_background=include_background)
-        return _as_ids(pred, "y_pred"), _as_ids(true, "y")
-    masks = binary_pair(y_pred, y, include_background=include_background)
+        pred, true = check_pair(y_pred, y, include_background=include_background)
+        return _to_ids(pred, "y_pred"), _to_ids(true, "y")
+    check_connectivity(connectivity)
+    pred, true = check_masks(y_pred, y, include_background=include_background)
     if instances == "background":
-        pred_ids, true_ids = (_component_ids(~mask, DUAL[connectivity]) for mask in masks)
-    else:
-        pred_ids, true_ids = (_component_ids(mask, connectivity) for mask in masks)
-    return pred_ids, true_ids
+        pred, true, connectivity = ~pred, ~true, DUAL[connectivity]
+    return _label_masks(pred, connectivity), _label_masks(true, connectivity)
 
 
-def overlaps(pred: Ids, true: Ids, *, ignore_unlabeled: bool = False) -> Overlaps:
+def _check_instances(instances: object) -> None:
+    check_choice("instances", instances, get_args(Instances))
+
+
+def count_overlaps(pred: Ids, true: Ids, *, ignore_unlabeled: bool = False) -> Overlaps:
     """Count the voxels that each pair of instances shares.
 
     Args:
         pred: Ids of the prediction, whole numbers from 0 on.
         true: Ids of the label, of the same shape.
-        ignore_unlabeled: Leave out voxels where the label has id 0.
+        ignore_unlabeled: Whether to ignore voxels where the label has id 0.
     """
     pred, true = pred.ravel(), true.ravel()
     if ignore_unlabeled:
@@ -79,14 +99,14 @@ def overlaps(pred: Ids, true: Ids, *, ignore_unlabeled: bool = False) -> Overlap
     if pred.size == 0:
         nothing = np.zeros(0, dtype=np.int64)
         return Overlaps(nothing, nothing, nothing, nothing, nothing)
-    pred, true = _small(pred), _small(true)
+    pred, true = _renumber_large_ids(pred), _renumber_large_ids(true)
     width = int(pred.max()) + 1
     cells = (int(true.max()) + 1) * width
     dtype: np.dtype[Any] = np.dtype(np.int32 if cells <= 2**31 else np.int64)
     key: Ids = true.astype(dtype) * width + pred.astype(dtype)
     keys, size = _count_dense(key) if cells <= _DENSE_CELLS else _count_runs(key)
     true_id, pred_id = keys // width, keys % width
-    return Overlaps(true_id, pred_id, size, _sizes(true_id, size), _sizes(pred_id, size))
+    return Overlaps(true_id, pred_id, size, _sum_sizes(true_id, size), _sum_sizes(pred_id, size))
 
 
 def _count_dense(key: Ids) -> tuple[Ids, Ids]:
@@ -103,24 +123,23 @@ def _count_runs(key: Ids) -> tuple[Ids, Ids]:
     return keys.astype(np.int64), np.bincount(inverse, weights=lengths).astype(np.int64)
 
 
-def _sizes(ids: Ids, size: Ids) -> Ids:
+def _sum_sizes(ids: Ids, size: Ids) -> Ids:
     return np.bincount(ids, weights=size).astype(np.int64)
 
 
-def _small(ids: Ids) -> Ids:
-    """Renumber ids so large (hashes, say) that a table of them would not fit; 0 stays 0."""
+def _renumber_large_ids(ids: Ids) -> Ids:
+    """Renumber ids if they are so large (hashes, for example) that a table of them would not fit; 0 stays 0."""
     if int(ids.max()) <= _DENSE_CELLS:
         return ids
     renumbered: Ids = np.unique(np.append(ids, 0), return_inverse=True)[1][:-1]
     return renumbered
 
 
-def _component_ids(masks: torch.Tensor, connectivity: Connectivity) -> torch.Tensor:
-    ids = [torch.from_numpy(components(mask.numpy(), connectivity)[0]) for mask in masks.flatten(0, 1)]
-    return torch.stack(ids).view(masks.shape)
+def _label_masks(masks: torch.Tensor, connectivity: Connectivity) -> torch.Tensor:
+    return label_components(masks.flatten(0, 1), connectivity=connectivity).view(masks.shape)
 
 
-def _as_ids(ids: torch.Tensor, name: str) -> torch.Tensor:
+def _to_ids(ids: torch.Tensor, name: str) -> torch.Tensor:
     ids = ids.detach().as_subclass(torch.Tensor).cpu()
     whole = ids.long()
     if bool((whole < 0).any()) or not torch.equal(whole.to(ids.dtype), ids):

@@ -1,4 +1,4 @@
-"""All topology metrics of one case in one flat dictionary, a row of a table."""
+"""All topology metrics of one case in one flat dictionary, one row of a table."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from torch import Tensor
 
 from monai_topo._utils.caching import result_cache
 from monai_topo._utils.typing import DUAL, Border, Connectivity
+from monai_topo._utils.validation import check_choice
 from monai_topo.masks.components import betti_numbers, components
-from monai_topo.metrics import (
-    compute_adapted_rand,
-    compute_betti_matching,
-    compute_cldice,
-    compute_component_detection,
-    compute_diu,
-    compute_skeleton_recall,
-    compute_variation_of_information,
-)
-from monai_topo.metrics._inputs import ratio
-from monai_topo.metrics.diagram_distance import _diagrams, _distance
-
-__all__ = ["topology_report"]
+from monai_topo.metrics._inputs import check_below_one, ratio
+from monai_topo.metrics.adapted_rand import compute_adapted_rand
+from monai_topo.metrics.betti_matching import compute_betti_matching
+from monai_topo.metrics.cldice import compute_cldice
+from monai_topo.metrics.component_detection import compute_component_detection
+from monai_topo.metrics.diagram_distance import persistence_diagrams, wasserstein_distance
+from monai_topo.metrics.diu import compute_diu
+from monai_topo.metrics.skeleton_recall import compute_skeleton_recall
+from monai_topo.metrics.variation_of_information import compute_variation_of_information
 
 Numbers = dict[str, float]
 
@@ -44,42 +41,44 @@ def topology_report(
 ) -> Numbers:
     """Measure the topology of one segmented case by every metric of `monai_topo.metrics`.
 
-    What several metrics need is computed once: Betti numbers, the components of prediction and label, their skeletons.
-    Each number is that of its `compute_*` function with the same settings, where its definition, source and empty cases
-    are told; NaN means not applicable. Give the settings with the numbers: all of them change some.
+    Results that several metrics need are computed once: Betti numbers, the components of prediction and label, their
+    skeletons. Each number is that of its `compute_*` function with the same settings, which documents definition,
+    source and empty cases; NaN means not applicable. State the settings with the numbers: each of them changes some.
 
     Args:
-        prediction: likelihood in [0, 1] or binary mask, `(H, W)` or `(D, H, W)`, tensor or array. Only the diagram
-            distances look at the likelihood itself; everything else at `prediction > threshold`.
-        label: binary, 0 and 1, of the same shape.
-        threshold: above it a voxel is foreground.
-        connectivity: of the foreground, `"full"` (8, 26) or `"face"` (4, 6); the background has the other one.
-        border: what lies outside the image, `"open"` (nothing) or `"foreground"`; for Betti numbers, DIU and diagrams.
-        instances: what is split, merged and detected: components of the `"foreground"`, or of the `"background"` (the
+        prediction: Likelihood in [0, 1] or binary mask, `(H, W)` or `(D, H, W)`, tensor or array. Only the diagram
+            distances use the likelihood; all other metrics use `prediction > threshold`.
+        label: Binary label, 0 and 1, of the same shape.
+        threshold: Likelihood above which a voxel is foreground.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition of Betti numbers, Betti matching, DIU and diagrams: `"open"` (nothing lies outside)
+            or `"foreground"` (everything outside is foreground).
+        instances: What is split, merged and detected: components of the `"foreground"`, or of the `"background"` (the
             cells between membranes).
-        spacing_mm: voxel spacing, one number or one an axis, for `tolerance_mm`.
-        tolerance_mm: of clDice: how far from the other mask a centerline voxel may lie.
-        tube_vox: of skeleton recall: dilations of the skeleton.
-        min_iou: of detection: intersection over union above which components match.
+        spacing_mm: Voxel spacing for `tolerance_mm`, one number or one per axis.
+        tolerance_mm: Largest distance of a centerline voxel to the other mask that clDice accepts.
+        tube_vox: Number of dilations of the skeleton for skeleton recall.
+        min_iou: Intersection over union above which components match in the detection.
 
     Returns:
-        Flat dictionary of floats, in this order; k stands for the dimensions, 0 to d-1:
+        Flat dictionary of floats, in this order, where k is a dimension, 0 to d - 1:
 
         - `bk_pred`, `bk_label`, `betti_error_k` and their sum `betti_error`, `euler_error`, `diu_k` and `diu`;
         - `betti_matching_error_k`, `topology_matched_k`, `topology_spurious_k`, `topology_missing_k`, their sums
           without `_k`, and `topology_f1_k`, `topology_f1`, from Betti matching of the masks;
         - `cldice`, `topology_precision`, `topology_sensitivity`, `skeleton_recall`;
-        - `voi_split`, `voi_merge`, `voi` (bits, voxels without true instance left out), `adapted_rand_error`,
+        - `voi_split`, `voi_merge`, `voi` (bits, voxels without true instance ignored), `adapted_rand_error`,
           `adapted_rand_precision`, `adapted_rand_recall`;
         - `true_positives`, `false_positives`, `false_negatives`, `component_precision`, `component_recall`,
-          `component_f1`; `dice`, `voxel_precision`, `voxel_recall`, to see how little they say of the rest;
+          `component_f1`; `dice`, `voxel_precision`, `voxel_recall`, for comparison with the topology metrics;
         - `bottleneck_k`, `wasserstein_k` (order 2): distances between the diagrams of likelihood and label.
 
     Raises:
-        ImportError: if scipy or scikit-image is missing (`pip install 'monai_topo[metrics]'`).
-        ValueError: if shapes differ or are no image's, a value is none of the above, or a setting is impossible.
+        ImportError: If scipy or scikit-image is not installed (`pip install 'monai_topo[metrics]'`).
+        ValueError: If shapes differ or are not those of an image, values are out of range, or a setting is impossible.
 
-    Cost: that of the single metrics less what they share; skeletons and, in 3D, persistence pairs take most of it.
+    Cost: that of all metrics without what they share; skeletons and, in 3D, persistence pairs take most of it.
 
     Example:
         >>> import torch
@@ -92,24 +91,26 @@ def topology_report(
         >>> [report[key] for key in ("betti_error_0", "betti_error_1", "diu", "component_f1")]
         [0.0, 1.0, 1.0, 1.0]
     """
-    likelihood, true = _as_batch("prediction", prediction), _as_batch("label", label)
-    _check(likelihood, true, threshold)
+    check_below_one("threshold", threshold)
+    check_choice("instances", instances, ("foreground", "background"))
+    likelihood, true = _to_batch("prediction", prediction), _to_batch("label", label)
+    _check_values(likelihood, true)
     pred, true = likelihood > threshold, true.bool()
-    setting: dict[str, Any] = {"connectivity": connectivity, "border": border}
+    settings: dict[str, Any] = {"connectivity": connectivity, "border": border}
     with result_cache():
         return {
-            **_counts(pred, true, setting),
-            **_per_dimension("diu", compute_diu(pred, true, **setting)),
-            **_matching(pred, true, setting),
-            **_centerlines(pred, true, tube_vox, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm),
-            **_instances(pred, true, instances, connectivity, min_iou),
-            **_voxels(pred, true),
-            **_diagram_distances(likelihood, true, setting),
+            **_count_features(pred, true, settings),
+            **_by_dimension("diu", compute_diu(pred, true, **settings)),
+            **_match_features(pred, true, settings),
+            **_compare_centerlines(pred, true, tube_vox, spacing_mm=spacing_mm, tolerance_mm=tolerance_mm),
+            **_compare_instances(pred, true, instances, connectivity, min_iou),
+            **_compare_voxels(pred, true),
+            **_compare_diagrams(likelihood, true, settings),
         }
 
 
-def _as_batch(name: str, image: Any) -> Tensor:
-    """`(1, 1, *spatial)` CPU tensor of an image."""
+def _to_batch(name: str, image: Any) -> Tensor:
+    """Convert an image to a `(1, 1, *spatial)` tensor on the CPU."""
     tensor = torch.as_tensor(image if isinstance(image, Tensor) else np.asarray(image))
     if tensor.ndim not in (2, 3):
         raise ValueError(
@@ -119,7 +120,7 @@ def _as_batch(name: str, image: Any) -> Tensor:
     return tensor.detach().as_subclass(Tensor).cpu()[None, None]
 
 
-def _check(likelihood: Tensor, true: Tensor, threshold: float) -> None:
+def _check_values(likelihood: Tensor, true: Tensor) -> None:
     if likelihood.shape != true.shape:
         raise ValueError(
             f"Expected `label` to have the shape of `prediction`, {tuple(likelihood.shape[2:])}, "
@@ -133,43 +134,43 @@ def _check(likelihood: Tensor, true: Tensor, threshold: float) -> None:
         raise ValueError(
             "Expected `label` to hold only 0 and 1, but got other values; see `monai_topo.data.foreground_mask`."
         )
-    if not 0 <= threshold < 1:
-        raise ValueError(f"Expected `threshold` to be at least 0 and below 1, but got {threshold!r}.")
 
 
-def _counts(pred: Tensor, true: Tensor, setting: dict[str, Any]) -> Numbers:
-    of_pred, of_true = betti_numbers(torch.cat([pred, true]).flatten(0, 1), **setting)
+def _count_features(pred: Tensor, true: Tensor, settings: dict[str, Any]) -> Numbers:
+    of_pred, of_true = betti_numbers(torch.cat([pred, true]).flatten(0, 1), **settings)
     error = (of_pred - of_true).abs()
     signs = torch.tensor([1, -1, 1])[: len(error)]
     return {
-        **_numbered("b{}_pred", of_pred),
-        **_numbered("b{}_label", of_true),
-        **_numbered("betti_error_{}", error),
+        **_with_index("b{}_pred", of_pred),
+        **_with_index("b{}_label", of_true),
+        **_with_index("betti_error_{}", error),
         "betti_error": float(error.sum()),
         "euler_error": float((signs * (of_pred - of_true)).sum().abs()),
     }
 
 
-def _numbered(name: str, values: Tensor) -> Numbers:
+def _with_index(name: str, values: Tensor) -> Numbers:
     return {name.format(k): float(value) for k, value in enumerate(values)}
 
 
-def _matching(pred: Tensor, true: Tensor, setting: dict[str, Any]) -> Numbers:
-    scores = compute_betti_matching(pred, true, **setting)
-    numbers: Numbers = {}
-    for part, values in scores._asdict().items():
-        numbers |= _per_dimension("betti_matching_error" if part == "error" else f"topology_{part}", values)
-    spare, wrong = 2 * scores.matched[0, 0], (scores.spurious + scores.missing)[0, 0]
-    numbers |= _numbered("topology_f1_{}", spare / (spare + wrong))
-    numbers["topology_f1"] = ratio(float(spare.sum()), float((spare + wrong).sum()))
-    return numbers
+def _by_dimension(name: str, values: Tensor) -> Numbers:
+    return {**_with_index(name + "_{}", values[0, 0]), name: float(values.sum())}
 
 
-def _per_dimension(name: str, values: Tensor) -> Numbers:
-    return {**_numbered(name + "_{}", values[0, 0]), name: float(values.sum())}
+def _match_features(pred: Tensor, true: Tensor, settings: dict[str, Any]) -> Numbers:
+    scores = compute_betti_matching(pred, true, **settings)
+    matched, wrong = (float(x.sum()) for x in (2 * scores.matched, scores.spurious + scores.missing))
+    return {
+        **_by_dimension("betti_matching_error", scores.error),
+        **_by_dimension("topology_matched", scores.matched),
+        **_by_dimension("topology_spurious", scores.spurious),
+        **_by_dimension("topology_missing", scores.missing),
+        **_with_index("topology_f1_{}", scores.f1[0, 0]),
+        "topology_f1": ratio(matched, matched + wrong),
+    }
 
 
-def _centerlines(pred: Tensor, true: Tensor, tube_vox: int, **distances: Any) -> Numbers:
+def _compare_centerlines(pred: Tensor, true: Tensor, tube_vox: int, **distances: Any) -> Numbers:
     cldice = compute_cldice(pred, true, **distances)
     return {
         "cldice": cldice.cldice.item(),
@@ -179,9 +180,9 @@ def _centerlines(pred: Tensor, true: Tensor, tube_vox: int, **distances: Any) ->
     }
 
 
-def _instances(pred: Tensor, true: Tensor, instances: str, connectivity: Connectivity, min_iou: float) -> Numbers:
-    if instances not in ("foreground", "background"):
-        raise ValueError(f"Expected `instances` to be 'foreground' or 'background', but got {instances!r}.")
+def _compare_instances(
+    pred: Tensor, true: Tensor, instances: str, connectivity: Connectivity, min_iou: float
+) -> Numbers:
     if instances == "background":
         pred, true, connectivity = ~pred, ~true, DUAL[connectivity]
     ids = [torch.from_numpy(components(mask[0, 0].numpy(), connectivity)[0])[None, None] for mask in (pred, true)]
@@ -205,7 +206,7 @@ def _instances(pred: Tensor, true: Tensor, instances: str, connectivity: Connect
     return {name: number.item() for name, number in numbers.items()}
 
 
-def _voxels(pred: Tensor, true: Tensor) -> Numbers:
+def _compare_voxels(pred: Tensor, true: Tensor) -> Numbers:
     hits, found, wanted = (float(mask.sum()) for mask in (pred & true, pred, true))
     return {
         "dice": ratio(2 * hits, found + wanted),
@@ -214,12 +215,12 @@ def _voxels(pred: Tensor, true: Tensor) -> Numbers:
     }
 
 
-def _diagram_distances(likelihood: Tensor, true: Tensor, setting: dict[str, Any]) -> Numbers:
-    """As `compute_diagram_distance`, but both orders from the same pairs."""
+def _compare_diagrams(likelihood: Tensor, true: Tensor, settings: dict[str, Any]) -> Numbers:
+    """Measure what `compute_diagram_distance` does, but both orders from the same pairs."""
     maps = torch.cat([likelihood.double(), true.double()]).flatten(0, 1)
-    of_pred, of_true = _diagrams(maps, **setting)
+    of_pred, of_true = persistence_diagrams(maps, **settings)
     return {
-        f"{name}_{k}": _distance(points, true_points, order=order)
+        f"{name}_{k}": wasserstein_distance(points, true_points, order=order)
         for name, order in (("bottleneck", float("inf")), ("wasserstein", 2.0))
         for k, (points, true_points) in enumerate(zip(of_pred, of_true, strict=True))
     }

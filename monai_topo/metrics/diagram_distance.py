@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import gudhi
 import gudhi.hera
 import numpy as np
 import torch
-from monai.utils.enums import MetricReduction
 
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
-from monai_topo.metrics._inputs import likelihood_pair
+from monai_topo.metrics._base import DimensionMetric
+from monai_topo.metrics._inputs import check_likelihoods
 from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.pairs import persistence_pairs
 
@@ -38,45 +38,46 @@ def compute_diagram_distance(
 
         W_q = \min_{\gamma} \Big( \sum_x \lVert x - \gamma(x) \rVert_\infty^q \Big)^{1/q},
 
-    over matchings :math:`\gamma` of the two diagrams in which any point may go to the diagonal instead; :math:`q` is
-    `order`, and for infinity the sum is a maximum, the bottleneck distance. The diagrams are those of the superlevel
-    filtration: points (birth, death), a perfect true feature at (1, 0). Unlike the other metrics it looks at the
-    likelihood before any threshold. It is blind to places, as the Betti number error is.
+    over matchings :math:`\gamma` of the two diagrams in which any point may be matched with the diagonal; :math:`q` is
+    `order`. For infinity the sum is a maximum, and the distance is the bottleneck distance. The diagrams are those of
+    the superlevel filtration: points (birth, death), a perfect true feature at (1, 0). Unlike the other metrics, the
+    distance uses the likelihood before any threshold. Like the Betti number error, it ignores locations.
 
-    The component that never ends counts with death 0, as in `PersistenceLoss`; with `border="foreground"` it is the
-    frame and does not count.
+    The essential component has death 0, as in `PersistenceLoss`. With `border="foreground"` it is the frame and does
+    not count.
 
-    Every input has a distance, never NaN. Against an empty label it is the :math:`W_q` of the likelihood's own points
-    to the diagonal; a constant likelihood has no point but the never-ending component at (value, 0).
+    The distance is never NaN. For an empty label it is the :math:`W_q` distance of the points of the likelihood to the
+    diagonal. A constant likelihood has a single point, the essential component at (value, 0).
 
-    How: all points of a binary label lie at (1, 0), so that the best matching is found by sorting, exactly and without
-    a cost matrix: for 10 000 points in 25 ms, where GUDHI, whose answers it equals, takes 2 to 5 s. Where the label is
-    soft (the share of annotators, another model's likelihood), GUDHI does it: `gudhi.bottleneck_distance`, exact, and
+    Method: all points of a binary label lie at (1, 0), so an optimal matching is found by sorting, exactly and without
+    a cost matrix: 10 000 points take 25 ms, where GUDHI takes 2 to 5 s for equal results. For a soft label (the share
+    of annotators, the likelihood of another model) GUDHI computes the distance: `gudhi.bottleneck_distance`, exact, and
     `gudhi.hera.wasserstein_distance`, to within 0.1 percent.
 
     Source: Cohen-Steiner, Edelsbrunner, Harer, "Stability of persistence diagrams", 2007 (bottleneck); Kerber, Morozov,
     Nigmetov, "Geometry helps to compare persistence diagrams", 2017 (Hera). The persistence loss of Hu et al. (NeurIPS
-    2019) is of order 2 with the Euclidean norm; here it is the maximum norm, the default of GUDHI and the norm in which
-    the diagram is stable: the bottleneck distance never exceeds the largest difference of two likelihood maps.
+    2019) is of order 2 with the Euclidean norm. The norm here is the maximum norm, the default of GUDHI and the norm in
+    which the diagram is stable: the bottleneck distance never exceeds the largest difference of two likelihood maps.
 
-    Cost: that of `persistence_pairs`; for a soft label GUDHI's too, seconds for 10 000 points and more. Deterministic;
-    no gradient.
+    Cost: that of `persistence_pairs`; for a soft label also that of GUDHI, seconds for 10 000 points and more.
+    Deterministic; no gradient.
 
     Args:
         y_pred: Likelihood in [0, 1], after sigmoid or softmax, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype, device.
         y: Label of the same shape, binary or soft, in [0, 1].
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
-            has the other one.
-        border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground).
         order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
 
     Returns:
         `(B, C', d)` float32 on the device of `y_pred`, C' = C or C - 1, d = 2 or 3.
 
     Raises:
-        TypeError: When `y_pred` or `y` is no tensor.
-        ValueError: When shapes differ, values outside of [0, 1] occur, or a setting is unknown.
+        TypeError: If `y_pred` or `y` is not a tensor.
+        ValueError: If shapes differ, values outside of [0, 1] occur, or a setting is unknown.
 
     Example:
         >>> import math, torch
@@ -88,19 +89,19 @@ def compute_diagram_distance(
         tensor([[[0.2500, 0.0000]]])
     """
     _check_order(order)
-    pred, true = likelihood_pair(y_pred, y, include_background=include_background)
+    pred, true = check_likelihoods(y_pred, y, include_background=include_background)
     maps = torch.stack([pred, true]).flatten(0, 2)
-    diagrams = _diagrams(maps, connectivity=connectivity, border=border)
+    diagrams = persistence_diagrams(maps, connectivity=connectivity, border=border)
     half = len(diagrams) // 2
     distances = [
-        [_distance(p, t, order=order) for p, t in zip(of_pred, of_true, strict=True)]
-        for of_pred, of_true in zip(diagrams[:half], diagrams[half:], strict=True)
+        [wasserstein_distance(p, t, order=order) for p, t in zip(pred_points, true_points, strict=True)]
+        for pred_points, true_points in zip(diagrams[:half], diagrams[half:], strict=True)
     ]
     return torch.tensor(distances, dtype=torch.float64).float().view(*pred.shape[:2], -1).to(y_pred.device)
 
 
-def _diagrams(maps: torch.Tensor, *, connectivity: Connectivity, border: Border) -> list[list[Points]]:
-    """Points (birth, death) of every map and dimension, the essential component with death 0."""
+def persistence_diagrams(maps: torch.Tensor, *, connectivity: Connectivity, border: Border) -> list[list[Points]]:
+    """Return the points (birth, death) of every map and dimension; the essential component has death 0."""
     pairs = persistence_pairs(maps, connectivity=connectivity, border=border)
     points, image, dim = pairs.values(maps).double().numpy(), pairs.image.numpy(), pairs.dim.numpy()
     diagrams = [[points[(image == i) & (dim == k)] for k in range(maps.ndim - 1)] for i in range(len(maps))]
@@ -110,10 +111,11 @@ def _diagrams(maps: torch.Tensor, *, connectivity: Connectivity, border: Border)
     return diagrams
 
 
-def _distance(pred: Points, true: Points, *, order: float) -> float:
+def wasserstein_distance(pred: Points, true: Points, *, order: float) -> float:
+    """Return the distance between two diagrams of one dimension, see :py:func:`compute_diagram_distance`."""
     true = true[true[:, 0] > true[:, 1]]  # the essential component of an empty label lies on the diagonal
     if (true == (1, 0)).all():
-        return _distance_to_binary(pred, len(true), order)
+        return _match_to_binary(pred, len(true), order)
     # GUDHI's points lie above the diagonal.
     above, other = np.ascontiguousarray(pred[:, ::-1]), np.ascontiguousarray(true[:, ::-1])
     if order == math.inf:
@@ -121,12 +123,12 @@ def _distance(pred: Points, true: Points, *, order: float) -> float:
     return float(gudhi.hera.wasserstein_distance(above, other, order=order, delta=_HERA_DELTA))
 
 
-def _distance_to_binary(points: Points, features: int, order: float) -> float:
-    """Distance to a diagram of `features` points at (birth 1, death 0)."""
+def _match_to_binary(points: Points, features: int, order: float) -> float:
+    """Return the distance to a diagram of `features` points at (birth 1, death 0)."""
     to_feature = np.maximum(1 - points[:, 0], points[:, 1])
     to_diagonal = (points[:, 0] - points[:, 1]) / 2
     if order == math.inf:
-        return _bottleneck_to_binary(to_feature, to_diagonal, features)
+        return _match_bottleneck_to_binary(to_feature, to_diagonal, features)
     matched, left, unmatched_feature = to_feature**order, to_diagonal**order, 0.5**order
     gain = left + unmatched_feature - matched
     best = np.argsort(-gain, kind="stable")[:features]
@@ -135,8 +137,8 @@ def _distance_to_binary(points: Points, features: int, order: float) -> float:
     return float(total ** (1 / order))
 
 
-def _bottleneck_to_binary(to_feature: Points, to_diagonal: Points, features: int) -> float:
-    """Smallest distance that suffices, by bisection over all that can occur."""
+def _match_bottleneck_to_binary(to_feature: Points, to_diagonal: Points, features: int) -> float:
+    """Find the smallest sufficient distance by bisection over all possible distances."""
     candidates = np.unique(np.concatenate([to_feature, to_diagonal, [0.0, 0.5]]))
 
     def suffices(distance: float) -> bool:
@@ -151,24 +153,20 @@ def _bottleneck_to_binary(to_feature: Points, to_diagonal: Points, features: int
     return float(candidates[low])
 
 
-class DiagramDistanceMetric(TopologyMetric):
+def _check_order(order: float) -> None:
+    if not order >= 1:
+        raise ValueError(
+            f"Expected `order` to be at least 1, or infinity for the bottleneck distance, but got {order!r}."
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class DiagramDistanceMetric(DimensionMetric, compute=compute_diagram_distance):
     """Collect the distance between persistence diagrams over iterations, images and ranks.
 
     Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_diagram_distance`; lower is better, 0
-    is best. Predictions are likelihoods here: in an evaluator, put the metric before the threshold, or give it the
-    likelihood under a key of its own.
-
-    Args:
-        include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
-        border: What lies outside the image, `"open"` (nothing) or `"foreground"`.
-        order: Exponent of the Wasserstein distance, at least 1; `math.inf` is the bottleneck distance.
-        dim: Homology dimension to report, 0 to d - 1; None is the sum over all dimensions.
-        reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.
-        get_not_nans: Whether `aggregate` returns `(value, not_nans)`. No value is ever NaN, so these are plain counts.
-
-    Raises:
-        ValueError: When a setting is impossible (at once), or does not suit an image (at the call).
+    is best. Predictions are likelihoods here: in an evaluator, put the metric before the threshold, or provide the
+    likelihood under a separate key.
 
     Example:
         >>> import torch
@@ -178,37 +176,8 @@ class DiagramDistanceMetric(TopologyMetric):
         tensor([[0.2500]])
     """
 
-    def __init__(
-        self,
-        *,
-        include_background: bool = True,
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        order: float = 2.0,
-        dim: int | None = None,
-        reduction: MetricReduction | str = MetricReduction.MEAN,
-        get_not_nans: bool = False,
-    ) -> None:
-        _check_order(order)
-        check_dim(dim)
-        self.dim = dim
-        super().__init__(
-            compute_diagram_distance,
-            reduction=reduction,
-            get_not_nans=get_not_nans,
-            include_background=include_background,
-            connectivity=connectivity,
-            border=border,
-            order=order,
-        )
+    order: float = 2.0
 
-    def report(self, result: torch.Tensor) -> torch.Tensor:
-        """Take the values of all dimensions to that of one, or to their sum."""
-        return of_dim(result, self.dim)
-
-
-def _check_order(order: float) -> None:
-    if not order >= 1:
-        raise ValueError(
-            f"Expected `order` to be at least 1, or infinity for the bottleneck distance, but got {order!r}."
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_order(self.order)

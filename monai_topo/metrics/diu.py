@@ -1,13 +1,12 @@
-"""DIU: which topological features of intersection and union of prediction and label do not correspond."""
+"""DIU: how many topological features of intersection and union of prediction and label do not correspond."""
 
 from __future__ import annotations
 
 import torch
-from monai.utils.enums import MetricReduction
 
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo.metrics._base import TopologyMetric, check_dim, of_dim
-from monai_topo.metrics._inputs import binary_pair
+from monai_topo.metrics._base import DimensionMetric
+from monai_topo.metrics._inputs import check_masks
 from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.pairs import persistence_pairs
 
@@ -25,39 +24,39 @@ def compute_diu(
     The inclusion of the intersection :math:`I` of prediction and label in their union :math:`U` induces linear maps
     :math:`i_k: H_k(I) \to H_k(U)` in homology with coefficients in :math:`\mathbb{Z}/2`. DIU in dimension :math:`k` is
     :math:`\dim\ker i_k + \dim\mathrm{coker}\,i_k`: features of the intersection that vanish or merge in the union, and
-    features of the union that the intersection lacks. It is 0 in every dimension exactly if the two have the same
-    features *at corresponding places*, so unlike a Betti number error a false loop here does not make up for a missing
-    one there; a prediction that is only thicker or thinner than the label costs nothing.
+    features of the union that the intersection lacks. It is 0 in every dimension exactly if both have the same
+    features *at corresponding locations*. Unlike in a Betti number error, a false loop does not cancel a missing loop
+    elsewhere. A prediction that is only thicker or thinner than the label has DIU 0.
 
-    How: one superlevel filtration of the image that is 1 on :math:`I`, 1/2 on the rest of :math:`U` and 0 elsewhere. A
-    pair born at 1 that dies at 1/2 is in the kernel, one born at 1/2 that dies later is in the cokernel.
+    Method: one superlevel filtration of the image that is 1 on :math:`I`, 1/2 on the rest of :math:`U` and 0 elsewhere.
+    A pair born at 1 that dies at 1/2 is in the kernel; a pair born at 1/2 that dies later is in the cokernel.
 
-    Every input has a DIU, never NaN. Against an empty mask it is the Betti numbers of the other one (all of it
-    cokernel), against a full mask too, but for the one component of dimension 0 that both have; two empty or two full
-    masks have 0.
+    DIU is never NaN. If one mask is empty, DIU is the Betti numbers of the other mask, all from the cokernel. If one
+    mask is full, DIU is the Betti numbers of the other mask, except for one component in dimension 0 that both have.
+    Two empty or two full masks have 0.
 
     Source: Lux, Berger, Weers et al., "Topograph: an efficient graph-based framework for strictly topology preserving
-    image segmentation", ICLR 2025 (arXiv 2411.03228), where DIU is the strict metric beside Betti errors, for 2D and as
-    one sum; here in 3D too and per dimension.
+    image segmentation", ICLR 2025 (arXiv 2411.03228), where DIU is the strict metric next to Betti errors, for 2D
+    and as one sum; here also in 3D and per dimension.
 
-    Cost: that of `persistence_pairs` on one image of three values: linear but for dimension 1 in 3D. Deterministic; no
-    gradient.
+    Cost: that of `persistence_pairs` on one image of three values: linear except for dimension 1 in 3D. Deterministic;
+    no gradient.
 
     Args:
         y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, values 0 and 1 of any dtype, any device.
         y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
-        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
-            has the other one.
-        border: `"open"`: the image is all there is. `"foreground"`: everything outside it is foreground; then features
-            are counted relative to that frame, whose own are left out.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground, and features are counted relative to that frame).
 
     Returns:
         `(B, C', d)` float32 on the device of `y_pred`, C' = C or C - 1, d = 2 or 3. Never a MetaTensor.
 
     Raises:
-        TypeError: When `y_pred` or `y` is no tensor.
-        ValueError: When shapes differ, values other than 0 and 1 occur, or a setting is unknown.
+        TypeError: If `y_pred` or `y` is not a tensor.
+        ValueError: If shapes differ, values other than 0 and 1 occur, or a setting is unknown.
 
     Example:
         >>> import torch
@@ -67,7 +66,7 @@ def compute_diu(
         >>> compute_diu(label.flip(-1), label)  # the prediction has one on the right: equal Betti numbers
         tensor([[[2., 2.]]])
     """
-    pred, true = binary_pair(y_pred, y, include_background=include_background)
+    pred, true = check_masks(y_pred, y, include_background=include_background)
     levels = (pred.float() + true.float()).div_(2).flatten(0, 1)
     pairs = persistence_pairs(levels, connectivity=connectivity, border=border)
     birth, death = pairs.values(levels).T
@@ -80,22 +79,12 @@ def compute_diu(
     return diu.view(*pred.shape[:2], -1).to(y_pred.device)
 
 
-class DIUMetric(TopologyMetric):
+class DIUMetric(DimensionMetric, compute=compute_diu):
     """Collect the discrepancy between intersection and union over iterations, images and ranks.
 
     Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_diu`. Called with binarized batch-first
-    tensors or with lists of channel-first ones it returns `(B, C)` float32; lower is better, 0 is best.
-
-    Args:
-        include_background: False drops channel 0; a single channel always stays.
-        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
-        border: What lies outside the image, `"open"` (nothing) or `"foreground"`.
-        dim: Homology dimension to report, 0 to d - 1; None is the sum over all dimensions, the paper's number.
-        reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.
-        get_not_nans: Whether `aggregate` returns `(value, not_nans)`. No value is ever NaN, so these are plain counts.
-
-    Raises:
-        ValueError: When a setting is impossible (at once), or does not suit an image (at the call).
+    tensors or with lists of channel-first tensors it returns `(B, C)` float32; lower is better, 0 is best. The sum over
+    all dimensions is the number of the paper.
 
     Example:
         >>> import torch
@@ -106,28 +95,3 @@ class DIUMetric(TopologyMetric):
         >>> DIUMetric(dim=0)(prediction, label)
         tensor([[1.]])
     """
-
-    def __init__(
-        self,
-        *,
-        include_background: bool = True,
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dim: int | None = None,
-        reduction: MetricReduction | str = MetricReduction.MEAN,
-        get_not_nans: bool = False,
-    ) -> None:
-        check_dim(dim)
-        self.dim = dim
-        super().__init__(
-            compute_diu,
-            reduction=reduction,
-            get_not_nans=get_not_nans,
-            include_background=include_background,
-            connectivity=connectivity,
-            border=border,
-        )
-
-    def report(self, result: torch.Tensor) -> torch.Tensor:
-        """Take the values of all dimensions to that of one, or to their sum."""
-        return of_dim(result, self.dim)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
-from monai.utils.enums import MetricReduction
 
 from monai_topo._utils.typing import Connectivity
 from monai_topo._utils.validation import check_choice
-from monai_topo.metrics._base import TopologyMetric
-from monai_topo.metrics._inputs import per_mask
-from monai_topo.metrics._instances import Ids, Instances, instance_pair, overlaps
+from monai_topo.metrics._inputs import map_masks
+from monai_topo.metrics._instances import Ids, InstanceMetric, Instances, count_overlaps, label_instances
 
 Unit = Literal["bits", "nats"]
 
@@ -45,45 +44,45 @@ def compute_variation_of_information(
         \text{split} = H(P | L) = -\sum_{ij} p_{ij} \log \frac{p_{ij}}{p_{i\cdot}}, \quad
         \text{merge} = H(L | P) = -\sum_{ij} p_{ij} \log \frac{p_{ij}}{p_{\cdot j}},
 
-    and their sum. It weighs instances by volume: splitting a large cell costs more than a small one, and a shifted
-    boundary costs too, so it mixes topology with geometry (Berger, Lux et al., arXiv 2412.14619).
+    and their sum. Instances are weighted by volume: splitting a large cell costs more than splitting a small one, and
+    a shifted boundary has a cost too, so the measure mixes topology with geometry (Berger, Lux et al.,
+    arXiv 2412.14619).
 
-    Instances are connected components: of the foreground, or of its complement (`"background"`: the cells between
+    Instances are the connected components of the foreground, those of its complement (`"background"`: the cells between
     membranes, with the dual connectivity), or the ids that the tensors hold (`"given"`). Components that the image
-    border cuts stay apart; there is no frame here.
+    border cuts into parts stay separate; there is no `border` setting.
 
-    Voxels without an instance have id 0. With `ignore_unlabeled` those of the *label* are left out, as challenges do;
-    what the prediction leaves unlabeled elsewhere counts as one more instance. Without it, id 0 is an instance like
-    any other on both sides.
+    Voxels without an instance have id 0. With `ignore_unlabeled`, voxels without an instance in the *label* are
+    ignored, as in challenges; the remaining voxels without a predicted instance count as one more instance. Without
+    `ignore_unlabeled`, id 0 is an instance like any other in both images.
 
-    Empty masks: a label without instances is NaN with `ignore_unlabeled` (nothing to judge). Otherwise every input has
-    a value: an empty prediction is one instance, split 0 and merge the label's entropy; two empty or two equal masks
-    have 0.
+    Empty masks: a label without instances gives NaN with `ignore_unlabeled`, since no voxel remains. Every other input
+    has a value. An empty prediction is one instance: split 0, merge the entropy of the label. Two empty or two equal
+    masks have 0.
 
     Source: Meila, "Comparing clusterings - an information based distance", J. Multivariate Analysis 98, 2007. Equal to
     `skimage.metrics.variation_of_information(label, prediction, ignore_labels=(0,))`, or `()`, in bits.
 
-    Cost: linear: numbering components, then one pass that counts pairs; about 2 s for two masks of 256^3, of which the
-    table 0.3 s. Deterministic; no gradient. Needs scipy (`pip install 'monai_topo[metrics]'`) unless ids are given.
+    Cost: linear: component labeling, then one pass that counts pairs of ids; about 1 s for two masks of 256^3.
+    Deterministic; no gradient.
 
     Args:
         y_pred: Binarized prediction, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype and device; or instance ids, whole
-            numbers from 0 on of any dtype, one image of ids a channel.
+            numbers from 0 on of any dtype, one image of ids per channel.
         y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
-        instances: What the instances are: components of the `"foreground"`, of the `"background"`, or `"given"`.
-        connectivity: Neighborhood of the foreground: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). The background
-            has the other one. Of no matter for given ids.
-        ignore_unlabeled: Leave out voxels where the label has no instance.
+        instances: Components of the `"foreground"`, components of the `"background"`, or `"given"` ids.
+        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
+            has the dual one. Not used for given ids.
+        ignore_unlabeled: Whether to ignore voxels where the label has no instance.
         unit: `"bits"` (logarithm to base 2) or `"nats"` (natural).
 
     Returns:
         `VariationOfInformation(split, merge, total)`, each `(B, C')` float32 on the device of `y_pred`.
 
     Raises:
-        ImportError: When scipy is missing.
-        TypeError: When `y_pred` or `y` is no tensor.
-        ValueError: When shapes differ, values are no masks or ids, or a setting is unknown.
+        TypeError: If `y_pred` or `y` is not a tensor.
+        ValueError: If shapes differ, values are neither masks nor ids, or a setting is unknown.
 
     Example:
         >>> import torch
@@ -95,17 +94,20 @@ def compute_variation_of_information(
         >>> split, merge
         (tensor([[0.]]), tensor([[1.]]))
     """
-    check_choice("instances", instances, get_args(Instances))
-    check_choice("unit", unit, get_args(Unit))
-    pred, true = instance_pair(
+    _check_unit(unit)
+    pred, true = label_instances(
         y_pred, y, include_background=include_background, instances=instances, connectivity=connectivity
     )
-    measure = partial(_entropies, ignore_unlabeled=ignore_unlabeled, unit=unit)
-    return VariationOfInformation(*per_mask(pred, true, measure).to(y_pred.device).unbind(-1))
+    measure = partial(_measure, ignore_unlabeled=ignore_unlabeled, unit=unit)
+    return VariationOfInformation(*map_masks(measure, pred, true).to(y_pred.device).unbind(-1))
 
 
-def _entropies(pred: Ids, true: Ids, *, ignore_unlabeled: bool, unit: Unit) -> tuple[float, float, float]:
-    table = overlaps(pred, true, ignore_unlabeled=ignore_unlabeled)
+def _check_unit(unit: object) -> None:
+    check_choice("unit", unit, get_args(Unit))
+
+
+def _measure(pred: Ids, true: Ids, *, ignore_unlabeled: bool, unit: Unit) -> tuple[float, float, float]:
+    table = count_overlaps(pred, true, ignore_unlabeled=ignore_unlabeled)
     voxels = table.size.sum()
     if voxels == 0:
         return (float("nan"),) * 3
@@ -117,24 +119,17 @@ def _entropies(pred: Ids, true: Ids, *, ignore_unlabeled: bool, unit: Unit) -> t
     return split, merge, split + merge
 
 
-class VariationOfInformationMetric(TopologyMetric):
+@dataclass(kw_only=True, eq=False)
+class VariationOfInformationMetric(
+    InstanceMetric, compute=compute_variation_of_information, parts=VariationOfInformation._fields
+):
     """Collect the variation of information, or one of its halves, over iterations, images and ranks.
 
     Definition and empty cases are those of :py:func:`monai_topo.metrics.compute_variation_of_information`; lower is
     better, 0 is best.
 
     Args:
-        include_background: False drops channel 0; a single channel always stays.
-        instances: Components of the `"foreground"`, of the `"background"`, or `"given"` ids.
-        connectivity: Neighborhood of the foreground, `"full"` or `"face"`.
-        ignore_unlabeled: Leave out voxels where the label has no instance.
-        unit: `"bits"` or `"nats"`.
         part: `"split"`, `"merge"` or `"total"`.
-        reduction: How `aggregate` reduces images and channels, one of :py:class:`monai.utils.MetricReduction`.
-        get_not_nans: Whether `aggregate` returns `(value, not_nans)`.
-
-    Raises:
-        ValueError: When a setting is impossible.
 
     Example:
         >>> import torch
@@ -144,34 +139,10 @@ class VariationOfInformationMetric(TopologyMetric):
         tensor([[2.]])
     """
 
-    def __init__(
-        self,
-        *,
-        include_background: bool = True,
-        instances: Instances = "foreground",
-        connectivity: Connectivity = "full",
-        ignore_unlabeled: bool = True,
-        unit: Unit = "bits",
-        part: Literal["split", "merge", "total"] = "total",
-        reduction: MetricReduction | str = MetricReduction.MEAN,
-        get_not_nans: bool = False,
-    ) -> None:
-        check_choice("instances", instances, get_args(Instances))
-        check_choice("unit", unit, get_args(Unit))
-        check_choice("part", part, VariationOfInformation._fields)
-        self.part = part
-        super().__init__(
-            compute_variation_of_information,
-            reduction=reduction,
-            get_not_nans=get_not_nans,
-            include_background=include_background,
-            instances=instances,
-            connectivity=connectivity,
-            ignore_unlabeled=ignore_unlabeled,
-            unit=unit,
-        )
+    ignore_unlabeled: bool = True
+    unit: Unit = "bits"
+    part: Literal["split", "merge", "total"] = "total"
 
-    def report(self, result: VariationOfInformation) -> torch.Tensor:
-        """Take the result to the part that is collected."""
-        part: torch.Tensor = getattr(result, self.part)
-        return part
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_unit(self.unit)

@@ -1,4 +1,4 @@
-"""Filtered images: persistence pairs with their critical voxels, merge trees, and the matching of features.
+"""Filtered images: persistence pairs with their critical voxels, merge trees, and matching of features.
 
 Read in this order: `pairs`, `essential`, `feature_matching` with `label_regions` (the rules of `PersistenceLoss`),
 `induced_matching` (Betti matching), `merge_trees`, `critical_sets`, `reconnection`.

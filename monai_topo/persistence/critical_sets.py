@@ -1,16 +1,18 @@
-"""The voxels that have to change for a critical value to move: regions of features and paths through saddles."""
+"""Critical sets: the voxels that must change for a birth or death value to change."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_topo._utils.kernel import finite_array, kernel, region_settings
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo._utils.validation import check_num_threads
-from monai_topo.persistence.merge_trees import merge_tree
+from monai_topo._utils.validation import check_images, check_num_threads, check_topology_settings
+from monai_topo.persistence.merge_trees import merge_tree_of_array
 from monai_topo.persistence.pairs import PersistencePairs
 
 __all__ = ["critical_set_loss", "critical_set_targets"]
@@ -25,78 +27,87 @@ def critical_set_targets(
     border: Border = "open",
     num_threads: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Find how far each voxel must rise or fall for births and deaths of a superlevel filtration to reach targets.
+    """Find how far voxels must rise or fall for births and deaths of a superlevel filtration to reach targets.
 
-    Which voxels, beside the critical one itself:
+    In addition to the critical voxel itself, these voxels change:
 
-    - a peak is to fall to a target above its saddle (birth in dimension 0): all of its region above the target; a hole
-      is to be filled to a target below its saddle (death in dimension d-1): all of its region below the target;
-    - a saddle that joins two components (death in dimension 0) is to rise: the highest path from peak to older peak;
-      one that closes a loop (birth in dimension 1): a way around it;
-    - a saddle that closes off a hole (birth in dimension d-1) is to fall: the lowest path out of the hole; one that
-      fills a loop (death in dimension d-2): a way around what keeps the two sides apart, in 2D a moat.
+    - A peak falls to a target above its saddle (birth in dimension 0): its whole region above the target. A hole is
+      filled up to a target below its saddle (death in dimension d-1): its whole region below the target.
+    - A saddle that joins two components rises (death in dimension 0): the highest path from the peak to the older peak.
+      A saddle that closes a loop rises (birth in dimension 1): a way around the loop.
+    - A saddle that closes off a hole falls (birth in dimension d-1): the lowest path out of the hole. A saddle that
+      fills a loop falls (death in dimension d-2): a way around the part that separates its two sides, in 2D a moat.
 
-    In 2D that is all. In 3D four cases would need a surface and get their critical voxel only: to part two components,
-    to cut a false loop or to fill it, and to close a cavity. One target at a time, regions and paths between components
-    or out of holes are exact: with these voxels at the target, and no others changed, the feature has the target as
-    its birth or death. A way around is one of many that do.
+    In 2D these are all cases. In 3D four cases would need a surface, and only their critical voxel changes: to separate
+    two components, to cut a false loop or to fill it, and to close a cavity. For one target at a time, regions and
+    paths between components or out of holes are exact: with these voxels at the target, and no others changed, the
+    feature has the target as its birth or death. A way around is one of several possible ones.
 
     Args:
         images: `(N, *spatial)`, the images of the pairs.
-        pairs: of `persistence_pairs(images, filtration="superlevel", ...)`.
-        targets: `(P, 2)`, of birth and death.
-        connectivity: as it was for the pairs.
-        border: as it was for the pairs.
-        num_threads: images worked on at the same time, `torch.get_num_threads()` by default.
+        pairs: Result of `persistence_pairs(images, filtration="superlevel", ...)`.
+        targets: `(P, 2)`, targets of birth and death.
+        connectivity: Connectivity of the pairs.
+        border: Boundary condition of the pairs.
+        num_threads: Number of images computed at the same time, `torch.get_num_threads()` by default.
 
     Returns:
-        Two tensors like `images`, detached, the values that voxels are to rise to (nowhere less than `images`) and to
-        fall to (nowhere greater). Where structures overlap the farthest target holds.
+        Two tensors like `images`, detached: the values that voxels must rise to (nowhere less than `images`) and must
+        fall to (nowhere greater). If critical sets overlap, the target farthest from the image counts.
+
+    Raises:
+        TypeError: If `images` is not a floating-point tensor.
+        ValueError: If `images` does not belong to the pairs, or its shape, a value or a setting is wrong.
 
     Cost: two merge trees and two spanning trees of peaks, and the lengths of the paths.
 
     Source: the critical sets of Nigmetov, Morozov, "Topological Optimization with Big Steps", 2022 (arXiv 2203.16748),
     section 3, there by reduced boundary matrices, here by merge trees and for dimensions 0 and d-1 only.
     """
-    values = images.detach()
+    check_images(images)
+    check_topology_settings(connectivity=connectivity, border=border)
+    num_threads = check_num_threads(num_threads)
+    array = finite_array(images)
+    values = torch.from_numpy(array)
     birth, death = pairs.values(values).unbind(1)
     targets = targets.to(values)
     last_dim = images.ndim - 2
-    regions = partial(_region_levels, values, pairs, connectivity=connectivity, border=border, num_threads=num_threads)
-    paths = partial(_path_levels, values, pairs, connectivity=connectivity, border=border, num_threads=num_threads)
-    rise, fall = values.clone(), values.clone()
+    regions = partial(_region_levels, array, pairs, connectivity=connectivity, border=border, num_threads=num_threads)
+    paths = partial(
+        _path_levels, array, pairs, targets, connectivity=connectivity, border=border, num_threads=num_threads
+    )
+    raise_to, lower_to = values.clone(), values.clone()
 
-    at = (pairs.image * pairs.num_voxels)[:, None] + torch.stack((pairs.birth, pairs.death), 1)
-    flat = (at.flatten().to(values.device), targets.flatten())
-    rise.view(-1).scatter_reduce_(0, *flat, "amax")
-    fall.view(-1).scatter_reduce_(0, *flat, "amin")
+    critical = (pairs.image * pairs.num_voxels)[:, None] + torch.stack((pairs.birth, pairs.death), 1)
+    raise_to.view(-1).scatter_reduce_(0, critical.flatten(), targets.flatten(), "amax")
+    lower_to.view(-1).scatter_reduce_(0, critical.flatten(), targets.flatten(), "amin")
 
-    peaks = (pairs.dim == 0) & (targets[:, 0] < birth).cpu()
+    peaks = (pairs.dim == 0) & (targets[:, 0] < birth)
     if peaks.any():
-        fall = torch.minimum(fall, regions(peaks, targets[:, 0], 0))
-    pits = (pairs.dim == last_dim) & (targets[:, 1] > death).cpu()
+        lower_to = torch.minimum(lower_to, regions(peaks, targets[peaks, 0], 0))
+    pits = (pairs.dim == last_dim) & (targets[:, 1] > death)
     if pits.any():
-        rise = torch.maximum(rise, regions(pits, targets[:, 1], last_dim))
+        raise_to = torch.maximum(raise_to, regions(pits, targets[pits, 1], last_dim))
 
-    ends = torch.stack((pairs.dim, pairs.dim + 1), 1)  # the index of the saddle that each end is
+    saddle_index = torch.stack((pairs.dim, pairs.dim + 1), 1)  # of birth and death: 0 is a peak, d a pit
     current = torch.stack((birth, death), 1)
-    raised = (ends == 1) & (targets > current).cpu()
-    lowered = (ends == last_dim) & (targets < current).cpu()
+    raised = (saddle_index == 1) & (targets > current)
     if raised.any():
-        rise = torch.maximum(rise, paths(raised, targets, False))
+        raise_to = torch.maximum(raise_to, paths(raised, of_holes=False))
+    lowered = (saddle_index == last_dim) & (targets < current)
     if lowered.any():
-        fall = torch.minimum(fall, paths(lowered, targets, True))
-    return rise, fall
+        lower_to = torch.minimum(lower_to, paths(lowered, of_holes=True))
+    return raise_to.to(images), lower_to.to(images)
 
 
-def critical_set_loss(images: Tensor, rise: Tensor, fall: Tensor) -> Tensor:
-    """Squared distance of every voxel to what it is to rise or to fall to, summed over each image, `(N,)`."""
-    cost = (rise - images).clamp(min=0) ** 2 + (images - fall).clamp(min=0) ** 2
+def critical_set_loss(images: Tensor, raise_to: Tensor, lower_to: Tensor) -> Tensor:
+    """Compute the squared distance of every voxel to the value it must rise or fall to, summed per image, `(N,)`."""
+    cost = (raise_to - images).clamp(min=0) ** 2 + (images - lower_to).clamp(min=0) ** 2
     return cost.flatten(1).sum(1)
 
 
 def _region_levels(
-    images: Tensor,
+    images: NDArray[Any],
     pairs: PersistencePairs,
     chosen: Tensor,
     targets: Tensor,
@@ -104,43 +115,41 @@ def _region_levels(
     *,
     connectivity: Connectivity,
     border: Border,
-    num_threads: int | None,
+    num_threads: int,
 ) -> Tensor:
-    """The farthest target of the chosen regions that a voxel is in."""
-    tree = merge_tree(images, dim=dim, connectivity=connectivity, border=border, num_threads=num_threads)
+    """Return the farthest target of the chosen regions that contain a voxel, `(N, *spatial)`; infinite without one."""
+    tree = merge_tree_of_array(images, dim, "superlevel", connectivity, border, num_threads)
     extremum = (pairs.birth if dim == 0 else pairs.death)[chosen] + pairs.image[chosen] * pairs.num_voxels
     keys, order = torch.sort(tree.extremum + tree.pairs.image * pairs.num_voxels)
     sign = 1 if tree.is_descending else -1
     level = torch.full((len(tree) + 1,), torch.inf, dtype=targets.dtype)
-    level[order[torch.searchsorted(keys, extremum)]] = sign * targets.cpu()[chosen]
+    level[order[torch.searchsorted(keys, extremum)]] = sign * targets
     ancestor = torch.cat((tree.parent, torch.tensor([len(tree)])))
-    while bool((ancestor != len(tree)).any()):  # each round looks twice as far up
+    while bool((ancestor != len(tree)).any()):  # each round reaches twice as far up
         level = torch.minimum(level, level[ancestor])
         ancestor = ancestor[ancestor]
-    return sign * level[tree.region].to(images.device)
+    return sign * level[tree.region]
 
 
 def _path_levels(
-    images: Tensor,
+    images: NDArray[Any],
     pairs: PersistencePairs,
-    chosen: Tensor,
     targets: Tensor,
-    of_holes: bool,
+    chosen: Tensor,
     *,
+    of_holes: bool,
     connectivity: Connectivity,
     border: Border,
-    num_threads: int | None,
+    num_threads: int,
 ) -> Tensor:
-    """The images with the paths through the chosen ends at their targets."""
-    array = finite_array(images)
+    """Return the images with the paths through the chosen births and deaths, `(P, 2)` bool, set to their targets."""
     pair = chosen.nonzero()[:, 0]
-    saddle = torch.stack((pairs.birth, pairs.death), 1)[chosen]
     lifted = kernel.lift_paths(
-        array,
+        images,
         image=pairs.image[pair].contiguous().numpy(),
-        saddle=saddle.contiguous().numpy(),
-        level=finite_array(targets.cpu()[chosen]),
+        saddle=torch.stack((pairs.birth, pairs.death), 1)[chosen].contiguous().numpy(),
+        level=finite_array(targets[chosen]),
         **region_settings("superlevel", connectivity, border, of_holes=of_holes),
-        num_threads=check_num_threads(num_threads),
+        num_threads=num_threads,
     )
-    return torch.from_numpy(lifted).view(images.shape).to(images)
+    return torch.from_numpy(lifted).view(images.shape)

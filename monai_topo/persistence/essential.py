@@ -1,4 +1,4 @@
-"""The essential class: the one class of a filtration that has no pair, and the conventions for its birth and death."""
+"""The essential class: the one class of a filtration without a pair, and the conventions for its birth and death."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai_topo._utils.typing import Border, Filtration
 
 __all__ = ["EssentialClass", "essential_class", "essential_dim", "extreme_voxels"]
 
-#: Where the essential component dies: at 0, at the last value of its image, or never.
+#: Death of the essential component: 0, the last value of its image, or infinity.
 Until = Literal["zero", "last", "infinity"]
 
 
@@ -19,8 +19,8 @@ class EssentialClass(NamedTuple):
     """The essential class of every image of a batch.
 
     Attributes:
-        dim: its homology dimension, see :py:func:`essential_dim`.
-        voxel: `(N,)` int64 on the CPU, its one critical voxel, a flat C-order index.
+        dim: Homology dimension, see :py:func:`essential_dim`.
+        voxel: `(N,)` int64 on the CPU, the one critical voxel of each class, a flat C-order index.
         values: `(N, 2)`, birth and death, differentiable in the images.
     """
 
@@ -32,8 +32,9 @@ class EssentialClass(NamedTuple):
 def essential_dim(border: Border, spatial_dims: int) -> int:
     """Return the dimension of the essential class: 0, or d-1 with the foreground as border.
 
-    With an open border one component outlives all others. With `border="foreground"` the frame is the oldest component
-    and is not reported; what is essential then is the hole that the frame surrounds until the last voxel fills it.
+    With an open border it is the component that outlives all others. With `border="foreground"` the oldest component is
+    the frame, which is not reported; the essential class is then the hole that the frame surrounds until the last voxel
+    fills it.
     """
     return 0 if border == "open" else spatial_dims - 1
 
@@ -44,7 +45,7 @@ def extreme_voxels(images: Tensor, filtration: Filtration, border: Border) -> Te
     Args:
         images: `(N, *spatial)`.
         filtration: `"superlevel"` or `"sublevel"`.
-        border: with `"open"` the voxel that enters first, where the essential component is born; with `"foreground"`
+        border: With `"open"` the voxel that enters first, where the essential component is born; with `"foreground"`
             the one that enters last, where the essential hole dies. Voxels of equal value enter in C order.
 
     Returns:
@@ -53,7 +54,7 @@ def extreme_voxels(images: Tensor, filtration: Filtration, border: Border) -> Te
     flat = images.detach().flatten(1)
     is_max = (filtration == "superlevel") == (border == "open")
     if border == "open":
-        found = flat.argmax(1) if is_max else flat.argmin(1)  # of equal values the first
+        found = flat.argmax(1) if is_max else flat.argmin(1)  # the first of equal values
     else:
         flipped = flat.flip(1)
         found = flat.shape[1] - 1 - (flipped.argmax(1) if is_max else flipped.argmin(1))
@@ -68,7 +69,7 @@ def essential_class(
     until: Until = "zero",
     prefer: Tensor | None = None,
 ) -> EssentialClass:
-    """Find the essential class of every image, and give it the birth or death that it lacks.
+    """Find the essential class of every image, with a birth or death by convention where the image defines none.
 
     With `border="open"` it is a component, born at the first value, with a death by convention. With
     `border="foreground"` it is a hole, born with the frame, at 1 (0 for sublevel sets), that dies at the last value.
@@ -77,14 +78,16 @@ def essential_class(
         images: `(N, *spatial)`, finite; likelihoods in [0, 1] if the constants 0 and 1 are to mean something.
         filtration: `"superlevel"` or `"sublevel"`.
         border: `"open"` or `"foreground"`.
-        until: death of the essential component: `"zero"`, as the features of a binary label die (losses, distances of
-            diagrams); `"last"`, the value at which the image is full; `"infinity"`, beyond every threshold. Holes die
-            in their image, whatever it is.
-        prefer: binary labels of the shape of `images`, or None. In a constant image every voxel is extreme; then the
-            first of the label is chosen (with `border="foreground"` the first of its background), if there is one.
+        until: Death of the essential component: `"zero"`, like the features of a binary label (losses, distances of
+            diagrams); `"last"`, the value at which the image is full; `"infinity"`, beyond every threshold. The
+            essential hole always dies at a value of its image.
+        prefer: Binary labels of the shape of `images`, or None. In a constant image every voxel is extreme; the first
+            one inside the label is preferred (with `border="foreground"` the first one of its background), if there is
+            one.
 
     Returns:
-        The essential classes. The gradient of `values` reaches one voxel of each image.
+        The essential classes. The gradient of `values` reaches the one critical voxel of each image; with
+        `until="last"` and an open border also the voxels of the last value, in equal parts.
     """
     flat = images.flatten(1)
     voxel = extreme_voxels(images, filtration, border)

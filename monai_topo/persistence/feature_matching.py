@@ -1,8 +1,8 @@
-"""Matching: which predicted features belong to features of a binary label. Pure functions, no dense cost matrix.
+"""Match predicted features with features of a binary label, by value or by location, without a dense cost matrix.
 
 A feature of the superlevel filtration of a likelihood is born at a high value `b` and dies at a lower value `d`. All
-features of a binary label are the same point, birth 1 and death 0, so a matching only has to say *which* predicted
-features are matched, and not with which feature of the label.
+features of a binary label are the same point, birth 1 and death 0, so a matching only has to determine *which*
+predicted features are matched, and not with which feature of the label.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def match_by_value(
             they are, as in the code of Hu et al. (NeurIPS 2019).
 
     Returns:
-        `(P,)` bool. Of features with equal keys the first ones are taken.
+        `(P,)` bool. Of features with equal keys the first ones are matched.
     """
     birth, death = values.unbind(1)
     persistence = birth - death
@@ -126,7 +126,7 @@ def match_by_location(
         greatest: `(N,)`, the greatest value of each image.
         dims: Dimensions that count.
         connectivity: Connectivity of the foreground, the one of the features.
-        border: What lies outside, as for the features.
+        border: Boundary condition, the one of the features.
         min_label_size: Components and holes of the label with fewer voxels are ignored: they do not count as missing,
             and the predicted features that belong to them are ignored too. In 3D the loops of such a component are
             ignored with it.

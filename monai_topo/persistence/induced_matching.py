@@ -1,4 +1,4 @@
-"""Betti matching: which features of two images are the same one, by place, through what both have in common."""
+"""Betti matching: match the persistence features of two images by location, through a common comparison filtration."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor
 from monai_topo._utils.kernel import complex_settings, dims_mask, finite_array, kernel
 from monai_topo._utils.typing import Border, Connectivity, Filtration
 from monai_topo._utils.validation import check_images, check_num_threads, check_topology_settings
-from monai_topo.persistence.pairs import PersistencePairs, packed_pairs
+from monai_topo.persistence.pairs import PersistencePairs, pack_pairs
 
 __all__ = ["BettiMatching", "betti_matching"]
 
 
 @dataclass(frozen=True)
 class BettiMatching:
-    """Persistence pairs of a batch of predictions and of their labels, and which belong together.
+    """Persistence pairs of a batch of predictions and of their labels, and the matches between them.
 
-    The classes that never end are matched with each other; they are the `essential` of both.
+    The essential classes are matched with each other; they are the `essential` of both.
 
     Attributes:
-        prediction: pairs of the predictions.
-        label: pairs of the labels.
-        matched: `(M, 2)` int64 on the CPU, a pair of `prediction` and one of `label` (of the same image and
-            dimension), sorted. A pair is in one match at most.
+        prediction: Pairs of the predictions.
+        label: Pairs of the labels.
+        matched: `(M, 2)` int64 on the CPU, indices of a pair of `prediction` and of one of `label` (of the same image
+            and dimension), sorted. A pair has at most one match.
     """
 
     prediction: PersistencePairs
@@ -35,28 +35,28 @@ class BettiMatching:
     matched: Tensor
 
     def unmatched_prediction(self) -> Tensor:
-        """`(P,)` bool, pairs of the predictions without a partner: spurious features."""
-        return _others(len(self.prediction), self.matched[:, 0])
+        """Return which pairs of the predictions have no partner (spurious features), `(P,)` bool."""
+        return _unmatched(len(self.prediction), self.matched[:, 0])
 
     def unmatched_label(self) -> Tensor:
-        """`(L,)` bool, pairs of the labels without a partner: missing features."""
-        return _others(len(self.label), self.matched[:, 1])
+        """Return which pairs of the labels have no partner (missing features), `(L,)` bool."""
+        return _unmatched(len(self.label), self.matched[:, 1])
 
     def error(self, predictions: Tensor, labels: Tensor) -> Tensor:
-        r"""Betti matching error by dimension, without the classes that never end.
+        r"""Compute the Betti matching error by dimension, without the essential classes.
 
         $\sum_{matched} 2 [(b - b')^2 + (d - d')^2] + \sum_{unmatched} (b - d)^2$ over the features of both images:
-        twice the squared distance, as the authors of the matching normalize it.
+        twice the squared distance, in the normalization of the authors of the matching.
 
         Args:
             predictions: `(N, *spatial)`, the images that were matched.
-            labels: of the same shape.
+            labels: Labels of the same shape.
 
         Returns:
             `(N, d)`, of the dtype and on the device of `predictions`, differentiable in both images.
 
         Raises:
-            ValueError: if the images have another number or size.
+            ValueError: If the images have another number or size.
         """
         dims, device = predictions.ndim - 1, predictions.device
         values, targets = self.prediction.values(predictions), self.label.values(labels)
@@ -85,46 +85,50 @@ def betti_matching(
     dims: Sequence[int] | None = None,
     num_threads: int | None = None,
 ) -> BettiMatching:
-    """Match the topological features of two images by where they are.
+    """Match the topological features of two images by location.
 
-    Both images are compared with their union: at each threshold, what is there in one or the other. Every class of an
-    image goes to a class of the union; two features are matched where they become the same class there and live at the
-    same time. So a component is matched with one that it touches, a loop with one that it could be deformed into
-    inside the union, and features in different places are never matched.
+    Both images are compared with the comparison filtration of their union: at each threshold, the voxels that are in
+    the sub- or superlevel set of one image or of the other. Every class of an image maps to a class of the union. Two
+    features are matched if they map to the same class and are alive at the same time. So a component is matched with a
+    component that it touches, a loop with a loop that it could be deformed into inside the union, and features at
+    different locations are never matched.
 
-    Binary masks, likelihoods and a mix of both will do. Voxels of equal value enter by the other image's value, then
-    those with fewer higher neighbors first, then by index; components that end at one threshold are matched only where
-    they lie in one component of the union, so that binary masks are matched by place too. Loops and cavities that end
-    at one threshold are matched one by one; where several are joined by the union, which of them is matched follows
-    the order of voxels.
+    Both images may be binary masks or likelihoods. Voxels of equal value enter by the other image's value, then those
+    with fewer higher neighbors first, then by index. Components that die at one threshold are matched only if they lie
+    in one component of the union, so that binary masks are matched by location too. Loops and cavities that die at one
+    threshold are matched one by one; if the union joins several of them, the order of the voxels determines which one
+    is matched.
 
     Args:
-        predictions: `(N, H, W)` or `(N, D, H, W)`, any floating dtype and device, finite, on the same scale as labels.
-        labels: of the same shape.
+        predictions: `(N, H, W)` or `(N, D, H, W)`, any floating-point dtype and device, finite, on the same scale as
+            the labels.
+        labels: Labels of the same shape.
         filtration: `"superlevel"`: large values enter first; `"sublevel"`: small values first, and the union is the
-            lesser value.
-        connectivity: of the features that the filtration adds: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6).
-        border: `"open"`, or `"foreground"`: outside the images everything belongs to the features; see
-            `persistence_pairs`.
-        dims: dimensions to match, all by default. Leaving out dimension 1 in 3D saves most of the work.
-        num_threads: images computed at the same time, `torch.get_num_threads()` by default; the result never depends
-            on it. The GIL is released, and Ctrl-C stops a call.
+            minimum of both images.
+        connectivity: Connectivity of the sub- or superlevel sets, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the
+            complement has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
+            foreground), see `persistence_pairs`.
+        dims: Dimensions to match, all by default. Leaving out dimension 1 in 3D saves most of the work.
+        num_threads: Number of images computed at the same time, `torch.get_num_threads()` by default; the result never
+            depends on it. The GIL is released, and Ctrl-C stops a call.
 
     Returns:
-        Pairs and matches; see `BettiMatching`. The pairs have the values of `persistence_pairs`; among voxels of equal
+        Pairs and matches, see `BettiMatching`. The pairs have the values of `persistence_pairs`; among voxels of equal
         value another one may be critical.
 
     Raises:
-        TypeError: if an image is no floating tensor.
-        ValueError: if the shapes differ or are not one of the above, a value is not finite, or a setting is unknown.
+        TypeError: If an image is not a floating-point tensor.
+        ValueError: If the shapes differ or are wrong, a value is not finite, or a setting is wrong.
 
-    Cost: in 2D that of sorting, three times; in 3D dimension 1 takes four matrix reductions. Most where two different
-    likelihoods are matched, least where one image is binary. About 80 bytes a voxel for each image in work.
+    Cost: in 2D three sorts of the voxels; in 3D dimension 1 takes four matrix reductions. Two different likelihoods are
+    the most expensive case, a binary image the cheapest. About 80 bytes per voxel for each image that is computed at
+    the same time.
 
     Source: Stucki, Paetzold, Shit, Menze, Bauer, "Topologically faithful image segmentation via induced matching of
     persistence barcodes", ICML 2023 (arXiv 2211.15272), section 3; 3D in Stucki, Bürgin, Paetzold, Bauer, "Efficient
     Betti matching enables topology-aware 3D segmentation via persistent homology", 2024 (arXiv 2407.04683). Here also:
-    both connectivities, the foreground border, ties by place.
+    both connectivities, the foreground border, ties by location.
 
     Example:
         >>> import torch
@@ -134,7 +138,7 @@ def betti_matching(
         >>> matching.prediction.values(prediction)
         tensor([[0.7000, 0.1000],
                 [0.6000, 0.2000]])
-        >>> matching.matched  # the first, which the component on the right touches: together they end at 0.1
+        >>> matching.matched  # the first, which touches the right component of the label
         tensor([[0, 0]])
     """
     check_images(predictions)
@@ -156,13 +160,13 @@ def betti_matching(
         num_threads=check_num_threads(num_threads),
     )
     return BettiMatching(
-        packed_pairs(prediction, of_prediction, filtration, border),
-        packed_pairs(label, of_label, filtration, border),
+        pack_pairs(prediction, of_prediction, filtration, border),
+        pack_pairs(label, of_label, filtration, border),
         torch.from_numpy(np.stack((in_prediction, in_label), axis=1)),
     )
 
 
-def _others(count: int, chosen: Tensor) -> Tensor:
-    others = torch.ones(count, dtype=torch.bool)
-    others[chosen] = False
-    return others
+def _unmatched(count: int, matched: Tensor) -> Tensor:
+    unmatched = torch.ones(count, dtype=torch.bool)
+    unmatched[matched] = False
+    return unmatched

@@ -21,7 +21,7 @@ class LabelRegions:
     more: the region of the frame, and the region of the voxels that lie in no component or hole.
 
     Attributes:
-        label_map: `(N, V)` int32, the component or hole of every voxel; -1 is the frame's, 0 is none.
+        label_map: `(N, V)` int32, the component or hole of every voxel; -1 is the frame, 0 lies in none.
         offset: `(N,)` int64, the region of number -1 of each image; the regions of 0, 1, 2, ... follow it.
         capacity: `(R,)` int64, the number of label features in each region; -1 marks a region to be ignored.
     """
@@ -55,7 +55,7 @@ def label_regions(
         labels: `(N, H, W)` or `(N, D, H, W)`, 0 and 1, on any device.
         dim: Dimension of the features, 0 to d-1.
         connectivity: Connectivity of the foreground.
-        border: What lies outside the label.
+        border: Boundary condition.
         min_size: Components (dimension 0, and 1 in 3D) or holes (dimension d-1) of fewer voxels are ignored. The region
             of the frame is never that small.
 
@@ -85,7 +85,7 @@ def label_regions(
 
 
 def _holes(labels: Tensor, connectivity: Connectivity, border: Border) -> Tensor:
-    """Components of the background: with the dual connectivity, and the outside complemented too."""
+    """Label the components of the background, with the dual connectivity and the complementary border."""
     outside: Border = "foreground" if border == "open" else "open"
     return label_components(labels == 0, connectivity=DUAL[connectivity], border=outside)
 
@@ -93,7 +93,7 @@ def _holes(labels: Tensor, connectivity: Connectivity, border: Border) -> Tensor
 def _loops(
     labels: Tensor, label_map: Tensor, offset: Tensor, one_each: Tensor, connectivity: Connectivity, border: Border
 ) -> Tensor:
-    """Loops of every component of volumes, `(R,)`: b1 = b0 - chi + b2; the frame has those that no component has."""
+    """Count the loops of every component of volumes, `(R,)`: b1 = b0 - chi + b2; the frame has the remaining ones."""
     loops = torch.zeros_like(one_each)
     total = betti_numbers(labels, connectivity=connectivity, border=border)[:, 1]
     if not total.any():
@@ -108,7 +108,7 @@ def _loops(
 
 
 def _euler_characteristics(region: Tensor, num_regions: int, connectivity: Connectivity) -> Tensor:
-    """Euler characteristic of the voxels of every region, `(R,)`; region 0 counts for nothing.
+    """Compute the Euler characteristic of the voxels of every region, `(R,)`; region 0 does not count.
 
     With full connectivity voxels are closed cubes, and a face of the grid is present if any voxel around it is. With
     face connectivity voxels are points, and a cell is present if all its voxels are. In both cases the voxels around a
@@ -130,7 +130,7 @@ def _euler_characteristics(region: Tensor, num_regions: int, connectivity: Conne
 
 
 def _cavities(label_map: Tensor, holes: Tensor, offset: Tensor, num_regions: int) -> Tensor:
-    """Cavities of every component, `(R,)`.
+    """Count the cavities of every component, `(R,)`.
 
     The voxel just before the first voxel of a cavity, in C order and along the first axis, lies in the component
     around it: from there a ray leads outwards that does not meet the cavity again, and the outer boundary of a cavity

@@ -1,4 +1,4 @@
-"""Persistent homology of cubical complexes in 2D and 3D, with the critical voxels of every pair."""
+"""Persistence pairs of cubical complexes in 2D and 3D, with their critical voxels."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from monai_topo._utils.typing import Border, Connectivity, Filtration
 from monai_topo._utils.validation import check_images, check_num_threads, check_topology_settings
 from monai_topo.persistence.essential import extreme_voxels
 
-__all__ = ["PersistencePairs", "packed_pairs", "persistence_pairs"]
+__all__ = ["PersistencePairs", "pack_pairs", "persistence_pairs"]
 
 
 @dataclass(frozen=True)
 class PersistencePairs:
-    """Persistence pairs of a batch of images, named by their critical voxels.
+    """Persistence pairs of a batch of images, given by their critical voxels.
 
-    All tensors are int64 on the CPU; the `P` pairs of all images stand one after another, sorted by
+    All tensors are int64 on the CPU. The `P` pairs of all images are concatenated, sorted by
     `(image, dim, birth, death)`. Voxels are flat C-order indices into their own image.
 
     Attributes:
-        image: `(P,)`, the image of each pair.
-        dim: `(P,)`, its dimension: 0 component, 1 loop, and in 3D 2 cavity.
-        birth: `(P,)`, the voxel with which the class appears.
-        death: `(P,)`, the voxel with which it disappears, of a different value.
-        essential: `(N,)`, the voxel with which the component appears that never ends. With `border="foreground"` that
-            component is the frame, which is no voxel: the entry is then `num_voxels`, one past the last index, which
-            indexing refuses. No pair ever has the frame as a critical voxel.
-        num_voxels: voxels of one image.
+        image: `(P,)`, image of each pair.
+        dim: `(P,)`, dimension: 0 component, 1 loop, 2 cavity (in 3D).
+        birth: `(P,)`, voxel at which the feature is born.
+        death: `(P,)`, voxel at which it dies, of a different value.
+        essential: `(N,)`, voxel at which the essential component is born. With `border="foreground"` that component is
+            the frame, which is not a voxel: the entry is then `num_voxels`, one past the last index, so indexing fails.
+            No pair ever has the frame as a critical voxel.
+        num_voxels: Number of voxels of one image.
     """
 
     image: Tensor
@@ -48,17 +48,17 @@ class PersistencePairs:
         return len(self.image)
 
     def values(self, images: Tensor) -> Tensor:
-        """Birth and death values, gathered from images: the one place where a gradient arises.
+        """Gather birth and death values from images: the one place where a gradient arises.
 
         Args:
-            images: `(N, *spatial)`, the images of which these are the pairs, on any device.
+            images: `(N, *spatial)`, the images of these pairs, on any device.
 
         Returns:
             `(P, 2)`, birth and death, of the dtype and on the device of `images`, differentiable in them: the gradient
             reaches the critical voxels only and adds up where a voxel is critical for several pairs.
 
         Raises:
-            ValueError: if `images` has another number of images or voxels.
+            ValueError: If `images` has another number of images or voxels.
         """
         expected = (len(self.essential), self.num_voxels)
         if (images.shape[0], images[0].numel() if len(images) else self.num_voxels) != expected:
@@ -81,47 +81,48 @@ def persistence_pairs(
     min_persistence: float = 0.0,
     num_threads: int | None = None,
 ) -> PersistencePairs:
-    """Pair the voxels with which topological classes appear and disappear as a threshold sweeps through an image.
+    """Compute the persistence pairs of images: the voxels at which topological features are born and die.
 
-    Voxels of equal value enter one after another, the lower C-order index first. This one rule makes critical voxels
-    unique; pairs of equal value are left out, so a constant image has none. One exception keeps large plateaus cheap:
-    where an eighth of a 3D image or more has its least or its greatest value (a saturated background, say), a loop that
-    appears or disappears on that plateau gets as critical voxel there the plateau voxel nearest to its other one, in
-    chessboard distance.
+    Voxels of equal value enter one after another, the lower C-order index first. This rule makes critical voxels
+    unique. Pairs of equal value are excluded, so a constant image has none. One exception keeps large plateaus cheap:
+    if an eighth or more of a 3D image has its least or its greatest value (for example a saturated background), a loop
+    that is born or dies on that plateau gets as its critical voxel there the plateau voxel that is nearest, in
+    chessboard distance, to its other critical voxel.
 
     Args:
         images: `(N, H, W)` or `(N, D, H, W)`, the batch always first and no channel axis (merge it into the batch:
-            `x.flatten(0, 1)`); any floating dtype, device and strides; finite. Detached, and brought to the CPU.
-            float16 and bfloat16 are widened to float32, float64 keeps its precision.
+            `x.flatten(0, 1)`); any floating-point dtype, device and strides; finite. Detached and copied to the CPU.
+            float16 and bfloat16 are converted to float32, float64 keeps its precision.
         filtration: `"superlevel"`: large values enter first (the features of a foreground likelihood); `"sublevel"`:
             small values first.
-        connectivity: of the features that the filtration adds: `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6). What
-            they leave has the other one.
-        border: `"open"`: the image is all there is. `"foreground"`: outside the image everything belongs to the
-            features from the start, so a structure cut by the border is closed there; this is the homology of the image
-            relative to its frame, and classes of the frame itself are not reported.
-        dims: dimensions to report, all by default. Leaving out dimension 1 in 3D saves most of the work.
-        min_persistence: report only pairs whose birth and death differ by more than this. The result is shorter, and an
-            image whose whole range is no larger costs nothing. No other work is saved, for there is little to save: in
-            a smooth likelihood two thirds of the loops live no longer than 0.1, but they take a tenth of the steps of
-            the reduction, and the others cannot be found without them.
-        num_threads: images computed at the same time, `torch.get_num_threads()` by default; what a small batch leaves
-            idle works inside its images. The result never depends on it. The GIL is released, and Ctrl-C stops a call.
+        connectivity: Connectivity of the sub- or superlevel sets, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the
+            complement has the dual one.
+        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is foreground
+            from the start, so a structure cut by the border is closed there; this is the homology of the image relative
+            to its frame, and the classes of the frame itself are not reported).
+        dims: Dimensions to report, all by default. Leaving out dimension 1 in 3D saves most of the work.
+        min_persistence: Report only pairs whose birth and death values differ by more than this. The result is shorter,
+            and an image whose whole range is no larger costs nothing. It saves little work otherwise: in a smooth
+            likelihood two thirds of the loops have a persistence of at most 0.1, but they account for a tenth of the
+            steps of the reduction, and the others cannot be found without them.
+        num_threads: Number of threads, `torch.get_num_threads()` by default. Images run in parallel; if there are fewer
+            images than threads, the spare threads are used within an image. The result never depends on it. The GIL is
+            released, and Ctrl-C stops a call.
 
     Returns:
-        The pairs; see `PersistencePairs`.
+        The pairs, see `PersistencePairs`.
 
     Raises:
-        TypeError: if `images` is no floating tensor.
-        ValueError: if its shape, a value (NaN, infinite) or a setting is not one of the above.
+        TypeError: If `images` is not a floating-point tensor.
+        ValueError: If its shape, a value (NaN, infinite) or a setting is wrong.
 
-    Cost: linear in the voxels but for the critical ones, which are sorted, and for dimension 1 in 3D, a matrix
-    reduction that is nearly linear on smooth images and on sparse ones. 12 to 17 bytes a voxel for each image in work,
-    26 if it is white noise.
-    Plateaus cost next to nothing, but a network's background is none: a sigmoid is never exactly 0. Where values near 0
-    and 1 do not matter, make them plateaus, `images.clamp(1e-3, 1 - 1e-3)`: nine times as fast on a noisy vessel
-    likelihood of 128^3 (3.0 s to 0.3 s), exact for the clamped image, and with 48 000 pairs instead of 650 000. What is
-    clamped gets no gradient. `PersistenceLoss(saturation=1e-3)` does the like in a loss.
+    Cost: linear in the voxels, except that critical voxels are sorted and that dimension 1 in 3D needs a matrix
+    reduction, which is nearly linear on smooth and on sparse images. 12 to 17 bytes per voxel for each image that is
+    computed at the same time, 26 for white noise. Plateaus are cheap, but a network's background is not one, since a
+    sigmoid never reaches 0. If values near 0 and 1 do not matter, make them plateaus with
+    `images.clamp(1e-3, 1 - 1e-3)`: nine times as fast on a noisy vessel likelihood of 128^3 (3.0 s to 0.3 s), exact for
+    the clamped image, and with 48 000 pairs instead of 650 000. Clamped voxels get no gradient. In a loss,
+    `PersistenceLoss(saturation=1e-3)` does the same.
 
     Method: lower-star gradient (Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse
     complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after
@@ -147,16 +148,16 @@ def persistence_pairs(
         min_persistence=float(min_persistence),
         num_threads=check_num_threads(num_threads),
     )
-    return packed_pairs(columns, array, filtration, border)
+    return pack_pairs(columns, array, filtration, border)
 
 
-def packed_pairs(
+def pack_pairs(
     columns: Sequence[NDArray[np.int64]], images: NDArray[Any], filtration: Filtration, border: Border
 ) -> PersistencePairs:
-    """Return what the kernel found in a batch of images, `(image, dim, birth, death)`, with the essential classes."""
+    """Combine the columns of the kernel, `(image, dim, birth, death)`, and the essential voxels of the images."""
     num_voxels = int(np.prod(images.shape[1:]))
     if border == "foreground":
-        essential = torch.full((len(images),), num_voxels)  # the frame, which is no voxel
+        essential = torch.full((len(images),), num_voxels)  # the frame, which is not a voxel
     else:
         essential = extreme_voxels(torch.from_numpy(images), filtration, border)
     image, dim, birth, death = (torch.from_numpy(column) for column in columns)

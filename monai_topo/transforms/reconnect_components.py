@@ -62,8 +62,8 @@ class ReconnectComponents(ArrayTransform):
     what was joined or refused, as JSON text, with one entry per candidate: `{"channel", "components" (numbers in
     `label_components`; -1 is the frame), "outcome" (one of `OUTCOMES`), "at" (the saddle), "likelihood" (there),
     "voxels", "length"}`; the paths themselves are in the table of `reconnect_components`. Each channel is a separate
-    image; leave out the channel of the background. Deterministic and, with the same settings, idempotent but for
-    components that a path makes larger than a limit.
+    image; leave out the channel of the background. Deterministic. A second call may join more, since the paths of the
+    first one are then part of the components.
 
     Example:
         >>> import numpy as np

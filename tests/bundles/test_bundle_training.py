@@ -160,6 +160,7 @@ def test_both_bundles_have_the_same_keys_in_the_same_order() -> None:
     assert list(first["validate"]) == list(second["validate"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bundle", "files", "data", "settings"),
     [

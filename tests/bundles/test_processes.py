@@ -12,6 +12,8 @@ from bundle_runs import MEMBRANES, VESSELS, Training, last_line, rows_of, starte
 
 from monai_topo.bundle import UserError, check_cases, join_processes
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 

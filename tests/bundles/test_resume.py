@@ -16,6 +16,8 @@ import torch
 from bundle_runs import MEMBRANES, VESSELS, Bundle, Training, last_line, rows_of, started, succeeded
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+pytestmark = pytest.mark.slow
+
 # The training run has two epochs of two steps.
 MID_EPOCH = """
 steps = 0

@@ -15,6 +15,7 @@ from monai.bundle import ConfigWorkflow
 from monai_topo.bundle import UserError, check_sizes, check_space, check_training_settings, start_run
 
 
+@pytest.mark.slow
 def test_an_unknown_setting_is_noticed(tmp_path: Path) -> None:
     run = VESSELS.run(["train.json", "smoke.json"], tmp_path, epoch=1)
     assert last_line(run) == (

@@ -51,7 +51,7 @@ def test_3_images_that_are_not_square_are_not_scrambled(shape):
     assert betti_numbers(line)[0].tolist() == [1] + [0] * (len(shape) - 1)
 
 
-def test_4_the_component_that_never_ends_counts():
+def test_4_the_essential_component_counts():
     one = bars(3)
     empty = torch.full_like(one, 0.01)
     assert PersistenceLoss()(empty, one) > 0.9
@@ -59,7 +59,7 @@ def test_4_the_component_that_never_ends_counts():
     assert betti_numbers(one[0])[0, 0] == 1
 
 
-def test_5_no_finite_pair_in_dimension_0_is_no_error():
+def test_5_an_image_without_pairs_in_dimension_0_is_not_an_error():
     peak = torch.zeros(1, 1, 5, 6)
     peak[..., 2, 3] = 0.7
     value = PersistenceLoss(dims=[0])(peak, (peak > 0).float())
@@ -68,7 +68,7 @@ def test_5_no_finite_pair_in_dimension_0_is_no_error():
 
 @pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("shape", [(7, 9), (5, 6, 7)])
-def test_6_false_features_are_punished_where_the_label_is_empty_or_full(shape, border):
+def test_6_false_features_cost_where_the_label_is_empty_or_full(shape, border):
     spot = (0, 0, *[extent // 2 for extent in shape])
     empty, full = torch.zeros(1, 1, *shape), torch.ones(1, 1, *shape)
     speck, pinhole = empty.clone(), full.clone()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 import torch
+from monai.losses import DiceLoss
 from torch import Tensor, nn
 
 from monai_topo import betti_numbers
@@ -57,7 +59,7 @@ both_dims = pytest.mark.parametrize("ndim", [2, 3])
 
 
 def target_of(name: str, label: Tensor, **kwargs: object) -> Tensor:
-    """What the loss is called with beside the input: the label, or for a prior its Betti numbers."""
+    """Return the second argument of the loss: the label, or for a prior its Betti numbers."""
     case = LOSSES[name]
     if not case.needs_numbers:
         return label
@@ -66,7 +68,7 @@ def target_of(name: str, label: Tensor, **kwargs: object) -> Tensor:
 
 
 def ring(ndim: int) -> Tensor:
-    """A ring of 2D and a shell of 3D, and beside them a bar; nothing touches the border."""
+    """A ring (2D) or a shell (3D) and a bar; nothing touches the border."""
     label = torch.zeros(1, 1, *((7, 16) if ndim == 2 else (7, 8, 16)), dtype=torch.float64)
     box = (..., *[slice(1, 6)] * ndim)
     inside = (..., *[slice(2, 5)] * ndim)
@@ -101,8 +103,28 @@ def random_case(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Distinct likelihoods, well apart, and a label."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(shape, generator=generator).flatten().argsort().argsort().view(shape)
-    # None is 0.5, where a mask would change.
+    # No value is 0.5, where a mask would change.
     return (order.double() + 1.5) / (order.numel() + 2), (torch.rand(shape, generator=generator) > 0.5).double()
+
+
+@pytest.mark.parametrize("kind", [PersistenceLoss, BettiMatchingLoss, WarpingLoss, SkeletonRecallLoss, BettiPriorLoss])
+def test_options_are_explicit_and_begin_as_those_of_dice_loss(kind):
+    options = inspect.signature(kind).parameters.values()
+    positional = [option.name for option in options if option.kind is option.POSITIONAL_OR_KEYWORD]
+    first = list(inspect.signature(DiceLoss).parameters)[:5]
+    assert positional == [name for name in first if kind is not BettiPriorLoss or name != "to_onehot_y"]
+    assert {option.kind.name for option in options} == {"POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"}
+    assert all(option.default is not option.empty and option.annotation is not option.empty for option in options)
+    assert {"reduction", "weight"} < {option.name for option in options}
+    with pytest.raises(TypeError, match="'conectivity'"):
+        kind(conectivity="full")
+
+
+def test_activation_may_be_a_module_with_parameters():
+    slope = nn.PReLU()
+    loss = PersistenceLoss(other_act=slope)
+    assert list(loss.parameters()) == list(slope.parameters())
+    assert [name for name, _ in loss.named_modules()] == ["", "other_act"]
 
 
 @every_loss
@@ -122,7 +144,7 @@ def test_zero_at_perfect_agreement_and_positive_otherwise(name, ndim):
 @every_loss
 @both_dims
 @pytest.mark.parametrize("error", ERRORS)
-def test_errors_cost_and_a_step_mends_them(name, ndim, error):
+def test_errors_cost_and_a_step_reduces_them(name, ndim, error):
     label, loss = ring(ndim), LOSSES[name].make()
     target, input = target_of(name, label), wrong(ndim, error).requires_grad_()
     value, least = loss(input, target), loss(likelihood(label), target)
@@ -140,7 +162,7 @@ def test_errors_cost_and_a_step_mends_them(name, ndim, error):
 
 
 @every_loss
-@both_dims
+@pytest.mark.parametrize("ndim", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_gradcheck(name, ndim):
     input, label = random_case(2, 1, *((4, 5) if ndim == 2 else (3, 3, 4)))
     loss, target = LOSSES[name].make(), target_of(name, label)
@@ -237,7 +259,7 @@ def test_dtypes_and_autocast(name, dtype):
 
 
 @every_loss
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 def test_device(name):
     input, label = random_case(2, 2, 6, 7)
     loss, target = LOSSES[name].make(weight=[1.0, 2.0]), target_of(name, label)
@@ -257,7 +279,7 @@ def test_pickle_deepcopy_and_state_dict(name):
 
 
 @every_loss
-def test_what_is_no_tensor_is_refused_with_a_sentence(name):
+def test_arguments_that_are_not_tensors_are_refused_with_a_sentence(name):
     input, label = random_case(1, 1, 5, 6)
     loss, target = LOSSES[name].make(), target_of(name, label)
     for bad_input, bad_target, words in [

@@ -1,8 +1,9 @@
-"""What every metric class and handler promises, whatever it measures: shapes, lists, NaN, engines, two ranks."""
+"""The contract of every metric class and handler: shapes, lists, NaN, engines, two ranks, settings, pickling."""
 
 from __future__ import annotations
 
 import inspect
+import pickle
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from monai_topo import handlers, metrics
+from monai_topo._utils.docstrings import described_args
 from monai_topo.handlers._base import TopologyMetricHandler
 from monai_topo.metrics._base import TopologyMetric
 
@@ -26,7 +28,7 @@ every_metric = pytest.mark.parametrize("metric_class", METRICS, ids=lambda metri
 
 
 def masks(*shape: int, seed: int) -> torch.Tensor:
-    """Random blocks of two voxels a side, so that there are components and holes of some size."""
+    """Random blocks with sides of two voxels, so that components and holes have some size."""
     coarse = torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < 0.5
     for axis in range(2, len(shape)):
         coarse = coarse.repeat_interleave(2, dim=axis)
@@ -49,9 +51,36 @@ def test_there_is_a_function_and_a_handler_for_every_metric() -> None:
     assert len(functions) == len(METRICS)
 
 
+def declaration(parameter: inspect.Parameter) -> tuple[str, object, str]:
+    """Name, default and type, the latter as text whether or not its module postpones annotations."""
+    kind = parameter.annotation
+    return parameter.name, parameter.default, kind if isinstance(kind, str) else inspect.formatannotation(kind)
+
+
+@every_metric
+def test_settings_are_those_of_the_function(metric_class: type[TopologyMetric]) -> None:
+    settings = dict(inspect.signature(metric_class).parameters)
+    own = {"reduction", "get_not_nans", "part", "dim"}
+    function = [p for p in inspect.signature(metric_class._compute).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert set(settings) - own == {parameter.name for parameter in function}
+    assert [declaration(settings[parameter.name]) for parameter in function] == [*map(declaration, function)]
+
+
+@every_metric
+def test_every_setting_is_described(metric_class: type[TopologyMetric]) -> None:
+    assert list(described_args(metric_class.__doc__)) == list(inspect.signature(metric_class).parameters)
+
+
+@every_metric
+def test_metric_survives_pickling(metric_class: type[TopologyMetric]) -> None:
+    metric = pickle.loads(pickle.dumps(metric_class(reduction="mean_batch")))
+    assert torch.equal(metric(*batch()), metric_class()(*batch()))
+    assert metric.reduction == "mean_batch"
+
+
 @every_metric
 @pytest.mark.parametrize("spatial", [(6, 8), (3, 2, 4)], ids=["2d", "3d"])
-def test_one_number_an_image_and_class(metric_class: type[TopologyMetric], spatial: tuple[int, ...]) -> None:
+def test_one_number_per_image_and_class(metric_class: type[TopologyMetric], spatial: tuple[int, ...]) -> None:
     pred, true = masks(2, 3, *spatial, seed=2), masks(2, 3, *spatial, seed=3)
     before = pred.clone(), true.clone()
     values = metric_class()(pred, true)
@@ -68,7 +97,7 @@ def test_one_number_an_image_and_class(metric_class: type[TopologyMetric], spati
 def test_lists_equal_batches_and_metatensors_come_out_plain(metric_class: type[TopologyMetric]) -> None:
     pred, true = batch()
     values = metric_class()(pred, true)
-    assert values.unique().numel() > 1  # or the comparisons below say nothing
+    assert values.unique().numel() > 1  # otherwise the comparisons below are trivial
     metric = metric_class()
     assert torch.equal(metric(list(pred), list(true)), values)
     from_meta = metric(list(MetaTensor(pred)), [MetaTensor(label) for label in true])
@@ -93,7 +122,7 @@ def test_reduction_and_reset(metric_class: type[TopologyMetric]) -> None:
 
 
 @every_metric
-def test_what_cannot_be_is_refused_at_once(metric_class: type[TopologyMetric]) -> None:
+def test_impossible_settings_and_inputs_are_refused(metric_class: type[TopologyMetric]) -> None:
     with pytest.raises(ValueError, match="median"):
         metric_class(reduction="median")
     with pytest.raises(TypeError, match="unexpected keyword"):
@@ -113,9 +142,9 @@ def test_what_cannot_be_is_refused_at_once(metric_class: type[TopologyMetric]) -
         metric_class()(pred)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @every_metric
-def test_result_lies_beside_the_prediction_on_a_gpu(metric_class: type[TopologyMetric]) -> None:
+def test_result_is_on_the_gpu_of_the_prediction(metric_class: type[TopologyMetric]) -> None:
     pred, true = batch()
     values = metric_class()(pred.cuda(), true.cuda())
     assert values.is_cuda
@@ -123,7 +152,7 @@ def test_result_lies_beside_the_prediction_on_a_gpu(metric_class: type[TopologyM
 
 
 @pytest.mark.parametrize("handler_class", HANDLERS, ids=lambda handler_class: handler_class.__name__)
-def test_handler_hands_its_settings_to_the_metric(handler_class: type[TopologyMetricHandler]) -> None:
+def test_handler_passes_its_settings_to_the_metric(handler_class: type[TopologyMetricHandler]) -> None:
     settings = {"include_background": False, "reduction": "mean_batch"}
     handler = handler_class(**settings)
     engine = Engine(lambda _engine, case: case)
@@ -136,8 +165,16 @@ def test_handler_hands_its_settings_to_the_metric(handler_class: type[TopologyMe
 
 
 @pytest.mark.parametrize("handler_class", HANDLERS, ids=lambda handler_class: handler_class.__name__)
+def test_handler_survives_pickling(handler_class: type[TopologyMetricHandler]) -> None:
+    handler = pickle.loads(pickle.dumps(handler_class(reduction="mean_batch", save_details=False)))
+    assert handler.metric_fn.reduction == "mean_batch"
+    assert not handler.save_details
+
+
+@pytest.mark.parametrize("handler_class", HANDLERS, ids=lambda handler_class: handler_class.__name__)
 def test_handler_shows_the_settings_of_its_metric(handler_class: type[TopologyMetricHandler]) -> None:
     shown = set(inspect.signature(handler_class).parameters)
+    assert set(described_args(handler_class.__doc__)) == shown
     assert shown == set(inspect.signature(handler_class.metric_class).parameters) - {"get_not_nans"} | {
         "output_transform",
         "save_details",
@@ -163,11 +200,8 @@ def test_missing_package_is_named(metric_class, module: str, package: str, monke
         metric_class()(*batch())
 
 
-class Fixed(TopologyMetric):
-    """Stands for a metric that is not applicable somewhere: its value is the first voxel of the prediction."""
-
-    def __init__(self, reduction: str) -> None:
-        super().__init__(lambda y_pred, y: y_pred[:, :, 0], reduction=reduction, get_not_nans=True)
+class Fixed(TopologyMetric, compute=lambda y_pred, y: y_pred[:, :, 0]):
+    """Stands for a metric that is not applicable to some images: its value is the first voxel of the prediction."""
 
 
 @pytest.mark.parametrize(
@@ -181,7 +215,7 @@ class Fixed(TopologyMetric):
 )
 def test_mean_over_nothing_is_nan(reduction: str, expected: list[float], counts: object) -> None:
     nan = float("nan")
-    metric = Fixed(reduction)
+    metric = Fixed(reduction=reduction, get_not_nans=True)
     values = torch.tensor([[[1.0], [nan]], [[nan], [nan]], [[2.0], [nan]]])
     metric(values, values)
     value, not_nans = metric.aggregate()
@@ -213,6 +247,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, tuple[
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @every_metric
 def test_two_ranks_equal_one_process(metric_class: type[TopologyMetric], two_ranks) -> None:
     metric = metric_class(reduction="mean_batch")

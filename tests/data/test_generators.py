@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import euler_number
@@ -55,6 +55,7 @@ def test_the_seed_decides(generator, shape):
     assert (first[1] != other[1]).any()
 
 
+@pytest.mark.slow
 def test_the_image_is_the_same_on_one_thread():
     program = (
         "import sys; from monai_topo.data import synthetic_membranes, synthetic_vessels;"
@@ -82,7 +83,6 @@ def test_gaps_fade_in_the_image_only(generator):
     assert changed[~ndimage.binary_dilation(structure, iterations=4)].mean() == 0
 
 
-@settings(max_examples=25)
 @given(
     st.sampled_from([(61, 83), (8, 90), (24, 31, 37)]),
     st.integers(0, 10_000),
@@ -99,7 +99,9 @@ def test_membranes_close_every_cell_off(shape, seed, cell_size, membrane_width):
             assert len(np.unique(cells[regions == region])) == 1
 
 
-@pytest.mark.parametrize(("shape", "cell_size"), [((160, 213), 28.0), ((48, 56, 64), 28.0)])
+@pytest.mark.parametrize(
+    ("shape", "cell_size"), [((160, 213), 28.0), pytest.param((48, 56, 64), 28.0, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("connectivity", ["face", "full"])
 def test_membranes_leave_one_region_per_cell(shape, cell_size, connectivity):
     for seed in range(4):
@@ -130,7 +132,6 @@ def test_the_membrane_has_the_requested_width():
         assert abs(2 * np.median(ridge) - 1 - width) <= 1
 
 
-@settings(max_examples=20)
 @given(st.sampled_from([(61, 83), (24, 31, 37)]), st.integers(0, 10_000), st.integers(0, 8), st.floats(1, 5))
 def test_a_tree_is_connected(shape, seed, num_branches, radius):
     label = synthetic_vessels(shape, seed=seed, num_trees=1, num_branches=num_branches, radius=radius, loops=1)[1]
@@ -152,6 +153,7 @@ def test_loops_are_cycles_of_the_label_in_2d(loops):
         assert betti_numbers(label) == (2, loops, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loops", [0, 2])
 def test_loops_are_cycles_of_most_labels_in_3d(loops):
     numbers = [betti_numbers(synthetic_vessels((48, 56, 64), seed=seed, loops=loops)[1]) for seed in range(12)]

@@ -1,4 +1,4 @@
-"""Every example that a reader may copy runs: docstrings, the README's Python, the script of the pictures."""
+"""Every example that a reader may copy runs: docstrings, the Python of the pages, the script of the pictures."""
 
 import doctest
 import importlib
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import monai_topo
 
@@ -36,25 +37,30 @@ def test_there_are_docstring_examples():
 
 
 PAGES = [
-    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in page.read_text()
+    path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in path.read_text()
 ]
+TRAINING_PAGES = {"add_to_training", "tutorial"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in TRAINING_PAGES), id=path.stem) for path in PAGES],
+)
+def test_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    script = "\n".join(blocks)  # one after another: a later block may go on with what an earlier one made
-    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    printed = re.sub(r"'\w+': |[{}]", "", run.stdout)  # a dictionary is said by its values
-    for said in re.findall(r"^print\(.*\)  # (.*)$", script, flags=re.MULTILINE):
-        assert said in printed
+    script = "\n".join(blocks)  # in sequence: a later block may use the results of an earlier one
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():  # a page may set a seed for itself, not for the tests after it
+        exec(compile(script, str(page), "exec", dont_inherit=True), {"__name__": "__main__"})
+    printed = re.sub(r"'\w+': |[{}]", "", capsys.readouterr().out)  # a dictionary is written without its keys
+    for expected in re.findall(r"^print\(.*\)  # (.*)$", script, flags=re.MULTILINE):
+        assert expected in printed
 
 
 def test_set_up_commands_of_the_readme_are_two_and_name_what_is_there():
     commands = re.findall(r"^python3 -m venv .*$", README, flags=re.MULTILINE)
     assert len(commands) == 2
-    assert commands[1].endswith("-m pytest")
+    assert commands[1].endswith("-m pytest -n 2")
     words = [
         word for command in re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL) for word in shlex.split(command)
     ]
@@ -74,6 +80,7 @@ def test_links_inside_the_repository_lead_somewhere(page):
             assert ((ROOT / page).parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_pictures_are_made_by_the_project(tmp_path):
     script = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); from pathlib import Path; "
     script += f"from figures import repair; repair.make_all(Path({str(tmp_path)!r}))"
@@ -82,6 +89,7 @@ def test_pictures_are_made_by_the_project(tmp_path):
     assert (ROOT / "docs" / "images" / "repair.png").exists()
 
 
+@pytest.mark.slow
 def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams():
     command = [sys.executable, "-m", "monai_topo.benchmark", "--quick"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The page that tells everything by one drawing: picture and page show the same numbers, worked out by hand here."""
+"""The page that explains everything on one drawing: picture and page show the same numbers, computed by hand here."""
 
 import importlib
 import re
@@ -34,7 +34,7 @@ def test_pictures_show_the_map_of_the_page(pictures):
 
 
 def test_loss_and_gradient_are_those_of_the_tables(pictures):
-    # A pencil's work, in fractions: birth and death of each feature, and the place of each number in the map.
+    # By hand, in fractions: birth and death of each feature, and the position of each number in the map.
     first, second, loop = ([Fraction(tenths, 10) for tenths in pair] for pair in ((9, 0), (8, 2), (4, 1)))
     persistence = second[0] - second[1]
     loss = (first[0] - 1) ** 2 + first[1] ** 2 + persistence**2 / 2 + (loop[0] - 1) ** 2 + loop[1] ** 2

@@ -1,4 +1,4 @@
-"""The study: weights are chosen on the tuning split alone, and one command runs, keeps and goes on."""
+"""The study: weights are chosen on the tuning split only; one command runs, keeps its results and resumes."""
 
 import importlib
 import json
@@ -32,15 +32,16 @@ def test_the_weight_with_fewest_tuning_errors_is_chosen_among_those_that_keep_di
         row("CE + Dice", 0.0, 0.8, 2.0),
         row("a", 0.1, 0.81, 1.5),
         row("a", 0.3, 0.796, 1.0),
-        row("a", 1.0, 0.794, 0.5),  # 0.006 of Dice are too many
+        row("a", 1.0, 0.794, 0.5),  # 0.006 lower Dice is too much
         row("b", 0.1, 0.7, 0.2),
-        row("b", 0.3, 0.75, 0.3),  # both lose too much: the one that loses least
+        row("b", 0.3, 0.75, 0.3),  # both lose too much: the one that loses less is chosen
         row("a", 0.1, 0.9, 0.0, split="test"),
         row("a", 0.1, 0.9, 0.0, seed=1),
     ]
     assert runs.choose_weights(pd.DataFrame(cases)) == {"a": 0.3, "b": 0.3}
 
 
+@pytest.mark.slow
 def test_one_command_runs_a_set_and_the_next_start_finds_it_done(runs, tmp_path):
     for folder in ("images", "accurate", "noisy"):
         (tmp_path / "topomortar" / "train" / folder).mkdir(parents=True)

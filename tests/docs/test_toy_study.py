@@ -1,4 +1,4 @@
-"""The toy study of the docs: it runs, and what the page says of it holds."""
+"""The toy study of the docs: it runs, and the statements of the page about it hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "study"))
 toy_study = pytest.importorskip("toy_study")
 
 
+@pytest.mark.slow
 def test_study_prints_a_row_for_every_loss_and_draws(tmp_path, capsys):
     toy_study.main(["--steps", "2", "--picture", str(tmp_path / "toy.png")])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]

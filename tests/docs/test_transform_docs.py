@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from monai_topo import transforms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +29,7 @@ def test_every_transform_has_a_section_a_picture_and_a_speed():
     assert pictures == names()
 
 
+@pytest.mark.slow
 def test_the_build_makes_the_pictures(tmp_path):
     script = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); from pathlib import Path; "
     script += f"from figures import transforms; transforms.make_all(Path({str(tmp_path)!r}))"

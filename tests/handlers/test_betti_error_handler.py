@@ -59,7 +59,7 @@ def test_key_metric() -> None:
     assert engine.state.metric_details["betti"].tolist() == [[0], [1], [2]]
 
 
-def test_additional_metrics_one_a_dimension() -> None:
+def test_additional_metrics_one_per_dimension() -> None:
     engine = evaluator(
         (0, 1, 2),
         key_val_metric={"dice": MeanDice(output_transform=pred_and_label)},
@@ -171,7 +171,7 @@ def test_settings_from_a_bundle_config() -> None:
     assert handler.metric_fn.num_patches == 16
 
 
-def test_impossible_settings_stop_before_the_run() -> None:
+def test_impossible_settings_fail_before_the_run() -> None:
     with pytest.raises(ValueError, match="Expected `patch_size` to be given with `num_patches`"):
         BettiErrorHandler(num_patches=3)
 
@@ -188,7 +188,8 @@ except Exception as error:
 """
 
 
-def test_import_needs_no_ignite_but_the_handler_says_what_is_missing() -> None:
+@pytest.mark.slow
+def test_import_needs_no_ignite_and_the_handler_names_it() -> None:
     run = subprocess.run([sys.executable, "-c", WITHOUT_IGNITE], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("OptionalImportError")
@@ -196,7 +197,7 @@ def test_import_needs_no_ignite_but_the_handler_says_what_is_missing() -> None:
 
 
 class Refilled:
-    """A loader whose cases all lie in the same memory, one after the other."""
+    """A loader that reuses the same memory for all cases."""
 
     def __init__(self, *breaks: int) -> None:
         self.breaks, self.image, self.label = breaks, ring()[None], ring()[None]
@@ -210,7 +211,7 @@ class Refilled:
             yield {"image": self.image, "label": self.label}
 
 
-def test_dimensions_are_counted_once_a_batch_and_anew_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dimensions_are_counted_once_per_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[torch.Size] = []
 
     def counted(masks: torch.Tensor, **settings: str) -> torch.Tensor:

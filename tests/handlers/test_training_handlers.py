@@ -1,4 +1,4 @@
-"""The handlers of a training: when it is validated, what is kept and drawn, and how errors are told."""
+"""The handlers of a training run: when it is validated, what is kept and drawn, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from monai_topo.masks.structure_errors import skeleton_errors
 
 
 def loss_of(weight: float, **components: float) -> Any:
-    """What the handlers see of a TopologyAwareLoss."""
+    """The part of a TopologyAwareLoss that the handlers use."""
     return SimpleNamespace(
         weight=weight, last_components={name: torch.tensor(value) for name, value in components.items()}
     )
@@ -80,7 +80,7 @@ def test_validation_is_never_missed(
     assert validated == expected
 
 
-def test_history_is_a_table_with_the_weight_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_is_a_table_with_the_current_weight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loss = loss_of(0.0)
     history = ValidationHistory(tmp_path / "run" / "validation.csv", loss)
     engine = evaluator([history], [bar()], bar())
@@ -96,7 +96,7 @@ def test_history_is_a_table_with_the_weight_in_force(tmp_path: Path, capsys: pyt
     assert "epoch 3: dice 1\n" in capsys.readouterr().out
 
 
-def test_components_leave_out_what_is_not_computed() -> None:
+def test_components_omit_terms_that_are_not_computed() -> None:
     assert LossComponentLogger(loss_of(0.0, base=2.0, total=2.0))(None) == {
         "loss/base": 2.0,
         "loss/total": 2.0,
@@ -132,7 +132,7 @@ def test_a_break_is_missing_and_a_bridge_is_spurious() -> None:
     assert set(np.argwhere(spurious)[:, 1]) == {5}
 
 
-def test_a_thicker_or_thinner_rim_is_no_error_of_structure() -> None:
+def test_a_thicker_or_thinner_rim_is_not_a_structure_error() -> None:
     label = np.zeros((15, 24), dtype=bool)
     label[5:10, :] = True  # from border to border: no ends, where skeletons fork
     thicker, thinner = np.zeros_like(label), np.zeros_like(label)
@@ -150,14 +150,14 @@ ENDS = "#9a8a5c", "#6f8b99"
 
 
 def colored(prediction: np.ndarray, label: np.ndarray) -> dict[str, tuple[float, ...]]:
-    """Colors of errors in a panel, with the middle (y, x) of where each is seen."""
+    """Colors of errors in a panel, with the center (y, x) of each."""
     panel = error_panel(prediction, label)
     seen = {color: (panel == tuple(bytes.fromhex(color[1:]))).all(-1) for color in (*KINDS, *ENDS)}
     return {color: tuple(np.argwhere(where).mean(0)) for color, where in seen.items() if where.any()}
 
 
 def ring(shape: tuple[int, ...]) -> np.ndarray:
-    """A ring three voxels thick in the plane of the first two axes; in a volume with room above and below."""
+    """A ring three voxels thick in the plane of the first two axes; in a volume with margin above and below."""
     plane = np.zeros(shape[:2], dtype=bool)
     plane[4:21, 5:30] = True
     plane[7:18, 8:27] = False
@@ -201,12 +201,12 @@ def test_empty_full_and_volumes_can_be_drawn(shape: tuple[int, ...]) -> None:
         assert error_panel(prediction, label).shape == (24, 15, 3)  # x first in memory, y first in a picture
 
 
-def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
+def test_pictures_show_the_selected_epochs(tmp_path: Path) -> None:
     loss, label = loss_of(0.0), bar()
     pictures = PredictionPictures(tmp_path / "all.png", loss=loss, max_cases=2, titles={"Dice": "val_dice"})
     engine = evaluator([pictures], [label, ~label, label], label)
     engine.run(1)
-    assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
+    assert {name: epoch for name, (epoch, _) in pictures.snapshots.items()} == {
         "topology term off": 1,
         "best": 1,
         "latest": 1,
@@ -215,21 +215,21 @@ def test_pictures_show_the_moments_that_matter(tmp_path: Path) -> None:
         narrow = picture.size
     loss.weight = 0.5
     engine.run(2)
-    assert {name: epoch for name, (epoch, _) in pictures.moments.items()} == {
+    assert {name: epoch for name, (epoch, _) in pictures.snapshots.items()} == {
         "topology term off": 1,
         "best": 1,
         "latest": 2,
     }
-    assert [title for title, _ in pictures.moments["latest"][1]] == ["Dice 1", "Dice 0"]
+    assert [title for title, _ in pictures.snapshots["latest"][1]] == ["Dice 1", "Dice 0"]
     with Image.open(tmp_path / "all.png") as picture:
         assert picture.size[0] > narrow[0]
     assert [file.name for file in tmp_path.iterdir()] == ["all.png"]
 
 
-# --- files that are whole -------------------------------------------------------------------------------------------
+# --- atomic files ---------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
     file = tmp_path / "new folder" / "file.txt"
     with atomic_write(file) as unfinished:
         unfinished.write_text("first")
@@ -240,7 +240,7 @@ def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == ["file.txt"]
 
 
-def test_a_failed_save_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_save_keeps_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = torch.nn.Linear(2, 3)
     saver = AtomicCheckpointSaver(
         save_dir=str(tmp_path), save_dict={"model": network}, save_key_metric=True, key_metric_filename="model.pt"
@@ -262,7 +262,7 @@ def test_a_failed_save_leaves_the_former_checkpoint(tmp_path: Path, monkeypatch:
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
-def test_run_folders_never_meet(tmp_path: Path) -> None:
+def test_run_folders_are_distinct(tmp_path: Path) -> None:
     folders = [new_run_dir(tmp_path) for _ in range(3)]
     assert len(set(folders)) == 3
     assert all(Path(folder).is_dir() for folder in folders)
@@ -271,6 +271,7 @@ def test_run_folders_never_meet(tmp_path: Path) -> None:
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "last_line", "has_traceback"),
     [

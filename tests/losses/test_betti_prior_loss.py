@@ -37,7 +37,7 @@ def test_value_is_that_of_gudhi_diagrams(shape, connectivity, border):
 
 
 @given(st.integers(0, 2**16), st.sampled_from([(5, 7), (3, 4, 5)]), st.sampled_from(["open", "foreground"]))
-def test_unknown_numbers_leave_their_dimension_alone(seed, shape, border):
+def test_dimensions_of_unknown_numbers_are_ignored(seed, shape, border):
     image = random_image(seed, 1, 1, *shape)
     parts = [[None] * k + [2] + [None] * (len(shape) - k - 1) for k in range(len(shape))]
     whole = BettiPriorLoss(betti=[2] * len(shape), border=border)(image)
@@ -62,7 +62,7 @@ def test_numbers_per_class_and_per_image():
     assert torch.equal(without, by_class[:, 1:])
 
 
-def test_label_given_beside_a_fixed_prior_is_not_looked_at():
+def test_label_given_in_addition_to_a_fixed_prior_is_ignored():
     image = random_image(2, 1, 1, 5, 6)
     loss = BettiPriorLoss(betti=(1, 0))
     assert loss(image, torch.full_like(image, 7)) == loss(image)
@@ -77,7 +77,7 @@ def test_priors_that_are_no_betti_numbers_are_refused_when_the_loss_is_made(bett
 @pytest.mark.parametrize(
     ("settings", "target", "error", "words"),
     [
-        ({"betti": (1, 0, 0)}, None, ValueError, "one a dimension"),
+        ({"betti": (1, 0, 0)}, None, ValueError, "one per dimension"),
         ({"betti": [(1, 0)] * 2}, None, ValueError, "each of 3 classes"),
         ({}, None, TypeError, "target"),
         ({}, torch.zeros(1, 3, 5, 6), ValueError, "in its setting `betti`"),
@@ -104,7 +104,7 @@ class Map(nn.Module):
         return self.dropout(self.logits) + 0 * image
 
 
-def test_adaptation_mends_the_topology_and_stays_by_the_first_prediction():
+def test_adaptation_repairs_the_topology_and_stays_near_the_first_prediction():
     label = torch.zeros(1, 1, 9, 11)
     label[..., 2:7, 2:9] = 1
     label[..., 3:6, 3:8] = 0
@@ -118,12 +118,12 @@ def test_adaptation_mends_the_topology_and_stays_by_the_first_prediction():
     kwargs = {"connectivity": "face"}
     assert betti_numbers(torch.sigmoid(before[0]) > 0.5, **kwargs).tolist() != [[1, 1]]
     with torch.no_grad():  # as in an evaluator
-        after = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, tether=0.05)
+        after = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, consistency_weight=0.05)
     assert betti_numbers(torch.sigmoid(after[0]) > 0.5, **kwargs).tolist() == [[1, 1]]
     assert not after.requires_grad
     assert torch.equal(network.logits, copy_of)
     assert network.training
-    loose = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, tether=0.0)
+    loose = adapt_to_prior(network, label, loss, steps=40, learning_rate=0.1, consistency_weight=0.0)
     assert (after - before).abs().sum() < (loose - before).abs().sum()
     assert torch.equal(adapt_to_prior(network, label, loss, steps=0), before)
     with pytest.raises(ValueError, match="steps=-1"):

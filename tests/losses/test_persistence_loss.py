@@ -60,7 +60,7 @@ def test_value_is_the_squared_wasserstein_distance_of_gudhi_diagrams(shape, conn
         loss = PersistenceLoss(connectivity=connectivity)(input, target)
         image = input[0, 0].numpy()
         numbers = betti_numbers(target[0], connectivity=connectivity)[0].tolist()
-        expected = (image.max() - 1) ** 2  # the component that never ends, in image and label
+        expected = (image.max() - 1) ** 2  # the essential component of image and label
         for dim, number in enumerate(numbers):
             pairs = gudhi_diagram(image, filtration="superlevel", connectivity=connectivity, border="open")
             values = np.array([(b, d) for k, b, d in pairs if k == dim]).reshape(-1, 2)
@@ -200,7 +200,7 @@ def test_dims_and_min_persistence_leave_out_terms(seed, shape):
     whole = PersistenceLoss()(input, target)
     parts = [PersistenceLoss(dims=[k])(input, target) for k in range(len(shape))]
     torch.testing.assert_close(whole, sum(parts))
-    # Above every persistence only the class that never ends, and the missing features, are left.
+    # Above every persistence only the essential class and the missing features are left.
     numbers = betti_numbers(target[0])[0].sum().item()
     rest = PersistenceLoss(min_persistence=1.0)(input, target).item()
     if numbers:

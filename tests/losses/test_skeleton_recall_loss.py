@@ -34,6 +34,12 @@ def test_empty_skeleton_has_no_gradient():
     assert torch.equal(input.grad != 0, SKELETON != 0)
 
 
+def test_a_skeleton_of_one_voxel_counts_fully():
+    skeleton = torch.zeros_like(INPUT)
+    skeleton[..., 2, 3] = 1
+    torch.testing.assert_close(SkeletonRecallLoss()(INPUT, skeleton), 1 - INPUT[..., 2, 3].mean())
+
+
 def test_class_indices_without_their_background():
     logits = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     indices = (SKELETON[:, :1] + 2 * SKELETON[:, 1:]).clamp(max=2)

@@ -1,4 +1,4 @@
-"""A short real training in 2D and 3D: the topology term falls once on, further than by the pixel loss alone."""
+"""A short training run in 2D and 3D: the topology term falls once switched on, more than with the pixel loss alone."""
 
 import pytest
 import torch
@@ -8,6 +8,8 @@ from monai.utils import set_determinism
 
 from monai_topo.data import synthetic_membranes, synthetic_vessels
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
+
+pytestmark = pytest.mark.slow
 
 CASES = {
     3: (synthetic_vessels, (20, 28, 32), {"border": "open", "patch_size": (20, 14, 16)}),

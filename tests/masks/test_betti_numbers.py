@@ -51,6 +51,7 @@ def every_mask(shape: tuple[int, ...]) -> np.ndarray:
 # Independent algorithms --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_setting
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 2), (1, 2, 4)], ids=str)
 def test_labeling_agrees_with_the_boundary_matrix(shape, setting):
@@ -60,7 +61,9 @@ def test_labeling_agrees_with_the_boundary_matrix(shape, setting):
 
 
 @every_setting
-@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 3), (1, 1, 1), (2, 2, 3), (1, 3, 3)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 3), (3, 3), (1, 1, 1), pytest.param((2, 2, 3), marks=pytest.mark.slow), (1, 3, 3)], ids=str
+)
 def test_betti_numbers_of_every_small_mask_equal_the_labeling(shape, setting):
     masks = every_mask(shape)
     assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labeling(mask, **setting) for mask in masks]

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import BORDERS, CONNECTIVITIES
 from oracles.betti_by_labeling import betti_by_labeling
@@ -55,7 +55,6 @@ def sizes_by_labeling(mask, connectivity):
 
 @every_setting
 @given(masks=chunked_masks())
-@settings(max_examples=30)
 def test_betti_numbers_equal_the_labeling_of_the_whole_mask(setting, masks):
     mask, chunks = masks
     assert tuple(chunked_betti_numbers(mask, chunks=chunks, **setting).tolist()) == betti_by_labeling(mask, **setting)
@@ -63,7 +62,6 @@ def test_betti_numbers_equal_the_labeling_of_the_whole_mask(setting, masks):
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @given(masks=chunked_masks())
-@settings(max_examples=30)
 def test_component_sizes_equal_the_labeling_of_the_whole_mask(connectivity, masks):
     mask, chunks = masks
     sizes = chunked_component_sizes(mask, connectivity=connectivity, chunks=chunks)
@@ -123,6 +121,7 @@ def test_error_and_euler_characteristic_come_from_the_betti_numbers(setting):
 # Real labels -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_setting
 def test_real_vessels_and_cells(shared_data, setting):
     h5py, image_module = pytest.importorskip("h5py"), pytest.importorskip("PIL.Image")

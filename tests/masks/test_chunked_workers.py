@@ -44,6 +44,7 @@ def with_pids(folder):
     return note
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Dask's own processes as they end
 @pytest.mark.usefixtures("_quick_workers")
 def test_two_worker_processes_of_a_cluster_count_as_one_does(tmp_path, capsys):
@@ -61,6 +62,7 @@ def test_two_worker_processes_of_a_cluster_count_as_one_does(tmp_path, capsys):
     assert "100%" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_workers")
 def test_the_processes_scheduler_counts_as_one_process_does(tmp_path):
     mask = masks()
@@ -109,6 +111,7 @@ with dask.config.set(scheduler="threads", num_workers=2):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the memory of a process as Linux does")
 def test_a_volume_larger_than_memory_is_counted():
     run = subprocess.run([sys.executable, "-c", SMALL_MEMORY], capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from oracles import BORDERS, CONNECTIVITIES
@@ -50,7 +50,6 @@ def test_random_neighborhoods_of_space(connectivity, density):
     assert 10 < sum(expected) < 240
 
 
-@settings(max_examples=60)
 @given(
     mask=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=3, max_side=4)),
     connectivity=st.sampled_from(CONNECTIVITIES),
@@ -62,7 +61,6 @@ def test_the_flip_of_a_simple_point_changes_no_betti_number(mask, connectivity, 
         assert keeps_topology(mask, tuple(voxel), **setting)
 
 
-@settings(max_examples=60)
 @given(
     masks=hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=5).flatmap(
         lambda shape: hnp.arrays(bool, (2, *shape))
@@ -125,6 +123,7 @@ def test_break_is_crossed_along_its_ridge(volume, connectivity):
     assert critical.any()
     columns = critical.flatten(0, -2).any(0)
     assert columns.nonzero()[:, 0].tolist() == [5, 6, 7, 8]
+    assert volume or critical[0, 3, 5:9].all()
 
 
 @every_border
@@ -161,6 +160,7 @@ def test_threads_batches_and_strides_change_nothing(shape):
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_long_warp():
     script = """
 import os, signal, threading, torch

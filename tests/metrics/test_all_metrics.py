@@ -1,4 +1,4 @@
-"""The report of a case: every number that of its own function, what is dear computed once, every setting heeded."""
+"""The report of a case: each number equals that of its function, expensive results are computed once, settings work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from monai_topo.metrics.all_metrics import topology_report
 
 
 def case(shape):
-    """A smooth likelihood, and the label that it is of with other noise on top."""
+    """A smooth likelihood, and its label with additional noise."""
     rng = np.random.default_rng(19)
     field = gaussian_filter(rng.standard_normal(shape), 2)
     other = gaussian_filter(rng.standard_normal(shape), 1)
@@ -93,8 +93,8 @@ def test_voxels_and_betti_numbers_of_a_drawing():
     label[2:7, 2:12] = 1
     label[4, 4:10] = 0  # 44 voxels, one hole
     prediction = label.copy()
-    prediction[2:7, 2:4] = 0  # 10 of them lost, the ring opened
-    prediction[8, 13] = prediction[8, 12] = 1  # 2 false ones, a component
+    prediction[2:7, 2:4] = 0  # 10 of them are missed, and the ring is open
+    prediction[8, 13] = prediction[8, 12] = 1  # 2 false voxels, one component
     report = topology_report(prediction, label)
     assert [report[name] for name in ("b0_pred", "b1_pred", "b0_label", "b1_label")] == [2, 0, 1, 1]
     assert [report["betti_error"], report["euler_error"]] == [2, 2]
@@ -103,7 +103,7 @@ def test_voxels_and_betti_numbers_of_a_drawing():
     assert report["dice"] == 68 / 80
 
 
-def test_what_is_dear_is_computed_once(monkeypatch):
+def test_expensive_results_are_computed_once(monkeypatch):
     calls = []
 
     def counted(module, name):
@@ -138,7 +138,7 @@ def test_what_is_dear_is_computed_once(monkeypatch):
     assert sorted(calls) == ["betti_numbers", "components", "components", "persistence_pairs", "persistence_pairs"]
     masks = [(likelihood > 0.5).numpy().tobytes(), label.numpy().tobytes()]
     assert sorted(thinned) == sorted(masks)
-    topology_report(likelihood, label)  # nothing is kept from one report to the next
+    topology_report(likelihood, label)  # no result is kept between two reports
     assert len(thinned) == 4
 
 
@@ -156,7 +156,7 @@ def test_what_is_dear_is_computed_once(monkeypatch):
     ],
     ids=str,
 )
-def test_every_setting_is_heeded(setting, name):
+def test_every_setting_has_an_effect(setting, name):
     likelihood, label = case((40, 57))
     former = {"tolerance_mm": 1.5} if "spacing_mm" in setting else {}
     assert topology_report(likelihood, label, **setting)[name] != topology_report(likelihood, label, **former)[name]

@@ -32,7 +32,7 @@ def test_metatensor_in_plain_tensor_out() -> None:
         assert result.sum() == 1
 
 
-def test_inputs_stay_as_they_are_and_grow_no_graph() -> None:
+def test_inputs_are_not_changed_and_get_no_graph() -> None:
     pred, true = BROKEN_RING.float().requires_grad_(), RING.float()
     error = compute_betti_error(pred, true)
     assert not error.requires_grad
@@ -45,8 +45,8 @@ def test_not_contiguous_views_are_read_in_order() -> None:
     assert torch.equal(compute_betti_error(pred, true), compute_betti_error(pred.contiguous(), true.contiguous()))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_result_lies_beside_the_prediction_on_a_gpu() -> None:
+@pytest.mark.gpu
+def test_result_is_on_the_gpu_of_the_prediction() -> None:
     pred, true = (random_masks(2, 2, 24, 37, seed=s) for s in (4, 5))
     protocol = {"patch_size": (9, 8), "num_patches": 13}
     error = compute_betti_error(pred.cuda(), true, **protocol)
@@ -57,7 +57,7 @@ def test_result_lies_beside_the_prediction_on_a_gpu() -> None:
     assert metric.aggregate().is_cuda
 
 
-def test_background_channel_may_be_left_out() -> None:
+def test_background_channel_can_be_excluded() -> None:
     foreground = torch.cat([BROKEN_RING, RING])
     label_ = torch.cat([RING, RING])
     pred, true = (torch.cat([~mask, mask], dim=1) for mask in (foreground, label_))
@@ -94,10 +94,10 @@ def test_reductions(reduction: MetricReduction | str, expected: object) -> None:
     assert metric(*two_cases()).tolist() == [[1, 0], [2, 1]]
     assert metric.aggregate().tolist() == expected
     assert BettiErrorMetric.aggregate(metric, reduction="none").tolist() == [[1, 0], [2, 1]]
-    assert metric.aggregate().tolist() == expected  # a second look finds the buffer unharmed
+    assert metric.aggregate().tolist() == expected  # a second call finds the buffer unchanged
 
 
-def test_counts_beside_the_error() -> None:
+def test_counts_next_to_the_error() -> None:
     metric = BettiErrorMetric(reduction="mean_batch", get_not_nans=True)
     metric(*two_cases())
     error, not_nans = metric.aggregate()
@@ -112,7 +112,7 @@ def test_one_dimension_or_their_sum() -> None:
     assert torch.equal(BettiErrorMetric()(pred, true), by_dim[0] + by_dim[1])
 
 
-def test_class_passes_every_setting_on() -> None:
+def test_class_passes_on_every_setting() -> None:
     pred, true = (random_masks(2, 3, 24, 37, seed=s) for s in (4, 5))
     setting = {
         "include_background": False,
@@ -146,7 +146,7 @@ def test_lists_equal_batches() -> None:
     assert torch.equal(BettiErrorMetric()(list(pred), list(true)), BettiErrorMetric()(pred, true))
 
 
-@pytest.mark.parametrize("module", ["monai_topo.metrics.betti_error", "monai_topo.handlers.betti_error"])
+@pytest.mark.parametrize("module", ["monai_topo.metrics.betti_error", "monai_topo.handlers.metric_handlers"])
 def test_docstring_examples_run(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0
@@ -178,7 +178,7 @@ def likelihood() -> torch.Tensor:
         pytest.param(RING[..., :0], RING[..., :0], r"at least one voxel", id="no voxel"),
     ],
 )
-def test_bad_masks_are_refused_in_a_sentence(pred: torch.Tensor, true: torch.Tensor, message: str) -> None:
+def test_bad_masks_are_refused_with_a_message(pred: torch.Tensor, true: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compute_betti_error(pred, true)
 
@@ -223,7 +223,7 @@ def test_unknown_choices_are_refused(name: str, value: str) -> None:
         BettiErrorMetric(**{name: value})
 
 
-def test_class_refuses_what_it_cannot_report() -> None:
+def test_class_refuses_impossible_settings() -> None:
     with pytest.raises(ValueError, match=r"Expected `dim` to be 0, 1, 2 or None, but got -1"):
         BettiErrorMetric(dim=-1)
     with pytest.raises(ValueError, match="median"):
@@ -250,5 +250,5 @@ def test_one_cut_through_real_mortar_is_one_loop_less(shared_data: Path) -> None
     cut = mortar.clone()
     cut[..., 36:42, 150:153] = False  # across one horizontal joint: the bricks above and below become one
     assert compute_betti_error(cut, mortar).tolist() == [[[0, 1]]]
-    # In a grid of 16 patches of 128 voxels the cut lies in one patch and opens a structure that its border cuts.
+    # In a grid of 16 patches of 128 voxels the cut lies in one patch and opens a structure at the border of the patch.
     assert compute_betti_error(cut, mortar, border="foreground", patch_size=128).tolist() == [[[0, 1 / 16]]]

@@ -66,7 +66,7 @@ def test_random_patches_follow_the_documented_draw(image_size: tuple[int, ...], 
 
 
 def test_random_corners_are_pinned_across_releases_and_machines() -> None:
-    # A drift of numpy's stream or of MONAI's draw would change published numbers in silence.
+    # A change of numpy's stream or of MONAI's draw would silently change published numbers.
     patches = patch_slices((20, 31), patch_size=(5, 7), num_patches=3, seed=0)
     assert patches == [
         (slice(12, 17), slice(15, 22)),
@@ -81,7 +81,7 @@ def test_seed_decides_and_batch_does_not() -> None:
     batch = compute_betti_error(pred, true, **protocol)
     singles = [compute_betti_error(pred[i : i + 1], true[i : i + 1], **protocol) for i in range(3)]
     assert torch.equal(batch, torch.cat(singles))
-    torch.manual_seed(99)  # the global generators play no part
+    torch.manual_seed(99)  # the global generators have no effect
     np.random.seed(99)  # noqa: NPY002
     assert torch.equal(batch, compute_betti_error(pred, true, seed=0, **protocol))
     assert not torch.equal(batch, compute_betti_error(pred, true, seed=1, **protocol))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.metrics import compute_panoptic_quality
@@ -54,15 +54,15 @@ def test_overlap_must_be_greater_than_the_threshold() -> None:
     assert hits == [0, 1, 1]
 
 
-def test_largest_matching_takes_a_detour() -> None:
-    # Predicted 1 overlaps both true ones, predicted 2 only the first: by size one pair is found, two are there.
+def test_maximum_matching_needs_an_augmenting_path() -> None:
+    # Predicted 1 overlaps both true components, predicted 2 only the first: matching by size finds one pair of two.
     true = as_batch(np.array([[1, 1, 1, 1, 1, 2, 2, 0]]))
     pred = as_batch(np.array([[2, 1, 1, 1, 1, 1, 0, 0]]))
     assert compute_component_detection(pred, true, instances="given", min_iou=0).true_positives.item() == 2
 
 
 def test_each_component_is_used_once() -> None:
-    # Predicted 1 covers two true ones, true 3 is covered by two predicted ones: two pairs, not three.
+    # Predicted 1 covers two true components, two predicted components cover true 3: two pairs, not three.
     true = as_batch(np.array([[1, 1, 2, 2, 0, 3, 3]]))
     pred = as_batch(np.array([[1, 1, 1, 1, 0, 2, 3]]))
     found = compute_component_detection(pred, true, instances="given", min_iou=0)
@@ -70,7 +70,6 @@ def test_each_component_is_used_once() -> None:
 
 
 @given(true=ids, data=st.data(), min_iou=st.sampled_from([0, 0.1, 0.25, 0.4]))
-@settings(max_examples=60)
 def test_detection_equals_an_assignment_problem(true: np.ndarray, data: st.DataObject, min_iou: float) -> None:
     pred = data.draw(arrays(np.int64, true.shape, elements=st.integers(0, 4)))
     iou = [

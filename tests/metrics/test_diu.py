@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
@@ -64,7 +64,6 @@ masks_3d = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
 @pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(data=st.data())
-@settings(max_examples=25)
 def test_equals_linear_algebra(data: st.DataObject, connectivity: str, border: str) -> None:
     shape = data.draw(masks_2d | masks_3d)
     pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))

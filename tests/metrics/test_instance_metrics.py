@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
@@ -40,7 +40,7 @@ def scikit_image_voi(pred: np.ndarray, true: np.ndarray, ignore_unlabeled: bool)
 
 
 def scikit_image_rand(pred: np.ndarray, true: np.ndarray, ignore_unlabeled: bool) -> list[float]:
-    """Error, precision, recall, scikit-image's last two being the other way round from its documentation."""
+    """Error, precision, recall; scikit-image returns the last two in the opposite order to its documentation."""
     error, recall, precision = adapted_rand_error(true, pred, ignore_labels=(0,) if ignore_unlabeled else ())
     return [error, precision, recall]
 
@@ -56,7 +56,6 @@ ids_3d = arrays(
 
 @pytest.mark.parametrize("ignore_unlabeled", [True, False])
 @given(true=ids, data=st.data())
-@settings(max_examples=60)
 def test_ids_equal_scikit_image(true: np.ndarray, data: st.DataObject, ignore_unlabeled: bool) -> None:
     pred = data.draw(arrays(np.int64, true.shape, elements=st.integers(0, 4)))
     setting = {"instances": "given", "ignore_unlabeled": ignore_unlabeled}
@@ -65,11 +64,11 @@ def test_ids_equal_scikit_image(true: np.ndarray, data: st.DataObject, ignore_un
         assert values(voi) + values(rand) == pytest.approx([NAN] * 6, nan_ok=True)
         return
     assert values(voi) == pytest.approx(scikit_image_voi(pred, true, ignore_unlabeled), abs=1e-6)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN there too
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN in scikit-image too
         assert values(rand) == pytest.approx(scikit_image_rand(pred, true, ignore_unlabeled), abs=1e-6, nan_ok=True)
 
 
-def test_large_ids_and_either_way_of_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_ids_and_both_methods_of_counting(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     pred, true = (generator.integers(0, 6, (2, 40, 33)).repeat(3, axis=2) for _ in range(2))
     expected = [values(f(as_batch(pred), as_batch(true), instances="given")) for f in FUNCTIONS]
@@ -83,7 +82,7 @@ def test_large_ids_and_either_way_of_counting(monkeypatch: pytest.MonkeyPatch) -
         assert values(function(as_batch(pred), as_batch(true), instances="given")) == pytest.approx(wanted)
 
 
-def test_zero_is_no_instance_even_where_it_does_not_occur() -> None:
+def test_zero_is_not_an_instance_even_if_it_does_not_occur() -> None:
     true = np.array([[1, 1, 2, 2, 3, 3]]) * 2**40
     found = compute_component_detection(as_batch(true), as_batch(true), instances="given")
     assert values(found) == [3, 0, 0, 1, 1, 1]
@@ -109,7 +108,7 @@ OPEN_CELLS = drawn(
 
 
 def test_instances_of_masks_have_the_connectivity_of_their_side() -> None:
-    # The arms meet at corners only: one component if the foreground is 8-connected, four if it is 4-connected; the
+    # The arms touch at corners only: one component if the foreground is 8-connected, four if it is 4-connected; the
     # middle and the four cells are five components of the background, or one.
     def count(**setting: str) -> float:
         return compute_component_detection(CELLS, torch.zeros_like(CELLS), **setting).false_positives.item()
@@ -136,7 +135,7 @@ def test_a_gap_in_a_membrane_merges_two_cells() -> None:
 
 def test_a_false_wall_splits_a_cell() -> None:
     split, merge, total = values(compute_variation_of_information(CELLS, OPEN_CELLS, instances="background"))
-    # 34 voxels: the merged cell of 8 + 1 + 8 falls apart into 8, 8 and the voxel that is now membrane.
+    # 34 voxels: the merged cell of 8 + 1 + 8 splits into 8, 8 and the voxel that is now membrane.
     expected = (2 * 8 * math.log2(17 / 8) + math.log2(17)) / 34
     assert [split, merge, total] == pytest.approx([expected, 0, expected])
 
@@ -144,7 +143,6 @@ def test_a_false_wall_splits_a_cell() -> None:
 @pytest.mark.parametrize("instances", ["foreground", "background"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(data=st.data())
-@settings(max_examples=30)
 def test_masks_equal_scikit_image_on_its_own_components(data: st.DataObject, connectivity: str, instances: str) -> None:
     shape = data.draw(st.tuples(st.integers(2, 8), st.integers(2, 9)) | st.tuples(*[st.integers(2, 4)] * 3))
     masks = [data.draw(arrays(bool, shape)) for _ in range(2)]
@@ -188,7 +186,7 @@ def test_empty_and_full(pred, true, ignore_unlabeled: bool, voi: list[float], ra
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_what_is_no_mask_or_id_is_refused(function) -> None:
+def test_values_that_are_neither_masks_nor_ids_are_refused(function) -> None:
     with pytest.raises(ValueError, match="Expected `instances` to be one of 'foreground', 'background', 'given'"):
         function(SPECKS, SPECKS, instances="cells")
     with pytest.raises(ValueError, match=r"Expected `y_pred` to hold only 0 and 1"):
@@ -216,7 +214,7 @@ def test_settings_are_refused_at_once() -> None:
         (ComponentDetectionMetric, FUNCTIONS[2], {"min_iou": 0.1}),
     ],
 )
-def test_class_passes_every_setting_on(metric_class, function, setting) -> None:
+def test_class_passes_on_every_setting(metric_class, function, setting) -> None:
     coarse = torch.rand(2, 2, 1, 12, 15, generator=torch.Generator().manual_seed(0)) < 0.6
     pred, true = coarse[0], coarse[0] ^ (torch.rand(2, 1, 12, 15, generator=torch.Generator().manual_seed(1)) < 0.1)
     setting |= {"instances": "background", "connectivity": "face"}

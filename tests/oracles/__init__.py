@@ -1,6 +1,6 @@
-"""Independent references for the tests, the terms they are compared in, and the images they are asked about.
+"""Independent references for the tests, the form in which results are compared, and the test images.
 
-No module in here shares code with `monai_topo`.
+No module in this folder shares code with `monai_topo`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ SETTINGS = [
 
 
 def setting_name(setting: dict[str, str]) -> str:
-    """Name of one of `SETTINGS` in a test id."""
+    """Return the name of one of `SETTINGS` for a test id."""
     return "-".join(setting.values())
 
 
 def all_shapes(largest: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Every shape from one voxel up to `largest`."""
+    """Return every shape from one voxel up to `largest`."""
     return list(itertools.product(*(range(1, n + 1) for n in largest)))
 
 
 def smooth_image(rng: np.random.Generator, shape: tuple[int, ...], sigma: float = 1.5) -> np.ndarray:
-    """Smoothed noise of unit variance: wide basins and long ridges, as a network's likelihood map has them."""
+    """Return smoothed noise of unit variance: wide basins and long ridges, like the likelihood map of a network."""
     image = gaussian_filter(rng.normal(size=shape), sigma, mode="wrap")
     return image / max(image.std(), 1e-9)
 
 
-# How the values of a test image are drawn; ties are the rule in practice (saturated maps, labels), so most have them.
+# How the values of an image are drawn. Ties are common in practice (saturated maps, labels), so most kinds have some.
 IMAGE_KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
     "distinct": lambda rng, shape: rng.permutation(int(np.prod(shape))).reshape(shape).astype(np.float64),
     "tied": lambda rng, shape: rng.integers(0, 3, shape).astype(np.float64),
@@ -54,7 +54,7 @@ IMAGE_KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarr
 
 
 def pairs_of_image(pairs: PersistencePairs, index: int) -> list[tuple[int, int, int]]:
-    """Points (dim, birth voxel, death voxel) of one image of the batch, in the order in which they were returned."""
+    """Return the points (dim, birth voxel, death voxel) of one image of the batch, in the order of `pairs`."""
     here = pairs.image == index
     return list(zip(*(x[here].tolist() for x in (pairs.dim, pairs.birth, pairs.death)), strict=True))
 
@@ -63,11 +63,11 @@ PLATEAU = -1
 
 
 def up_to_plateau(points: list[tuple[int, int, int]], image: np.ndarray) -> list[tuple[int, int, int]]:
-    """Sorted points, with `PLATEAU` for the critical voxels of which only the value is agreed.
+    """Return the sorted points, with `PLATEAU` for the critical voxels of which only the value is specified.
 
-    In 3D, a class of dimension 1 that is born or dies on the larger of the plateaus of the least and greatest value, if
-    that holds an eighth of the voxels, gets whichever plateau voxel is near. (Of two equally large ones it is left open
-    which.)
+    In 3D, a class of dimension 1 may be born or die on the plateau of the least or of the greatest value. If the larger
+    of the two plateaus holds an eighth of the voxels, the class gets a nearby voxel of that plateau. (Which of two
+    equally large plateaus is chosen is not specified.)
     """
     if image.ndim < 3:
         return sorted(points)
@@ -82,12 +82,12 @@ def up_to_plateau(points: list[tuple[int, int, int]], image: np.ndarray) -> list
 
 
 def diagram_of_image(pairs: PersistencePairs, images: torch.Tensor, index: int) -> list[tuple[int, float, float]]:
-    """Sorted points (dim, birth value, death value) of one image of the batch, read off the image at the voxels."""
+    """Return the sorted points (dim, birth value, death value) of one image, read from the image at the voxels."""
     value = images[index].detach().double().flatten().tolist()
     return sorted((dim, value[birth], value[death]) for dim, birth, death in pairs_of_image(pairs, index))
 
 
 def assert_same_pairs(actual: PersistencePairs, expected: PersistencePairs) -> None:
-    """The two results are equal, entry for entry and in the same order."""
+    """Assert that the two results are equal, entry by entry and in the same order."""
     for field in ("image", "dim", "birth", "death", "essential"):
         torch.testing.assert_close(getattr(actual, field), getattr(expected, field), rtol=0, atol=0, msg=field)

@@ -8,7 +8,7 @@ from skimage.measure import euler_number
 
 
 def betti_by_labeling(mask: np.ndarray, *, connectivity: str, border: str) -> tuple[int, ...]:
-    """Betti numbers of one binary mask; with `border="foreground"` relative to a frame of foreground around it."""
+    """Return the Betti numbers of a binary mask; `border="foreground"`: relative to a frame of foreground around it."""
     ndim = mask.ndim
     reach, dual_reach = (ndim, 1) if connectivity == "full" else (1, ndim)
     mask = mask.astype(bool)

@@ -1,7 +1,7 @@
-"""The slow, obvious reference: persistent homology of a cubical complex by reducing its whole boundary matrix over Z/2.
+"""Persistent homology of a cubical complex by reducing its whole boundary matrix over Z/2: slow and direct.
 
-Cells live in doubled coordinates: an odd coordinate spans an interval, an even one is a point. Edelsbrunner and Harer,
-Computational Topology (2010), section VII.1, is all the theory there is; nothing here is clever, and nothing is fast.
+Cells have doubled coordinates: an odd coordinate spans an interval, an even one is a point. The algorithm is that of
+Edelsbrunner and Harer, Computational Topology (2010), section VII.1, without any optimization.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 
 
 class Barcode(NamedTuple):
-    """Finite pairs as (dim, birth, death) and never-ending classes as (dim, birth), both sorted."""
+    """Finite pairs as (dim, birth, death) and essential classes as (dim, birth), both sorted."""
 
     pairs: list[tuple[int, int, int]]
     essential: list[tuple[int, int]]
@@ -31,7 +31,7 @@ class Barcode(NamedTuple):
 
 @cache
 def cubical_cells(shape: tuple[int, ...], connectivity: str) -> tuple[Cell, ...]:
-    """All cells of the complex: voxels are its vertices ("face") or its closed top-dimensional cubes ("full")."""
+    """Return all cells; voxels are the vertices ("face") or the closed top-dimensional cubes ("full")."""
     extents = [2 * n - 1 if connectivity == "face" else 2 * n + 1 for n in shape]
     cells = []
     for position in itertools.product(*map(range, extents)):
@@ -49,11 +49,11 @@ def cubical_cells(shape: tuple[int, ...], connectivity: str) -> tuple[Cell, ...]
 
 
 def barcode_of_ranks(rank: np.ndarray, connectivity: str) -> Barcode:
-    """Barcode of the complex in which voxels enter by rising `rank`; births and deaths are ranks.
+    """Return the barcode of the complex whose voxels enter by rising `rank`; births and deaths are ranks.
 
     Args:
-        rank: integer array; voxels of the same rank enter together, and classes that live and die there are left out.
-        connectivity: with "face" a cell enters with the last of its voxels, with "full" with the first.
+        rank: Integer array. Voxels of equal rank enter together; classes born and dead at one rank are left out.
+        connectivity: A cell enters with the last of its voxels (`"face"`) or with the first (`"full"`).
     """
     enters = max if connectivity == "face" else min
     flat_rank = rank.ravel().tolist()
@@ -62,7 +62,7 @@ def barcode_of_ranks(rank: np.ndarray, connectivity: str) -> Barcode:
         key=lambda entry: (entry[0], entry[1].dim),
     )
     row_of = {cell.position: row for row, (_, cell) in enumerate(filtered)}
-    reduced: dict[int, int] = {}  # lowest row -> reduced column, a column being an integer with one bit a row
+    reduced: dict[int, int] = {}  # lowest row -> reduced column; a column is an integer with one bit per row
     creators = dict.fromkeys(range(len(filtered)))
     pairs = []
     for row, (death, cell) in enumerate(filtered):
@@ -81,16 +81,16 @@ def barcode_of_ranks(rank: np.ndarray, connectivity: str) -> Barcode:
 
 
 def voxel_order(image: np.ndarray, filtration: str) -> np.ndarray:
-    """Flat indices in the order in which voxels enter: by value, among equals the lower index first."""
+    """Return flat indices in the order in which voxels enter: by value, of equal values the lower index first."""
     values = image.ravel().astype(np.float64)
     return np.argsort(-values if filtration == "superlevel" else values, kind="stable")
 
 
 def critical_voxels(image: np.ndarray, *, filtration: str, connectivity: str, border: str) -> Barcode:
-    """Barcode of one image with voxels (flat C-order indices) for births and deaths; pairs of equal value left out.
+    """Return the barcode of an image with voxels (flat C-order indices) as births and deaths, without equal values.
 
-    With `border="foreground"` a ring of voxels enters before all others; classes born with it are left out, and the
-    ring itself is reported as the never-ending component under the index `image.size`.
+    With `border="foreground"` a ring of voxels enters before all others. Classes born with the ring are left out, and
+    the ring itself is the essential component, with the index `image.size`.
     """
     order = voxel_order(image, filtration)
     rank = np.empty(image.size, dtype=np.int64)

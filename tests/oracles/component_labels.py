@@ -5,7 +5,7 @@ from scipy.ndimage import generate_binary_structure, label
 
 
 def labels_by_scipy(mask: np.ndarray, connectivity: str, border: str) -> np.ndarray:
-    """Components numbered by their first voxel in C order, -1 for those of a frame of foreground."""
+    """Return components numbered by their first voxel in C order; -1 is the component of a frame of foreground."""
     structure = generate_binary_structure(mask.ndim, mask.ndim if connectivity == "full" else 1)
     framed = np.pad(mask, 1, constant_values=border == "foreground")
     found, _ = label(framed, structure)

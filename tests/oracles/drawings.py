@@ -10,22 +10,22 @@ from PIL import Image, ImageSequence
 
 
 def drawn(*rows: str) -> torch.Tensor:
-    """A mask of one image and channel; `#` is foreground."""
+    """Return a mask of one image and channel; `#` is foreground."""
     return torch.tensor([[c == "#" for c in row] for row in rows])[None, None]
 
 
 def label_image(path: Path, *, threshold: int = 127) -> np.ndarray:
-    """One real label as a boolean array."""
+    """Read a real label as a boolean array."""
     with Image.open(path) as image:
         return np.array(image) > threshold
 
 
 def label_stack(path: Path) -> np.ndarray:
-    """One real 3D label, a TIFF of many pages, as a boolean array."""
+    """Read a real 3D label, a TIFF of many pages, as a boolean array."""
     with Image.open(path) as image:
         return np.stack([np.array(page) > 0 for page in ImageSequence.Iterator(image)])
 
 
 def as_batch(mask: np.ndarray) -> torch.Tensor:
-    """One array as a batch of one image and channel."""
+    """Return an array as a batch of one image and channel."""
     return torch.from_numpy(mask)[None, None]

@@ -1,7 +1,7 @@
-"""Persistence diagrams by GUDHI: values only, and fast enough for images that the boundary matrix is too slow for.
+"""Persistence diagrams by GUDHI: values only, fast enough for images that are too large for the boundary matrix.
 
-GUDHI stores images in Fortran order and hands back Fortran-order indices; only shapes and values cross here, so neither
-can mislead.
+GUDHI stores images in Fortran order and returns Fortran-order indices. Only shapes and values are exchanged here, so
+the order has no effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONSTRUCTION = {"full": "top_dimensional_cells", "face": "vertices"}
 def gudhi_diagram(
     image: np.ndarray, *, filtration: str, connectivity: str, border: str, min_persistence: float = 0.0
 ) -> list[tuple[int, float, float]]:
-    """Sorted finite points (dim, birth, death) of one image, in the image's own values."""
+    """Return the sorted finite points (dim, birth, death) of an image, in the values of the image."""
     sign = -1.0 if filtration == "superlevel" else 1.0
     values = sign * image.astype(np.float64)
     frame = values.min() - 1
@@ -28,5 +28,5 @@ def gudhi_diagram(
     return sorted(
         (dim, sign * birth, sign * death)
         for dim, (birth, death) in points
-        if death < math.inf and birth > frame  # what is born with the frame is the frame's own
+        if death < math.inf and birth > frame  # classes born with the frame belong to the frame
     )

@@ -5,7 +5,7 @@ from scipy.optimize import linear_sum_assignment
 
 
 def hungarian_cost(values: np.ndarray, num_true: int) -> float:
-    """Squared 2-Wasserstein distance to `num_true` points at (1, 0), by assignment on the full cost matrix."""
+    """Return the squared 2-Wasserstein distance to `num_true` points at (1, 0), from the full cost matrix."""
     p = len(values)
     cost = np.zeros((p + num_true, p + num_true))
     for i, (birth, death) in enumerate(values):

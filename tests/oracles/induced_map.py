@@ -9,7 +9,7 @@ from oracles.boundary_matrix import cubical_cells
 
 
 def diu_by_linear_algebra(pred: np.ndarray, true: np.ndarray, *, connectivity: str, border: str) -> list[int]:
-    """dim ker + dim coker in every dimension below the image's, with chains relative to the frame if there is one."""
+    """Return dim ker + dim coker per dimension below that of the image; chains are relative to the frame, if any."""
     inner, union, frame = pred & true, pred | true, np.zeros_like(pred)
     if border == "foreground":
         inner, union, frame = (np.pad(mask, 1, constant_values=True) for mask in (inner, union, frame))
@@ -22,7 +22,7 @@ def diu_by_linear_algebra(pred: np.ndarray, true: np.ndarray, *, connectivity: s
     row = {cell.position: i for i, cell in enumerate(cells)}
 
     def columns(positions: set[tuple[int, ...]], dim: int) -> list[tuple[int, int]]:
-        """Each cell of a dimension with its boundary, both as one bit a cell; what lies in the frame is zero."""
+        """Return each cell of a dimension with its boundary, both as one bit per cell; cells of the frame are zero."""
         chosen = [cell for cell in cells if cell.dim == dim and cell.position in positions - of_frame]
         return [
             (1 << row[cell.position], sum(1 << row[face] for face in cell.faces if face not in of_frame))
@@ -41,7 +41,7 @@ def diu_by_linear_algebra(pred: np.ndarray, true: np.ndarray, *, connectivity: s
 
 
 def cycles_and_rank(columns: list[tuple[int, int]]) -> tuple[list[int], int]:
-    """Basis of the kernel of a boundary matrix, and its rank."""
+    """Return a basis of the kernel of a boundary matrix, and the rank of the matrix."""
     pivots: dict[int, tuple[int, int]] = {}
     cycles = []
     for chain, boundary in columns:
@@ -55,12 +55,12 @@ def cycles_and_rank(columns: list[tuple[int, int]]) -> tuple[list[int], int]:
 
 
 def rank(vectors: list[int]) -> int:
-    """Rank over Z/2 of vectors of bits."""
+    """Return the rank over Z/2 of vectors of bits."""
     return cycles_and_rank([(0, vector) for vector in vectors])[1]
 
 
 def diu_by_labeling(pred: np.ndarray, true: np.ndarray, *, connectivity: str) -> tuple[int, int]:
-    """DIU in dimension 0 and d-1 with an open border: components, and by duality those of the complement."""
+    """Return the DIU in dimensions 0 and d-1, open border: by components, and by duality by those of the complement."""
     reach, dual = (pred.ndim, 1) if connectivity == "full" else (1, pred.ndim)
     outside_inner, outside_union = (np.pad(~mask, 1, constant_values=True) for mask in (pred & true, pred | true))
     return _discrepancy(pred & true, pred | true, reach), _discrepancy(outside_union, outside_inner, dual)

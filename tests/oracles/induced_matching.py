@@ -1,8 +1,8 @@
-"""The slow, obvious reference: induced matching of two barcodes by reducing boundary matrices with two orders.
+"""Induced matching of two barcodes by reducing boundary matrices with two orders: slow and direct.
 
 Bauer and Schmahl, "Efficient computation of image persistence" (SoCG 2023): the pairs of the image of H(A) -> H(B), for
 filtrations A inside B, are those of the boundary matrix with rows in the order of A and columns in the order of B.
-Stucki et al. (ICML 2023), section 3: a class of A is followed to the class of the image with the same birth, and on to
+Stucki et al. (ICML 2023), section 3: a class of A maps to the class of the image with the same birth, and that one to
 the class of B with the same death.
 """
 
@@ -18,9 +18,10 @@ VoxelPair = tuple[int, int, int]  # dim, birth voxel, death voxel
 
 
 class Matching(NamedTuple):
-    """Pairs of two images, which of them are matched, and whether nothing about it is a matter of taste.
+    """Pairs of two images, which of them are matched, and whether the matching is unique.
 
-    It is one where a voxel begins, or ends, two classes of one dimension, in an image or in the union.
+    It is not unique where one voxel is the birth, or the death, of two classes of one dimension, in an image or in the
+    union.
     """
 
     first: set[VoxelPair]
@@ -30,16 +31,16 @@ class Matching(NamedTuple):
 
 
 def match_by_matrices(first: np.ndarray, second: np.ndarray, *, connectivity: str) -> Matching:
-    """Match the classes of two images by superlevel.
+    """Match the classes of the superlevel filtrations of two images.
 
     Args:
-        first: values, no two of them equal in either image or between the two.
-        second: values of the same shape.
-        connectivity: "full" or "face".
+        first: Values, all different within each image and between the two.
+        second: Values of the same shape.
+        connectivity: Connectivity of the foreground, `"full"` or `"face"`.
     """
     union = np.maximum(first, second)
     cells = cubical_cells(first.shape, connectivity)
-    enters = min if connectivity == "face" else max  # the value at which a cell is there, from above
+    enters = min if connectivity == "face" else max  # the value at which a cell enters, from above
     values = {name: image.ravel() for name, image in (("first", first), ("second", second), ("union", union))}
     level = {
         name: {cell.position: enters(flat[v] for v in cell.voxels) for cell in cells} for name, flat in values.items()

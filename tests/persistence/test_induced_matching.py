@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles.induced_matching import match_by_matrices
 from scipy import ndimage
@@ -41,7 +41,6 @@ def images_without_ties(draw):
 
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
-@settings(max_examples=60, deadline=None)
 @given(images=images_without_ties())
 def test_matches_are_those_of_boundary_matrices(images, connectivity):
     expected = match_by_matrices(*images, connectivity=connectivity)
@@ -99,7 +98,7 @@ def ndimage_read(path):
 
 
 def test_components_are_matched_where_they_lie():
-    # One component in common (beside the one that never ends), one here and one there.
+    # One component in common (in addition to the essential one), one here and one there.
     prediction = draw("#..#....#", "#..#....#")
     label = draw("#..#..#..", "#..#..#..")
     assert counts(match(prediction, label), 0) == (1, 1, 1)
@@ -138,7 +137,6 @@ def test_features_that_never_live_together_are_not_matched():
 
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(5, 8), (3, 4, 6)]))
 def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectivity):
     masks = np.random.default_rng(seed).random((2, *shape)) < 0.35
@@ -146,7 +144,7 @@ def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectiv
     union, number = ndimage.label(masks.any(0), structure)
     in_both = sum(masks[0][union == i].any() and masks[1][union == i].any() for i in range(1, number + 1))
     matched, spurious, missing = counts(match(*torch.tensor(masks).float(), connectivity=connectivity), 0)
-    if masks.all(0).any():  # then the component that never ends, and is in no pair, is one that both have
+    if masks.all(0).any():  # then both have the essential component, which is in no pair
         assert matched == in_both - 1
     else:
         assert max(in_both - 1, 0) <= matched <= in_both
@@ -154,7 +152,6 @@ def test_components_of_masks_are_matched_as_labeling_says(seed, shape, connectiv
         assert matched + left == max(ndimage.label(image, structure)[1] - 1, 0)
 
 
-@settings(max_examples=30, deadline=None)
 @given(images=images_without_ties())
 def test_matching_is_symmetric_and_perfect_with_itself(images):
     a, b = map(torch.tensor, images)

@@ -42,7 +42,7 @@ def test_pairs_are_the_same_in_every_float_dtype(dtype, setting):
     [(torch.float64, 2.0**-52), (torch.float32, 2.0**-23), (torch.float16, 2.0**-10), (torch.bfloat16, 2.0**-7)],
     ids=str,
 )
-def test_values_one_ulp_apart_are_told_apart(dtype, step, setting):
+def test_values_one_ulp_apart_are_distinguished(dtype, step, setting):
     images = (1 + (LEVELS + 2) * step).to(dtype)
     assert len(images.unique()) == 5
     assert_same_pairs(persistence_pairs(images, **setting), persistence_pairs(LEVELS, **setting))
@@ -161,7 +161,7 @@ def test_subclass_of_tensor_gives_plain_index_tensors():
         assert type(field) is torch.Tensor
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_images_on_a_gpu_give_the_same_pairs_and_values_there():
     images = LEVELS.float().cuda().requires_grad_()
     pairs = persistence_pairs(images)

@@ -50,7 +50,7 @@ def assert_equals_boundary_matrix(images: np.ndarray, setting: dict[str, str]) -
 
 
 @every_setting
-@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("ndim", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_boundary_matrix_agrees_with_gudhi(ndim, setting):
     for kind in ("distinct", "tied"):
         for image in small_images(ndim, kind):
@@ -62,7 +62,7 @@ def test_boundary_matrix_agrees_with_gudhi(ndim, setting):
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_frame_owns_one_endless_component_and_one_class_that_dies_last(ndim, connectivity):
+def test_frame_owns_one_essential_component_and_one_class_that_dies_last(ndim, connectivity):
     for image in small_images(ndim, "distinct"):
         rank = np.pad(image.astype(np.int64), 1, constant_values=-1)
         barcode = barcode_of_ranks(rank, connectivity)
@@ -87,6 +87,7 @@ def test_pairs_of_every_order_of_six_voxels_equal_the_boundary_matrix(setting):
     assert_equals_boundary_matrix(orders.reshape(-1, 2, 3), setting)
 
 
+@pytest.mark.slow
 @every_setting
 @pytest.mark.parametrize(("shape", "levels"), [((2, 3), 3), ((3, 3), 2), ((2, 2, 2), 2), ((1, 2, 3), 2)], ids=str)
 def test_pairs_of_every_tied_image_equal_the_boundary_matrix(shape, levels, setting):
@@ -106,7 +107,7 @@ def test_pairs_of_middling_images_equal_the_boundary_matrix(shape, kind, setting
 def test_bridge_and_hole_drawn_by_hand(connectivity, meeting):
     # Above, a peak of 8 (voxel 9) that a bridge of 3 (voxel 7) joins to the summit of 9 (voxel 6). Below, a ring of 7s
     # that its last 7 (voxel 40) joins at 6 (voxel 39), that closes at 5 (voxel 34) and is filled at 1 (voxel 33);
-    # at level 0, rows entering from the top, it meets the summit's component in the first voxel beside its own (26).
+    # at level 0, rows entering from the top, it meets the summit's component in the first voxel next to its own (26).
     image = torch.tensor(
         [
             [0, 0, 0, 0, 0, 0],

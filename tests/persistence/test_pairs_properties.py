@@ -106,8 +106,8 @@ def test_pairs_alive_at_a_threshold_are_its_betti_numbers(shape, setting):
         counts = torch.zeros(len(images), len(shape), dtype=torch.int64)
         counts.index_put_((pairs.image[alive], pairs.dim[alive]), torch.tensor(1), accumulate=True)
         if setting["border"] == "open":
-            endless = flat.gather(1, pairs.essential[:, None])[:, 0]
-            counts[:, 0] += rising * endless <= rising * threshold
+            essential = flat.gather(1, pairs.essential[:, None])[:, 0]
+            counts[:, 0] += rising * essential <= rising * threshold
         masks = rising * images <= rising * threshold
         betti = betti_numbers(masks, connectivity=setting["connectivity"], border=setting["border"])
         assert counts.tolist() == betti.tolist(), f"at {threshold}"
@@ -157,7 +157,7 @@ def test_result_is_packed_sorted_and_without_pairs_of_equal_value(shape, setting
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @every_shape
-def test_endless_component_is_born_at_the_first_of_the_extreme_voxels(shape, connectivity):
+def test_essential_component_is_born_at_the_first_of_the_extreme_voxels(shape, connectivity):
     images = mixed_batch(shape)
     flat = images.flatten(1).numpy()
     highest = persistence_pairs(images, connectivity=connectivity).essential
@@ -168,7 +168,7 @@ def test_endless_component_is_born_at_the_first_of_the_extreme_voxels(shape, con
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @every_shape
-def test_endless_component_of_a_foreground_border_is_the_frame(shape, connectivity):
+def test_essential_component_of_a_foreground_border_is_the_frame(shape, connectivity):
     images = mixed_batch(shape)
     essential = persistence_pairs(images, connectivity=connectivity, border="foreground").essential
     assert essential.dtype == torch.int64
@@ -237,7 +237,7 @@ def test_empty_batch_has_no_pairs():
 
 
 @every_setting
-def test_constant_image_has_only_the_endless_component(setting):
+def test_constant_image_has_only_the_essential_component(setting):
     pairs = persistence_pairs(torch.full((2, 5, 8), 0.25), **setting)
     assert pairs.birth.shape == (0,)
     assert pairs.essential.tolist() == [0, 0] if setting["border"] == "open" else [40, 40]

@@ -92,7 +92,7 @@ def test_options_are_keyword_only():
         persistence_pairs(torch.zeros(1, 4, 5), "superlevel")
 
 
-def test_single_voxel_has_only_the_endless_component():
+def test_single_voxel_has_only_the_essential_component():
     for setting in SETTINGS:
         for shape in [(2, 1, 1), (2, 1, 1, 1)]:
             pairs = persistence_pairs(torch.arange(2.0).reshape(shape), **setting)

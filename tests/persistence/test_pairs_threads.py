@@ -30,6 +30,7 @@ class TwoPairCounts(torch.utils.data.Dataset):
         return len(persistence_pairs(torch.rand(1, 9, 11, generator=torch.Generator().manual_seed(index))))
 
 
+@pytest.mark.slow
 def test_works_in_spawned_worker_processes():
     loader = torch.utils.data.DataLoader(TwoPairCounts(), num_workers=1, timeout=100, multiprocessing_context="spawn")
     assert [int(count) for count in loader] == [TwoPairCounts()[0], TwoPairCounts()[1]]
@@ -41,6 +42,7 @@ def test_volume_beyond_the_index_range_is_refused_before_any_work():
         persistence_pairs(volume)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_long_volume_and_the_next_call_works():
     script = """
 import os, signal, threading, torch
@@ -74,6 +76,7 @@ print((resident("VmHWM") - before) / noise.numel(), len(pairs) / noise.numel())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory of a process as Linux shows it")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_white_noise_takes_less_than_30_bytes_a_voxel(threads):

@@ -1,4 +1,4 @@
-"""Matching by place: places of true features against scipy and scikit-image, and drawings where values mislead."""
+"""Matching by location: regions of label features against scipy and scikit-image, and drawings where values mislead."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def at(*window):
     return tuple(slice(w, w + 1) if isinstance(w, int) else w for w in window)
 
 
-# LabelRegions ------------------------------------------------------------------------------------------------------------
+# LabelRegions ---------------------------------------------------------------------------------------------------------
 
 
 @given(
@@ -61,10 +61,18 @@ def test_every_component_of_a_volume_has_room_for_its_own_loops(seed, shape, den
         )
 
 
+def test_a_hollow_torus_has_room_for_two_loops():
+    torus = torch.ones(1, 3, 9, 9)
+    torus[..., 1, 1:8, 1:8] = 0
+    torus[..., 1, 2:7, 2:7] = 1  # a tunnel of one voxel inside
+    torus[..., 3:6, 3:6] = 0
+    assert label_regions(torus, 1, connectivity="full", border="open").capacity.tolist() == [0, 0, 2]
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @pytest.mark.parametrize("shape", [(9, 12), (5, 6, 7)])
-def test_places_of_components_and_holes_are_numbered_through_the_batch(shape, connectivity, border):
+def test_regions_of_components_and_holes_are_numbered_through_the_batch(shape, connectivity, border):
     masks = np.random.default_rng(1).random((3, *shape)) < np.array([0.2, 0.5, 0.8]).reshape(3, *[1] * len(shape))
     for dim in (0, len(shape) - 1):
         regions = label_regions(torch.from_numpy(masks), dim, connectivity=connectivity, border=border, min_size=3)
@@ -174,7 +182,7 @@ def test_frame_hole_is_pulled_up_inside_the_label_of_a_foreground_border():
 
 
 def cells(values):
-    """Two closed cells side by side, 3 x 3 inside, with a value inside each and inside a blob beside them."""
+    """Two closed cells side by side, 3 x 3 inside, with a value inside each and inside a blob next to them."""
     image = canvas(7, 16, walls=(0.9, slice(1, 6), slice(1, 10)), blob=(0.9, slice(1, 6), slice(11, 15)))
     for column, value in zip((slice(2, 5), slice(6, 9), slice(12, 14)), values, strict=True):
         image[0, 0, 2:5, column] = value
@@ -207,7 +215,7 @@ def test_shallow_true_cavity_wins_over_a_deep_false_one_in_3d():
 
 
 def two_rings():
-    """A ring in the plane z = 1, an open C beside it, and both as labels."""
+    """A ring in the plane z = 1, an open C next to it, and both as labels."""
     label = torch.zeros(1, 1, 3, 7, 16)
     label[0, 0, 1, 1:6, 1:6] = label[0, 0, 1, 1:6, 8:13] = 1
     label[0, 0, 1, 2:5, 2:5] = label[0, 0, 1, 2:5, 9:12] = 0
@@ -224,6 +232,15 @@ def test_weak_true_ring_wins_over_a_false_one_in_3d():
     assert blind[1, 3, 1] > 0 > blind[1, 3, 12]
     assert spatial[1, 3, 1] == pytest.approx(2 * (0.3 - 1))
     assert spatial[1, 3, 12] == pytest.approx(0.85 - 0.1)
+
+
+def test_a_weak_false_ring_is_no_partner_of_a_missing_true_one_in_3d():
+    label = two_rings()
+    input = 0.1 + 0.8 * label.double()
+    input[0, 0, 1, 3, 1] = 0.1  # the ring is open
+    input[0, 0, 1, 3, 12] = 0.85  # and the C is closed, below the greatest value
+    loss = PersistenceLoss(matching="spatial", dims=[1])
+    assert loss(input, label).item() == pytest.approx(1 / 2 + (0.85 - 0.1) ** 2 / 2)
 
 
 def test_loop_of_a_component_that_has_none_has_no_partner_though_it_closes_in_the_label():
@@ -253,7 +270,7 @@ def test_pinhole_through_a_ring_has_no_partner_in_3d():
 
 
 @pytest.mark.parametrize("border", BORDERS)
-def test_small_features_of_the_label_are_neither_missed_nor_punished(border):
+def test_small_features_of_the_label_are_neither_missed_nor_penalized(border):
     label = canvas(13, 14, cell=(1.0, slice(3, 10), slice(2, 9)), hole=(0.1, slice(5, 7), slice(4, 6))).round()
     whole = label.clone()
     label[0, 0, 5, 11:13] = 1  # a speck of two voxels
@@ -262,7 +279,7 @@ def test_small_features_of_the_label_are_neither_missed_nor_punished(border):
     strict = PersistenceLoss(matching="spatial", border=border)
     assert loss(label, label) == loss(whole, label) == loss(whole, whole) == 0
     assert strict(whole, label) == 1  # both are missed
-    assert loss(label, whole) == strict(label, whole) == 1  # false ones are punished wherever the label has none
+    assert loss(label, whole) == strict(label, whole) == 1  # false ones cost wherever the label has none
     half = 0.5 * (label + whole)
     assert gradient(loss, half, label).count_nonzero() == 0
     assert PersistenceLoss(matching="spatial", border=border, min_label_size=2)(whole, label) == 0.5
@@ -276,6 +293,18 @@ def test_small_ring_in_3d_goes_with_its_component():
     assert loss(only_c, label) > 0
     ignoring = PersistenceLoss(matching="spatial", min_label_size=17)
     assert ignoring(only_c, label) == ignoring(label, label) == 0
+
+
+def test_an_ignored_ring_is_no_partner_of_a_missing_one_in_3d():
+    label = two_rings()
+    label[0, 0, 1, 3, 12] = 1
+    label[0, 0, 1, :, 8:] = 0
+    label[0, 0, 1, 2:5, 9:12] = 1
+    label[0, 0, 1, 3, 10] = 0  # next to the ring of 16 voxels, one of 8
+    small = label.clone()
+    small[..., :7] = 0
+    loss = PersistenceLoss(matching="spatial", dims=[1], min_label_size=9)
+    assert loss(small, label) == 1 / 2
 
 
 def test_min_label_size_is_refused_where_it_would_mean_nothing():

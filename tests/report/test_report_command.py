@@ -214,6 +214,7 @@ def test_worst_by_and_number_of_pictures(two_cases):
     assert [case["case"] for case in content(two_cases)["cases"]] == ["b", "a"]
 
 
+@pytest.mark.slow
 def test_two_processes_get_the_metrics_of_one(two_cases):
     report(two_cases)
     alone = content(two_cases)

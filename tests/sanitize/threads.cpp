@@ -1,5 +1,6 @@
 // For the thread sanitizer (`.ci/sanitize thread`): images on threads, threads inside images, and a stop from outside.
 // Python and torch are not built for it, so this calls the kernel directly.
+#include <algorithm>
 #include <cstdio>
 #include <random>
 
@@ -17,15 +18,14 @@ bool same(const std::vector<Pair>& a, const std::vector<Pair>& b) {
 }
 
 template <int D>
-bool threads_change_nothing(const std::array<Voxel, D>& extent, bool tied, bool full, bool framed) {
+bool threads_change_nothing(const Extent<D>& extent, bool tied, bool full, bool framed) {
   constexpr std::size_t images = 3;
-  std::size_t size = 1;
-  for (Voxel e : extent) size *= e;
+  const std::size_t size = num_voxels(extent);
   std::mt19937 random(1);
   std::vector<float> values(images * size);
   for (float& value : values) value = static_cast<float>(tied ? random() % 5 : random() >> 8);
 
-  const Filtration filtration{!full, full, framed, 7u, 0.0};
+  const Filtration filtration{!full, full, framed, 7u};
   const StopFlag stop;
   std::vector<Pair> many[images], one[images];
   parallel_for<Scratch<D>>(images, images - 1, [&](std::size_t i, Scratch<D>& scratch) {
@@ -39,13 +39,13 @@ bool threads_change_nothing(const std::array<Voxel, D>& extent, bool tied, bool 
   return true;
 }
 
-bool threads_match_alike(bool full, bool framed) {
-  const std::array<Voxel, 3> extent{13, 17, 19};
+bool threads_change_no_matching(bool full, bool framed) {
+  const Extent<3> extent{13, 17, 19};
   std::mt19937 random(2);
-  std::vector<float> prediction(13 * 17 * 19), label(prediction.size());
+  std::vector<float> prediction(num_voxels(extent)), label(prediction.size());
   for (float& value : prediction) value = static_cast<float>(random() % 50);
   for (float& value : label) value = static_cast<float>(random() % 2 * 49);
-  const Filtration filtration{!full, full, framed, 7u, 0.0};
+  const Filtration filtration{!full, full, framed, 7u};
   const StopFlag stop;
   const std::array<const float*, 2> images{prediction.data(), label.data()};
   const BettiMatching one = betti_matching<3, float>(images, extent, filtration, 1, stop);
@@ -55,14 +55,15 @@ bool threads_match_alike(bool full, bool framed) {
 }
 
 bool stops() {
-  std::vector<float> values(64 * 64 * 64, 0.0f);
-  values[0] = 1.0f;  // a constant image is done before it begins
+  const Extent<3> extent{64, 64, 64};
+  std::vector<float> values(num_voxels(extent), 0.0f);
+  values[0] = 1.0f;  // a constant image has no work to stop
   StopFlag stop;
   std::thread other([&] { stop.raise(); });
   other.join();
   try {
     Scratch<3> scratch;
-    persistence_pairs<3>(values.data(), {64, 64, 64}, {false, true, true, 7u, 0.0}, 3, stop, scratch);
+    persistence_pairs<3>(values.data(), extent, {false, true, true, 7u}, 3, stop, scratch);
   } catch (const StopFlag::Stopped&) {
     return true;
   }
@@ -80,7 +81,7 @@ int main() {
         right = threads_change_nothing<3>({13, 17, 19}, tied, full, framed) && right;
       }
   for (bool full : {false, true})
-    for (bool framed : {false, true}) right = threads_match_alike(full, framed) && right;
-  std::puts(right ? "threads: equal results, stopped when told" : "threads: WRONG");
+    for (bool framed : {false, true}) right = threads_change_no_matching(full, framed) && right;
+  std::puts(right ? "threads: equal results, stopped on request" : "threads: WRONG");
   return right ? 0 : 1;
 }

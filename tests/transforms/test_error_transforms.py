@@ -50,6 +50,11 @@ def test_heat_lies_on_critical_voxels_and_sums_to_the_persistence():
             assert np.allclose(heat[channel, place], [births, deaths], atol=1e-6)
 
 
+def test_an_image_of_less_contrast_than_min_persistence_has_no_heat():
+    image = np.random.default_rng(2).random((1, 7, 10))
+    assert not CriticalVoxelMap(min_persistence=1)(image).any()
+
+
 def test_a_spread_heat_map_keeps_its_sum_away_from_the_border():
     image = np.zeros((1, 40, 50))
     image[0, 18, 20], image[0, 22, 31] = 1, 0.6
@@ -106,6 +111,16 @@ def test_a_break_in_a_volume_is_a_break():
         TopologyErrorMap()(broken[..., 1:], label)
 
 
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+def test_a_background_voxel_at_a_corner_of_the_outside_is_a_hole_of_full_connectivity_only(connectivity):
+    label = np.zeros((1, 20, 24), dtype=np.uint8)
+    label[0, 5:15, 5:18] = 1
+    prediction = label.copy()
+    prediction[0, 5, 5] = prediction[0, 6, 6] = 0
+    drawn = TopologyErrorMap(connectivity=connectivity)(prediction, label)[0]
+    assert (drawn[6, 6] == 8) == (connectivity == "full")
+
+
 def scenes():
     vessels = [synthetic_vessels(shape, seed=4, loops=2, gaps=0)[::-1] for shape in ((90, 120), (28, 40, 44))]
     membranes = [synthetic_membranes((80, 100), seed=4, cell_size=14)[::-1]]
@@ -146,6 +161,13 @@ def test_every_kind_finds_its_place_in_a_drawing(kind):
         differs = np.argwhere(changed[0] != drawn[0])
         assert len(differs) == error["voxels"]
         assert np.abs(differs - error["at"]).max() <= 15
+
+
+def test_a_break_opens_a_lone_ring():
+    ring = np.zeros((1, 30, 40), dtype=np.uint8)
+    ring[0, 5:25, 5:35], ring[0, 8:22, 8:32] = 1, 0
+    corrupt = RandTopologyError(prob=1, errors=["break"], num_errors=1, radius=1).set_random_state(0)
+    assert (betti(corrupt(ring).numpy()[0]) - betti(ring[0])).tolist() == [0, -1]
 
 
 def test_image_mode_fades_a_break_and_lights_a_bridge_and_changes_nothing_else():

@@ -147,6 +147,20 @@ def test_seed_distance_closes_a_leak():
     assert (closed[..., 24:] == 2).all()
 
 
+def test_a_leak_as_deep_as_the_seed_distance_is_closed():
+    membrane = np.zeros((1, 9, 21), dtype=np.float32)
+    membrane[0, :, 10] = 1
+    membrane[0, 4, 10] = 0  # the middle of the leak is 1 from the membrane
+    assert MembraneToInstances()(membrane).max() == 1
+    assert MembraneToInstances(seed_distance=1)(membrane).max() == 2
+
+
+def test_a_radius_in_mm_reaches_whole_voxels_whatever_its_rounding():
+    ids = np.repeat([[1, 2]], 6, axis=1)[None].repeat(4, axis=1)
+    wall = InstancesToMembrane(radius=0.3, spacing=0.1)(ids)
+    assert wall[0, 0].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0]  # 3 * 0.1 is more than 0.3
+
+
 def test_a_cell_too_narrow_for_the_seed_distance_is_one_seed():
     membrane = np.zeros((1, 12, 24), dtype=np.uint8)
     membrane[0, :, [10, 13]] = 1

@@ -1,4 +1,4 @@
-"""The state of a training: what it holds, when it is written, and what an epoch draws; ending without improvement."""
+"""The state of a training run: its content, when it is written, the random numbers of an epoch, and early stopping."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def trainer_of(network: torch.nn.Linear, path: Path, **settings: Any) -> tuple[E
     return trainer, state
 
 
-def test_a_training_goes_on_where_its_state_was_written(tmp_path: Path) -> None:
+def test_a_training_run_resumes_where_its_state_was_written(tmp_path: Path) -> None:
     torch.manual_seed(0)
     whole, begun, resumed = (torch.nn.Linear(3, 2) for _ in range(3))
     begun.load_state_dict(whole.state_dict())
@@ -74,14 +74,14 @@ def test_the_state_is_written_after_all_others_and_when_due(tmp_path: Path) -> N
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
+def test_other_data_are_refused(tmp_path: Path) -> None:
     network = torch.nn.Linear(3, 2)
     trainer_of(network, tmp_path / "checkpoint.pt")[0].run([1.0, 2.0], max_epochs=1)
-    with pytest.raises(ValueError, match="with 3 steps an epoch, but got 2; resume with the data"):
+    with pytest.raises(ValueError, match="3 steps per epoch, but got 2; resume with the data"):
         trainer_of(network, tmp_path / "checkpoint.pt")[0].run([1.0, 2.0, 3.0], max_epochs=2)
 
 
-def test_an_epoch_draws_the_same_whatever_was_drawn_before() -> None:
+def test_an_epoch_draws_the_same_numbers_whatever_was_drawn_before() -> None:
     dataset = Dataset(torch.zeros(4, 1, 3), transform=RandGaussianNoise(prob=1.0))
     seed = EpochSeedHandler(7, dataset)
 
@@ -141,7 +141,7 @@ def evaluator(handlers: list[Any], predictions: list[torch.Tensor]) -> Supervise
     )
 
 
-def test_the_best_model_survives_a_resumed_training_that_is_worse(tmp_path: Path) -> None:
+def test_the_best_model_survives_a_worse_resumed_run(tmp_path: Path) -> None:
     def handlers(network: torch.nn.Module) -> list[Any]:
         saver = AtomicCheckpointSaver(
             save_dir=str(tmp_path), save_dict={"model": network}, save_key_metric=True, key_metric_filename="model.pt"
@@ -161,7 +161,7 @@ def test_the_best_model_survives_a_resumed_training_that_is_worse(tmp_path: Path
     assert [row["epoch"] for row in resumed[1].rows] == [1, 2]
     pictures = PredictionPictures(tmp_path / "all.png")
     pictures.load_state_dict(states[2])
-    assert np.array_equal(pictures.moments["prediction"][1][0][1], parts[2].moments["prediction"][1][0][1])
+    assert np.array_equal(pictures.snapshots["prediction"][1][0][1], parts[2].snapshots["prediction"][1][0][1])
 
 
 def test_pictures_of_the_worst_cases(tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ def test_pictures_of_the_worst_cases(tmp_path: Path) -> None:
     engine = evaluator([pictures], [bar(), 1 - bar(), bar(), half])
     for epoch in (1, 2):
         engine.run(epoch)
-        assert [title for title, _ in pictures.moments["prediction"][1]] == ["Dice 0", "Dice 0.667"]
+        assert [title for title, _ in pictures.snapshots["prediction"][1]] == ["Dice 0", "Dice 0.667"]
         assert len(pictures.fixed) == 2
     with pytest.raises(ValueError, match="Expected `case_score` without `loss`"):
         PredictionPictures(tmp_path / "x.png", case_score=len, loss=SimpleNamespace(weight=0.0, last_components={}))
 
 
-def test_tables_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saver = AtomicMetricsSaver(save_dir=str(tmp_path / "metrics"), metrics="*")
     engine = evaluator([saver], [bar()])
     engine.run(1)

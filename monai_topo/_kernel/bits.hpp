@@ -1,0 +1,74 @@
+// Bit operations of GCC, Clang and MSVC under one name, and the set bits of a mask as a range.
+#pragma once
+
+#include <cstdint>
+
+#ifdef _MSC_VER
+#include <intrin.h>
+#endif
+
+namespace topo {
+
+// Positions of the lowest and of the highest set bit. The mask must not be 0.
+#ifdef _MSC_VER
+inline int lowest_bit(std::uint32_t mask) {
+  unsigned long position;
+  _BitScanForward(&position, mask);
+  return static_cast<int>(position);
+}
+inline int lowest_bit(std::uint64_t mask) {
+  unsigned long position;
+  _BitScanForward64(&position, mask);
+  return static_cast<int>(position);
+}
+inline int highest_bit(std::uint32_t mask) {
+  unsigned long position;
+  _BitScanReverse(&position, mask);
+  return static_cast<int>(position);
+}
+inline int highest_bit(std::uint64_t mask) {
+  unsigned long position;
+  _BitScanReverse64(&position, mask);
+  return static_cast<int>(position);
+}
+// MSVC's __popcnt neither checks for the instruction nor exists on ARM.
+inline int count_bits(std::uint32_t mask) {
+  mask -= (mask >> 1) & 0x55555555u;
+  mask = (mask & 0x33333333u) + ((mask >> 2) & 0x33333333u);
+  return static_cast<int>((((mask + (mask >> 4)) & 0x0f0f0f0fu) * 0x01010101u) >> 24);
+}
+#else
+inline int lowest_bit(std::uint32_t mask) { return __builtin_ctz(mask); }
+inline int lowest_bit(std::uint64_t mask) { return __builtin_ctzll(mask); }
+inline int highest_bit(std::uint32_t mask) { return 31 - __builtin_clz(mask); }
+inline int highest_bit(std::uint64_t mask) { return 63 - __builtin_clzll(mask); }
+inline int count_bits(std::uint32_t mask) { return __builtin_popcount(mask); }
+#endif
+
+template <class Word>
+constexpr bool has_bit(Word word, int position) {
+  return ((word >> position) & 1u) != 0;
+}
+
+// Positions of the set bits of a mask, from the lowest: `for (int i : bits_of(mask))`.
+class bits_of {
+ public:
+  explicit bits_of(std::uint32_t mask) : mask_(mask) {}
+
+  struct Iterator {
+    std::uint32_t rest;
+    int operator*() const { return lowest_bit(rest); }
+    Iterator& operator++() {
+      rest &= rest - 1;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return rest != other.rest; }
+  };
+  Iterator begin() const { return {mask_}; }
+  Iterator end() const { return {0}; }
+
+ private:
+  std::uint32_t mask_;
+};
+
+}  // namespace topo

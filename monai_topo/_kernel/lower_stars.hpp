@@ -1,0 +1,121 @@
+// The lower stars of all voxels of an image, and the voxels with a saddle in them.
+#pragma once
+
+#include "lower_star_gradient.hpp"
+#include "parallel.hpp"
+
+// A second copy of a hot function for processors with AVX2, chosen when the module is loaded, so that wheels still run
+// anywhere. (The sanitizers do not support it.)
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define TOPO_ALSO_FOR_AVX2 __attribute__((target_clones("avx2", "default")))
+#define TOPO_INTO_CALLER __attribute__((always_inline)) inline
+#else
+#define TOPO_ALSO_FOR_AVX2
+#define TOPO_INTO_CALLER inline
+#endif
+
+#ifdef _MSC_VER
+#define TOPO_RESTRICT __restrict
+#else
+#define TOPO_RESTRICT __restrict__
+#endif
+
+namespace topo {
+
+template <int D>
+class LowerStars {
+  using L = Link<D>;
+
+ public:
+  StarArray<D> star;           // of every voxel, collapsed; empty in the frame
+  std::vector<Voxel> saddles;  // voxels with a critical cell of dimension 1 to D - 1, in index order
+
+  // `memory` may be the star array of an earlier image, for reuse.
+  LowerStars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop, StarArray<D> memory = {})
+      : star(std::move(memory)) {
+    star.clear();
+    star.resize(grid.size());  // becomes memset, which `assign` of a struct does not
+    const std::vector<Voxel> rows = grid.rows();
+    const std::size_t slabs = std::min(rows.size(), threads == 1 ? 1 : 4 * threads);
+    std::vector<std::vector<Voxel>> found(slabs);
+    parallel_for(slabs, threads, [&](std::size_t slab) {
+      for (std::size_t r = slab * rows.size() / slabs; r < (slab + 1) * rows.size() / slabs; ++r) {
+        stop.check();
+        compute_row(grid, rows[r], grid.extent[D - 1]);
+        collapse_row(rows[r], grid.extent[D - 1], found[slab]);
+      }
+    });
+    if (slabs == 1) saddles.swap(found[0]);
+    for (const auto& voxels : found) saddles.insert(saddles.end(), voxels.begin(), voxels.end());
+  }
+
+ private:
+  void collapse_row(Voxel first, Voxel length, std::vector<Voxel>& found) {
+    const auto& gradient = LowerStarGradient<D>::instance();
+    std::size_t size = found.size();
+    found.resize(size + length);
+    for (Voxel v = first; v < first + length; ++v) {  // without a branch, which could not be predicted
+      const StarWord<D> word = gradient.collapsed(star[v]);
+      star[v] = word;
+      found[size] = v;
+      size += gradient.has_saddle(word);
+    }
+    found.resize(size);
+  }
+
+  // Compares blocks of a row with their neighbors in one direction after another, in loops that compilers turn into
+  // vector code. The words are as wide as the levels in 2D too, and narrowed at the end: see docs/benchmarks.md.
+  TOPO_ALSO_FOR_AVX2 void compute_row(const Grid<D>& grid, Voxel first, Voxel length) {
+    constexpr std::ptrdiff_t block = 64;
+    using Flags = CellBits[block];  // 1 where the cell enters with its voxel
+    Flags edge[L::edges], square[L::squares], cube;
+    std::ptrdiff_t step[L::edges];
+    for (int e = 0; e < L::edges; ++e) step[e] = static_cast<std::int32_t>(grid.neighbor(0, e));
+
+    for (std::ptrdiff_t start = 0; start < static_cast<std::ptrdiff_t>(length); start += block) {
+      const Level* center = grid.level.data() + first + start;
+      const std::ptrdiff_t count = std::min(block, static_cast<std::ptrdiff_t>(length) - start);
+      Flags words = {};
+      for (int e = 0; e < L::edges; ++e)
+        add_cell(center, count, step[e], [](std::ptrdiff_t) { return 1u; }, edge[e], words, e);
+      for (int s = 0; s < L::squares; ++s) {
+        const int a = L::first_edge(s), b = L::second_edge(s);
+        const CellBits *edge_a = edge[a], *edge_b = edge[b];
+        const auto facets = [=](std::ptrdiff_t x) { return edge_a[x] & edge_b[x]; };
+        add_cell(center, count, step[a] + step[b], facets, square[s], words, StarWord<D>::first_square + s);
+      }
+      for (int c = 0; c < L::cubes; ++c) {
+        const int s0 = c / 4, s1 = c / 2 % 2, s2 = c % 2;
+        const CellBits *square_01 = square[2 * s0 + s1], *square_02 = square[4 + 2 * s0 + s2],
+                       *square_12 = square[8 + 2 * s1 + s2];
+        const auto facets = [=](std::ptrdiff_t x) { return square_01[x] & square_02[x] & square_12[x]; };
+        add_cell(center, count, step[s0] + step[2 + s1] + step[4 + s2], facets, cube, words,
+                 StarWord<D>::first_cube + c);
+      }
+      StarWord<D>* out = star.data() + first + start;
+      for (std::ptrdiff_t x = 0; x < count; ++x) out[x].bits = static_cast<typename StarWord<D>::Bits>(words[x]);
+    }
+  }
+
+  // A cell enters with its voxel if its facets at the voxel do and its far corner enters before; of equal levels the
+  // lower index is first. Written as flags, for cells of higher dimension, and as a bit of the words.
+  template <class Facets>
+  TOPO_INTO_CALLER static void add_cell(const Level* center, std::ptrdiff_t count, std::ptrdiff_t far_corner,
+                                        Facets facets, CellBits* TOPO_RESTRICT flags, CellBits* TOPO_RESTRICT words,
+                                        int bit) {
+    const Level* far = center + far_corner;
+    if (far_corner < 0)
+      for (std::ptrdiff_t x = 0; x < count; ++x) {
+        flags[x] = facets(x) & static_cast<CellBits>(far[x] <= center[x]);
+        words[x] |= flags[x] << bit;
+      }
+    else
+      for (std::ptrdiff_t x = 0; x < count; ++x) {
+        flags[x] = facets(x) & static_cast<CellBits>(far[x] < center[x]);
+        words[x] |= flags[x] << bit;
+      }
+  }
+};
+
+}  // namespace topo
