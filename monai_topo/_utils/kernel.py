@@ -13,7 +13,7 @@ from torch import Tensor
 from monai_topo._utils.typing import Border, Connectivity, Filtration
 
 try:
-    from monai_topo import _core as kernel
+    import monai_topo._core as kernel
 except ImportError as error:  # a checkout on the path, but never built
     raise ImportError(
         "The compiled kernel of monai_topo is missing or was built for another Python: run `pip install -e .` in the "

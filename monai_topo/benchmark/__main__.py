@@ -10,7 +10,7 @@ from itertools import starmap
 
 import torch
 
-from monai_topo import benchmark
+import monai_topo.benchmark as benchmark
 from monai_topo.benchmark.losses import BATCHES, loss_rows
 from monai_topo.benchmark.machine import processor
 from monai_topo.benchmark.persistence import PERSISTENCE, betti_row, persistence_row, size_rows, thread_row

@@ -166,7 +166,8 @@ class CleanUp(ArrayTransform):
         if self.min_persistence > 0:
             likelihood = self._simplify.compute(likelihood[None], spacing_mm)[0]
         image = torch.from_numpy(np.ascontiguousarray(likelihood))
-        if self._reconnection is not None:
+        # What step 1 leaves may be 0 and 1 only; then no voxel between the components has any likelihood.
+        if self._reconnection is not None and not is_mask(likelihood):
             mask = reconnect_components(image[None], spacing=spacing, **self._reconnection)[0][0].numpy()
         else:
             mask = likelihood > self.threshold

@@ -296,3 +296,11 @@ def test_bad_images_are_refused_with_a_sentence_that_names_the_file(image, setti
     tensor = MetaTensor(torch.from_numpy(image), meta={"filename_or_obj": "case7.nii.gz"})
     with pytest.raises(ValueError, match=rf"case7.nii.gz: .*{sentence}"):
         CleanUp(**settings)(tensor)
+
+
+def test_nothing_is_reconnected_where_persistence_leaves_zeros_and_ones():
+    likelihood = np.zeros((1, 5, 9))
+    likelihood[0, 2, [1, 2, 6, 7]] = 1
+    likelihood[0, 0, 4] = 0.2  # a faint speck, all that is between 0 and 1
+    clean = CleanUp(min_persistence=0.3, reconnect={})
+    np.testing.assert_array_equal(np.asarray(clean(likelihood)), likelihood == 1)
