@@ -25,8 +25,7 @@ class Progress:
     def extend(self, number: int) -> None:
         """Add cases to come."""
         if self._bar is not None and number:
-            self._bar.total += number
-            self._bar.refresh()
+            self._bar.total += number  # shown at the next update
 
     def advance(self) -> None:
         """Count a case as done."""
