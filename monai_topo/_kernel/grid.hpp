@@ -1,9 +1,9 @@
 // An image as ordered integer levels inside a frame one voxel thick.
 //
-// Every algorithm of the kernel works on one object: the face-connected cubical complex of a sublevel filtration.
-// Voxels are its vertices. They are ordered by (level, index), so no two are equal. The frame removes borders from the
-// code: its voxels either never enter, so no cell with such a voxel exists, or enter first and are one vertex at
-// infinity.
+// Persistence and Betti matching work on one object: the face-connected cubical complex of a sublevel filtration. Voxels
+// are its vertices. They are ordered by (level, index), so no two are equal. The frame makes border cases unnecessary. Its
+// voxels either never enter (no cell contains one), or enter first and act as one vertex at infinity. Merge trees and
+// saddle paths use the same grid with either connectivity.
 //
 // Terms of the literature as this kernel uses them:
 //
@@ -16,7 +16,7 @@
 //   positive, negative     a critical cell is positive if it gives birth to a class, negative if a class dies with it
 //   clearing               the column of a cell known to be positive is zero after the reduction and is not computed
 //   working column         the chain of edges under reduction (mod 2); its last edge that can be paired is the pivot
-//   essential class        the one class without a death: the oldest component, or outside
+//   essential class        the one class without a pair: the oldest component, or outside
 //   comparison filtration  the union of the sublevel sets of two images at every level
 //   image persistence      persistence of the map from an image to the comparison: births in one order, deaths in the
 //                          other

@@ -45,9 +45,9 @@ class PersistenceLoss(PersistenceBasedLoss):
     and a false one pulled down. With `border="foreground"` it is the hole that the frame surrounds, born with the frame
     at 1, and it dies at the least likelihood. It is matched if the label has any background. Empty, full and constant
     predictions thus have a gradient too. With `matching="spatial"` its one critical voxel has to lie in a component
-    (hole) of the label, like that of any other feature, and being the most persistent one it wins that component; the
-    greatest value outside of the label, and the least inside, are wrong. A label feature without any counterpart in the
-    prediction then receives no gradient: the pixel loss has to create it first.
+    (hole) of the label, like that of any other feature. As the most persistent feature it is then matched. It is not
+    matched if the greatest likelihood lies outside the label or, with `border="foreground"`, the least one inside. A
+    label feature without any counterpart in the prediction receives no gradient: the pixel loss has to create it first.
 
     Source: Hu, Li, Samaras, Chen, "Topology-Preserving Deep Image Segmentation", NeurIPS 2019 (arXiv 1906.05404),
     section 3. There: dimension 1 of 2D patches of 65 x 65 behind a collar of foreground (`border="foreground"`),
@@ -63,12 +63,13 @@ class PersistenceLoss(PersistenceBasedLoss):
             break, the way out of a false hole, the whole of a false component, see
             :py:func:`monai_topo.persistence.critical_set_targets` (in 3D, features that need a cut or closed surface
             keep their critical voxel). `"structure_towards_label"`: as `"structure"`, but no voxel is pulled away from
-            its label. An unmatched feature is pulled to the diagonal from both ends, so a piece cut off by a break is
-            joined *and* erased, a speck erased *and* joined; towards the label only the right one happens.
+            its label. An unmatched feature is pulled to the diagonal from both ends, so with `"structure"` a piece cut
+            off by a break and a speck are both joined and erased. Towards the label, the piece is only joined and the
+            speck only erased.
         min_persistence: Predicted features of at most this persistence are ignored.
         min_label_size: With `matching="spatial"`, components and holes of the label with fewer voxels (in a patch:
-            fewer voxels within it) are treated as annotation artefacts and ignored: missing them costs nothing, and
-            neither do predicted features inside them. In 3D the loops of an ignored component are ignored too; a thin
+            fewer voxels within it) are treated as annotation artifacts and ignored: missing them costs nothing, and
+            predicted features inside them cost nothing either. In 3D the loops of an ignored component are ignored too; a thin
             tunnel through a large component is not.
 
     The remaining arguments and the errors are those of :py:class:`PersistenceBasedLoss` and :py:class:`LikelihoodLoss`.

@@ -110,15 +110,17 @@ def match_by_location(
     A loop in 3D (dimension 1) fills no region, so it needs another rule. It belongs to the label's component that
     contains its birth voxel, where its ring closes, provided that its death voxel, where its inside closes, is
     background. Each component takes as many loops as it has itself, the most persistent ones. So a ring with a weak
-    spot stays with its vessel. Not matched are a ring that a false bridge closes (it is born outside the label), a
-    pinhole that runs through a vessel (it dies inside the label), and a loop of a vessel that has none. Within one
+    spot stays with its vessel. Three kinds of loops are not matched: a ring that a false bridge closes (it is born
+    outside the label), a pinhole that runs through a vessel (it dies inside the label), and a loop of a vessel that has
+    none. Within one
     component with several loops the rule is blind: a surplus loop along true vessels can take the place of a missing
     one. Three other rules were considered and rejected: the component alone (pinholes win over weak rings), all
     components of an image together (loops then jump between vessels), and the pair of a component and a hole of the
     label (loops are linked with the background, which is mostly one component).
 
     On large plateaus of the greatest value `persistence_pairs` may report a birth voxel of a loop in another component.
-    Loops that are born at that value and find no capacity get the capacity that is left in their image.
+    Loops that are born at that value and are not matched with their own component take a place that is still free in
+    any component of their image.
 
     Args:
         features: Predicted features; those whose dimension is not in `dims` are ignored.

@@ -61,9 +61,9 @@ class DictionaryTransform(MapTransform, Generic[P]):
 
         The class has the name of the array transform plus `d`, and lies in its module. All arguments except `keys` are
         keyword-only: first those that a subclass adds to this base, then the settings of the array transform, then
-        those of this base. Type checkers see the same arguments, since the settings are the parameters `P`; what they
-        cannot see is that positional arguments are refused. For them the result is a variable that holds a class, which
-        is not valid as a type: annotate `MapTransform`.
+        those of this base. Type checkers see the same arguments, since the settings are the parameters `P`. They
+        do not see that positional arguments are refused. To them the result is a variable, so it cannot be an
+        annotation: annotate with `MapTransform`.
         """
         name = f"{transform_class.__name__}d"
         signature = _signature(cls, transform_class)
