@@ -69,8 +69,8 @@ class PersistenceLoss(PersistenceBasedLoss):
         min_persistence: Predicted features of at most this persistence are ignored.
         min_label_size: With `matching="spatial"`, components and holes of the label with fewer voxels (in a patch:
             fewer voxels within it) are treated as annotation artifacts and ignored: missing them costs nothing, and
-            predicted features inside them cost nothing either. In 3D the loops of an ignored component are ignored too; a thin
-            tunnel through a large component is not.
+            predicted features inside them cost nothing either. In 3D the loops of an ignored component are ignored
+            too; a thin tunnel through a large component is not.
 
     The remaining arguments and the errors are those of :py:class:`PersistenceBasedLoss` and :py:class:`LikelihoodLoss`.
 
