@@ -152,7 +152,7 @@ def read_cases(name: str, out: Path, predictions: Path, split: str) -> list[tupl
     for case in json.loads((out / "data" / "datalist.json").read_text())[split]:
         stem = Path(case["image"]).name.partition(".")[0]
         [file] = predictions.joinpath(split).glob(f"{stem}_likelihood.*")
-        likelihood = np.asarray(read(file))[0] / 255
+        likelihood = np.asarray(read(file))[0] / (255 if file.suffix == ".png" else 1)
         label = np.asarray(to_mask(read(out / "data" / case["label"])))[0]
         if "mask" in case:
             inside = np.asarray(read(out / "data" / case["mask"]))[0] > 0

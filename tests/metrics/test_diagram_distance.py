@@ -33,7 +33,7 @@ def oracle(pred: np.ndarray, true: np.ndarray, *, order: float, connectivity: st
             diagram = [(death, birth) for k, birth, death in points if k == dim]
             if dim == 0 and border == "open":
                 diagram.append((0.0, image.max()))
-            above.append(np.array([point for point in diagram if point[0] < point[1]]).reshape(-1, 2))
+            above.append(np.array(sorted(point for point in diagram if point[0] < point[1])).reshape(-1, 2))
         if order == math.inf:
             distances.append(gudhi.bottleneck_distance(*above))
         else:
@@ -62,6 +62,12 @@ EMPTY, FULL = torch.zeros_like(LINE), torch.ones_like(LINE)
 )
 def test_hand_drawn(likelihood: torch.Tensor, label: torch.Tensor, order: float, expected: list[float]) -> None:
     assert compute_diagram_distance(likelihood, label, order=order)[0, 0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_soft_label_and_its_mirror_image_have_distance_zero(order: float) -> None:
+    soft = torch.from_numpy(np.random.default_rng(3).random((1, 1, 7, 10)))
+    assert compute_diagram_distance(soft.flip(-1), soft, order=order).tolist() == [[[0, 0]]]
 
 
 def test_frame_does_not_count() -> None:
