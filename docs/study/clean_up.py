@@ -181,10 +181,12 @@ def measure(name: str, out: Path, weight: float) -> Iterator[dict[str, Any]]:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """Format a table with three significant digits."""
-    cells = [
-        [value if isinstance(value, str) else f"{value:.3g}" for value in row] for row in table.itertuples(index=False)
-    ]
+    """Format a table with three significant digits, or without decimals from 1000 on."""
+
+    def show(value: str | float) -> str:
+        return value if isinstance(value, str) else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    cells = [[show(value) for value in row] for row in table.itertuples(index=False)]
     rows = [list(table.columns), ["---"] * len(table.columns), *cells]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
