@@ -59,7 +59,8 @@ def check_label(
 
         - `values`: the first six values of the label; `foreground`, `connectivity`, `border`: the settings;
           `foreground_fraction`: fraction of foreground voxels.
-        - `bk_full`, `bk_face`: Betti numbers with either connectivity; `bk_susceptibility`: their absolute difference.
+        - `bk_full`, `bk_face`: Betti numbers with either connectivity; `bk_susceptibility`: their absolute difference;
+          `recommended`: `"MakeWellComposed"`, the transform that makes both agree, if one of them is not 0, else `""`.
         - `specks`, `largest_speck`, `specks_size`: number, largest size and total size of the specks; `pinholes`,
           `largest_pinhole`, `pinholes_size`: the same of the pinholes; `size_unit`: `"voxel"`, `"mm^2"` or `"mm^3"`.
         - `border_voxels`: foreground voxels on the border; `border_components`: components that touch it.
@@ -112,7 +113,8 @@ def check_label(
         "foreground_fraction": float(mask.mean()),
         "connectivity": connectivity,
         "border": border,
-        **_betti_by_connectivity(mask, border),
+        **(by_connectivity := _betti_by_connectivity(mask, border)),
+        "recommended": _recommend(by_connectivity),
         "size_unit": "voxel" if spacing_mm is None else f"mm^{mask.ndim}",
         **_sizes("speck", ids, specks, voxel_size),
         **_sizes("pinhole", hole_ids, pinholes, voxel_size),
@@ -121,6 +123,11 @@ def check_label(
         **{f"b{k}_cleaned": count for k, count in enumerate(betti_of_mask(cleaned, connectivity, border))},
         "voxels_changed": int(np.count_nonzero(cleaned != mask)),
     }
+
+
+def _recommend(betti: dict[str, int]) -> str:
+    is_susceptible = any(count for name, count in betti.items() if name.endswith("_susceptibility"))
+    return "MakeWellComposed" if is_susceptible else ""
 
 
 def _betti_by_connectivity(mask: Mask, border: Border) -> dict[str, int]:

@@ -12,6 +12,7 @@ from oracles.betti_by_labeling import betti_by_labeling
 from skimage.measure import label as skimage_label
 from skimage.measure import regionprops
 
+from monai_topo import transforms
 from monai_topo.masks.label_check import check_label
 
 
@@ -171,3 +172,12 @@ def test_vessels_of_drive_hang_on_the_connectivity(shared_data):
     assert len(rows) == 16
     assert mean["b0_face"] > 100 * mean["b0_full"]
     assert mean["pinholes"] > mean["b1_full"] / 3
+
+
+def test_a_label_on_which_the_connectivities_differ_is_recommended_a_transform_after_which_they_agree():
+    label = np.zeros((7, 9), dtype=np.uint8)
+    label[1:3, 1:4] = label[3:6, 4:8] = 1  # they touch by a corner
+    assert check_label(label)["recommended"] == "MakeWellComposed"
+    repaired = np.asarray(transforms.MakeWellComposed()(label[None]))[0]
+    found = check_label(repaired)
+    assert (found["recommended"], found["b0_full"]) == ("", 1)
