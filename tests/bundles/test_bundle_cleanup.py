@@ -139,6 +139,7 @@ def test_files_that_hold_no_clean_up_are_named(tmp_path: Path) -> None:
             load_cleanup(tmp_path / name, keys="pred", spatial_dims=2, connectivity="full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_a_clean_up_of_another_dimension_is_refused_before_anything_is_written(bundle: Bundle, tmp_path: Path) -> None:
     CleanUp(spatial_dims=5 - bundle.spatial_dims).save(tmp_path / "cleanup.json")
