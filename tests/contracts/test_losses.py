@@ -41,7 +41,9 @@ LOSSES = {
         lambda **kw: PersistenceLoss(matching="spatial", border="foreground", connectivity="face", **kw)
     ),
     "persistence, saturated": Case(lambda **kw: PersistenceLoss(saturation=0.05, **kw)),
+    "persistence, support": Case(lambda **kw: PersistenceLoss(support=0.05, **kw)),
     "betti matching": Case(BettiMatchingLoss),
+    "betti matching, support": Case(lambda **kw: BettiMatchingLoss(support=0.05, **kw)),
     "betti matching, frame, face": Case(lambda **kw: BettiMatchingLoss(border="foreground", connectivity="face", **kw)),
     "persistence, along structures": Case(
         lambda **kw: PersistenceLoss(gradient="structure_towards_label", **kw),
