@@ -21,14 +21,8 @@ from monai_topo.masks.chunked import (
     chunked_euler_characteristic,
 )
 
-dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
+pytestmark = pytest.mark.usefixtures("dask_on_one_thread")
 
 
 @st.composite

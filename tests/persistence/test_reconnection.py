@@ -56,12 +56,16 @@ def components(image, setting, threshold=0.5):
     return label_components(torch.from_numpy(image > np.float32(threshold))[None], **setting)[0].numpy()
 
 
+def joins_with_loops(image, setting):
+    """All joins of an image, its components before them, and the best bottleneck between any two voxels."""
+    _, joins = reconnect(image, allow_loops=True, **setting)
+    return joins, components(image, setting), bottlenecks(image, **setting)
+
+
 @given(image=tied_images, setting=st.sampled_from(MASK_SETTINGS))
 @settings(max_examples=150)
 def test_paths_are_minimax_and_lead_from_component_to_component(image, setting):
-    _, joins = reconnect(image, allow_loops=True, **setting)
-    labels = components(image, setting)
-    best = bottlenecks(image, **setting)
+    joins, labels, best = joins_with_loops(image, setting)
     earlier = set()
     for row in rows_of(joins):
         one, other = (voxels_of(labels, label) for label in row["labels"])
@@ -82,9 +86,7 @@ def test_paths_are_minimax_and_lead_from_component_to_component(image, setting):
 @given(image=tied_images, setting=st.sampled_from(MASK_SETTINGS))
 @settings(max_examples=150)
 def test_likelihoods_at_the_saddles_are_those_of_a_maximum_spanning_tree(image, setting):
-    masks, joins = reconnect(image, allow_loops=True, **setting)
-    labels = components(image, setting)
-    best = bottlenecks(image, **setting)
+    joins, labels, best = joins_with_loops(image, setting)
     names = [label for label in np.unique(labels) if label > 0] + [FRAME] * (setting["border"] == "foreground")
     first = {label: next(iter(voxels_of(labels, label))) for label in names}
     edges = sorted(((best[first[a], first[b]], a, b) for a, b in itertools.combinations(names, 2)), reverse=True)
@@ -95,6 +97,7 @@ def test_likelihoods_at_the_saddles_are_those_of_a_maximum_spanning_tree(image, 
             expected.append(value)
             group = {label: group[a] if of == group[b] else of for label, of in group.items()}
     assert sorted(joins.likelihood.tolist(), reverse=True) == expected
+    masks, _ = reconnect(image, allow_loops=True, **setting)
     assert betti_by_labeling(masks, **setting)[0] == min(1, len(names)) - (setting["border"] == "foreground")
 
 
@@ -104,10 +107,8 @@ def test_no_path_through_the_saddle_is_shorter(image, setting, distinct):
     if distinct:  # without ties, no path at all is shorter
         order = np.argsort(image, axis=None, kind="stable")
         image.flat[order] = (np.arange(image.size, dtype=np.float32) + 1) / (image.size + 2)
-    _, joins = reconnect(image, allow_loops=True, **setting)
+    joins, labels, best = joins_with_loops(image, setting)
     for row in itertools.islice(rows_of(joins), 1):  # later paths may end on earlier ones
-        labels = components(image, setting)
-        best = bottlenecks(image, **setting)
         saddle = tuple(map(int, np.unravel_index(row["saddle"], image.shape)))
         one = voxels_of(labels, row["labels"][0])
         # The side of the first component is what it is connected to above the saddle.
