@@ -37,7 +37,9 @@ numbers are written to a .csv file (one row per case) and a .json file (all deta
 
 Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
-ignored. A datalist also names images; its labels and masks are matched by the names of their images too.""",
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too.
+
+Example: %(prog)s predictions data/datalist.json --images data/datalist.json --out report.html""",
         epilog,
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
@@ -100,7 +102,9 @@ Check labels before training and write one HTML page: which convention they foll
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
-Files: {FORMATS}.""",
+Files: {FORMATS}.
+
+Example: %(prog)s data/labels --label-files '*.nii.gz' --out labels.html""",
         epilog,
     )
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
