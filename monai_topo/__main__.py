@@ -1,4 +1,4 @@
-"""`monai-topo COMMAND`, or `python -m monai_topo COMMAND`: HTML reports on predictions and on labels, and the choice of a clean-up."""
+"""`monai-topo COMMAND` (or `python -m monai_topo`): HTML reports on predictions and labels, choice of a clean-up."""
 
 from __future__ import annotations
 
