@@ -39,7 +39,9 @@ it to a file that `CleanUp.load` reads. A table compares raw predictions, the be
 chosen one. Cross-validation over the cases tells whether the choice is better than chance. Use cases that the network
 was not trained on, and report numbers of other cases.
 
-Files: {FORMATS}. Predictions and labels are found and paired as by `report`."""
+Files: {FORMATS}. Predictions and labels are found and paired as by `report`.
+
+Example: %(prog)s likelihoods data/datalist.json --connectivity full --out cleanup.json"""
 
 
 def add_cleanup_command(commands: Any, epilog: str) -> None:

@@ -31,7 +31,9 @@ numbers are written to a .csv file (one row per case) and a .json file (all deta
 
 Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
-ignored. A datalist also names images; its labels and masks are matched by the names of their images too."""
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too.
+
+Example: %(prog)s predictions data/datalist.json --images data/datalist.json --out report.html"""
 
 
 def add_report_command(commands: Any, epilog: str) -> None:
@@ -94,7 +96,9 @@ Check labels before training and write one HTML page: which convention they foll
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
-Files: {FORMATS}."""
+Files: {FORMATS}.
+
+Example: %(prog)s data/labels --label-files '*.nii.gz' --out labels.html"""
 
 
 def add_labels_command(commands: Any, epilog: str) -> None:
