@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from monai_topo._utils.patches import check_patch_settings, crop, patch_slices
 from monai_topo._utils.typing import Border, Connectivity
 from monai_topo._utils.validation import check_topology_settings
 from monai_topo.losses._base import LikelihoodLoss
+from monai_topo.losses._log_odds import LogOdds
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -77,13 +78,15 @@ class PersistenceBasedLoss(LikelihoodLoss):
         """Compute the loss of every image, `(N,)`."""
         raise NotImplementedError
 
-    def per_class(self, likelihood: Tensor, target: Tensor) -> Tensor:
+    def per_class(self, likelihood: Tensor, target: Tensor, log_odds: LogOdds | None = None) -> Tensor:
         """Compute the mean of the loss over patches, `(B, C)`."""
         likelihood = self._with_plateaus(likelihood, target)
         slices = patch_slices(likelihood.shape[2:], patch_size=self.patch_size, num_patches=None, seed=0)
         images = torch.stack([crop(likelihood, patch) for patch in slices], dim=2)
         labels = torch.stack([crop(target, patch) for patch in slices], dim=2)
-        loss = self.per_image(images.flatten(0, 2), labels.flatten(0, 2))
+        per_image: Callable[..., Tensor] = self.per_image
+        details = () if log_odds is None else (log_odds.of_patches(slices),)
+        loss = per_image(images.flatten(0, 2), labels.flatten(0, 2), *details)
         return loss.view(images.shape[:3]).mean(2)
 
     def _with_plateaus(self, likelihood: Tensor, target: Tensor) -> Tensor:
