@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.command_line import exit_status
 from monai_topo._utils.typing import Border, Connectivity
 
 _REQUIRED = {
@@ -266,15 +265,11 @@ def guard(
     """Wrap a command, imported when it is chosen, so that errors of the user end with one sentence and status 2."""
 
     def run(options: argparse.Namespace) -> int:
-        try:
+        def work() -> int:
             _check_packages()
             return int(getattr(import_module(module), command)(options))
-        except (UserError, OSError, ImportError) as error:
-            print(f"Error: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print(f"\nInterrupted. {interrupted}", file=sys.stderr)
-            return 130
+
+        return exit_status(work, interrupted=interrupted)
 
     return run
 
