@@ -23,14 +23,8 @@ _REQUIRED = {
 FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
 SOURCE = "a folder, a file, or a datalist (.json)"
 
-
-def add_report_command(commands: Any, epilog: str) -> None:
-    """Add the command `report`."""
-    parser = add_command(
-        commands,
-        "report",
-        "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases",
-        f"""\
+_REPORT_SUMMARY = "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases"
+_REPORT_DESCRIPTION = f"""\
 Compare predictions with labels by all topology metrics and write one HTML page with a sortable table, distributions,
 and pictures of the worst cases, in which each error has a color and a number. The page works offline. The same
 numbers are written to a .csv file (one row per case) and a .json file (all details) next to it.
@@ -39,9 +33,12 @@ Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
 ignored. A datalist also names images; its labels and masks are matched by the names of their images too.
 
-Example: %(prog)s predictions data/datalist.json --images data/datalist.json --out report.html""",
-        epilog,
-    )
+Example: %(prog)s predictions data/datalist.json --images data/datalist.json --out report.html"""
+
+
+def add_report_command(commands: Any, epilog: str) -> None:
+    """Add the command `report`."""
+    parser = add_command(commands, "report", _REPORT_SUMMARY, _REPORT_DESCRIPTION, epilog)
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "report.html", "cases")
@@ -91,22 +88,22 @@ Example: %(prog)s predictions data/datalist.json --images data/datalist.json --o
     parser.set_defaults(run=guard("monai_topo.report.case_pages", "report_predictions"))
 
 
-def add_labels_command(commands: Any, epilog: str) -> None:
-    """Add the command `labels`."""
-    parser = add_command(
-        commands,
-        "labels",
-        "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle",
-        f"""\
+_LABELS_SUMMARY = (
+    "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle"
+)
+_LABELS_DESCRIPTION = f"""\
 Check labels before training and write one HTML page: which convention they follow, how much their topology depends on
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
 Files: {FORMATS}.
 
-Example: %(prog)s data/labels --label-files '*.nii.gz' --out labels.html""",
-        epilog,
-    )
+Example: %(prog)s data/labels --label-files '*.nii.gz' --out labels.html"""
+
+
+def add_labels_command(commands: Any, epilog: str) -> None:
+    """Add the command `labels`."""
+    parser = add_command(commands, "labels", _LABELS_SUMMARY, _LABELS_DESCRIPTION, epilog)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "labels.html", "labels")
     files = parser.add_argument_group("files")
