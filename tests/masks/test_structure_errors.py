@@ -1,4 +1,4 @@
-"""Skeletons of the structural errors near the image border, where a skeleton would fork without a continued mask."""
+"""Structural errors near the image border, where the skeleton of a mask without a continuation would end too early."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from monai_topo.masks.structure_errors import skeleton_errors
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_a_wide_structure_that_the_border_cuts_has_a_skeleton_without_a_fork(axis):
+def test_what_is_missing_at_the_border_is_found_up_to_18_voxels_of_width(axis):
     label = np.zeros((40, 70), dtype=bool)
-    label[12:27] = True  # 15 rows: the fork at the end of its skeleton is about 7 voxels long
-    thin = np.zeros_like(label)
-    thin[18:21] = True
-    label, thin = (np.moveaxis(mask, 0, axis) for mask in (label, thin))
-    missing, spurious = skeleton_errors(thin, label)
-    assert not missing.any()
+    label[10:28] = True
+    prediction = label.copy()
+    prediction[:, 0] = prediction[:, -1] = False
+    label, prediction = (np.moveaxis(mask, 0, axis) for mask in (label, prediction))
+    missing, spurious = skeleton_errors(prediction, label)
+    along = np.argwhere(missing)[:, 1 - axis].tolist()
+    assert sorted(along) == [0, 69]
     assert not spurious.any()
 
 
