@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,9 +17,12 @@ from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.validation import check_choice, check_topology_settings, check_whole_number
 from monai_topo.persistence.feature_matching import Matching
 
-__all__ = ["check_checkpoint", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
+__all__ = ["FORMAT", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
 
-_ALL_RUNS: Any = {"imports", "_meta_", "_requirements_", "initialize", "run", "finalize"}
+#: Key of the format of a run in its `config.json`.
+FORMAT = "_format_"
+
+_ALL_RUNS: Any = {"imports", "_meta_", "_requirements_", FORMAT, "initialize", "run", "finalize"}
 
 
 def running_config() -> ConfigParser:
@@ -170,6 +172,7 @@ def check_sizes(
         )
 
 
+<<<<<<< HEAD
 def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> None:
     """Check that the model to load exists.
 
@@ -194,6 +197,9 @@ def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.Pat
 
 
 def stride_products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
+=======
+def _products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
+>>>>>>> main
     per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
     if any(len(level) != spatial_dims for level in per_level):
         raise UserError(
