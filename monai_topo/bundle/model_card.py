@@ -19,7 +19,9 @@ _HUB_SCHEMA = (
 )
 
 
-def model_card(metadata: Mapping[str, Any], run: RunResults, network: torch.nn.Module, settings: Mapping[str, Any]) -> str:
+def model_card(
+    metadata: Mapping[str, Any], run: RunResults, network: torch.nn.Module, settings: Mapping[str, Any]
+) -> str:
     """Write the card: the sections of the template of MONAI's model zoo.
 
     Args:
@@ -98,7 +100,9 @@ def _performance(run: RunResults) -> str:
         "| metric | value |\n| --- | --- |\n" + "\n".join(rows)
     )
     if run.cleanup_table:
-        text += f"\n\nClean-up chosen on the same cases, `models/cleanup.json`:\n\n```\n{run.cleanup_table.strip()}\n```"
+        text += (
+            f"\n\nClean-up chosen on the same cases, `models/cleanup.json`:\n\n```\n{run.cleanup_table.strip()}\n```"
+        )
     return text
 
 

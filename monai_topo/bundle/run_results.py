@@ -70,7 +70,9 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunResults:
         metrics = {name[4:]: float(value) for name, value in best.items() if name.startswith("val_")}
         _ = config["dataset_dir"]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"Expected the files of a finished training run in {str(folder)!r}, but got: {error}") from error
+        raise UserError(
+            f"Expected the files of a finished training run in {str(folder)!r}, but got: {error}"
+        ) from error
     return RunResults(
         folder=folder,
         config=config,
