@@ -172,34 +172,7 @@ def check_sizes(
         )
 
 
-<<<<<<< HEAD
-def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> None:
-    """Check that the model to load exists.
-
-    Args:
-        ckpt_path: File of the model.
-        output_dir: Folder of the runs; the error message names the newest model in it.
-
-    Raises:
-        UserError: If `ckpt_path` is not a file.
-    """
-    if Path(ckpt_path).is_file():
-        return
-    models = sorted(Path(output_dir).glob("*/model.pt"), key=lambda file: file.stat().st_mtime)
-    hint = (
-        f"add --ckpt_path {models[-1]}, the newest model"
-        if models
-        else "train first, then add --ckpt_path RUN/model.pt"
-    )
-    raise UserError(
-        f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {hint}."
-    )
-
-
 def stride_products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
-=======
-def _products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
->>>>>>> main
     per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
     if any(len(level) != spatial_dims for level in per_level):
         raise UserError(
