@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.command_line import exit_status
+from monai_topo._utils.commands import add_command, guard
 from monai_topo.nnunet.folder import check_nnunet, trainer_folder
 
-__all__ = ["add_nnunet_command"]
+__all__ = ["add_nnunet_command", "run_command"]
 
 TRAINERS = {
     "nnUNetTrainerTopology": "persistence by place",
@@ -26,14 +26,8 @@ Example: %(prog)s --check --trainer nnUNetTrainerTopologyBettiMatching"""
 
 def add_nnunet_command(commands: Any, epilog: str) -> None:
     """Add the command `nnunet`."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "nnunet",
-        help="train inside nnU-Net: the folder for nnUNet_extTrainer, a ready command, and a check",
-        description=_DESCRIPTION,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    summary = "train inside nnU-Net: the folder for nnUNet_extTrainer, a ready command, and a check"
+    parser = add_command(commands, "nnunet", summary, _DESCRIPTION, epilog)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--folder", action="store_true", help="print the folder for nnUNet_extTrainer and nothing else")
     what.add_argument("--check", action="store_true", help="plan, train and predict with the trainer")
@@ -41,10 +35,11 @@ def add_nnunet_command(commands: Any, epilog: str) -> None:
     parser.add_argument(
         "--device", default=None, choices=("cpu", "cuda", "mps"), help="device of the check (default: cuda or cpu)"
     )
-    parser.set_defaults(run=lambda options: exit_status(lambda: _run(options), interrupted="Nothing is left."))
+    parser.set_defaults(run=guard("monai_topo.nnunet.command", "run_command", "Nothing is left."))
 
 
-def _run(options: argparse.Namespace) -> int:
+def run_command(options: argparse.Namespace) -> int:
+    """Print the folder, train the check, or describe the trainers; return the exit status."""
     check_nnunet()
     if options.folder:
         print(trainer_folder())

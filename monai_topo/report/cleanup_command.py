@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 
+from monai_topo._utils.commands import add_command
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.cleanup import choose_cleanup
 from monai_topo.report.case_sources import find_cases
@@ -19,7 +20,6 @@ from monai_topo.report.cli import (
     FORMATS,
     NNUNET_CLASSES,
     SOURCE,
-    add_command,
     add_key,
     add_label_foreground,
     add_metric_settings,
@@ -27,7 +27,7 @@ from monai_topo.report.cli import (
     add_pattern,
     add_prediction_values,
     add_section,
-    guard,
+    guard_report,
 )
 from monai_topo.report.files import Case
 from monai_topo.report.reading import read_case
@@ -93,7 +93,7 @@ def add_cleanup_command(commands: Any, epilog: str) -> None:
     )
     add_metric_settings(choice)
     parser.set_defaults(
-        run=guard("monai_topo.report.cleanup_command", "choose_from_files", interrupted="Nothing is written.")
+        run=guard_report("monai_topo.report.cleanup_command", "choose_from_files", interrupted="Nothing is written.")
     )
 
 

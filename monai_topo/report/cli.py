@@ -1,17 +1,16 @@
-"""Command-line options of the reports, and the call of their commands."""
+"""Command-line options of the reports."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from monai_topo._utils.command_line import exit_status
+from monai_topo._utils.commands import add_command, guard
 from monai_topo._utils.typing import Border, Connectivity
 
-_REQUIRED = {
+_PACKAGES = {
     "jinja2": "jinja2",
     "matplotlib.figure": "matplotlib",
     "PIL": "pillow",
@@ -86,7 +85,7 @@ def add_report_command(commands: Any, epilog: str) -> None:
         metavar="METRIC",
         help="column of the table that ranks the cases (default: betti_matching_error)",
     )
-    parser.set_defaults(run=guard("monai_topo.report.case_pages", "report_predictions"))
+    parser.set_defaults(run=guard_report("monai_topo.report.case_pages", "report_predictions"))
 
 
 _LABELS_SUMMARY = (
@@ -126,20 +125,7 @@ def add_labels_command(commands: Any, epilog: str) -> None:
         )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of labels with pictures (default: 8)")
-    parser.set_defaults(run=guard("monai_topo.report.label_pages", "report_labels"))
-
-
-def add_command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Add a command without options."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    return parser
+    parser.set_defaults(run=guard_report("monai_topo.report.label_pages", "report_labels"))
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str, what: str) -> None:
@@ -271,29 +257,10 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def guard(
+def guard_report(
     module: str,
-    command: str,
+    function: str,
     interrupted: str = "Finished cases are kept; run the same command again to continue.",
 ) -> Callable[[argparse.Namespace], int]:
-    """Wrap a command, imported when it is chosen, so that errors of the user end with one sentence and status 2."""
-
-    def run(options: argparse.Namespace) -> int:
-        def work() -> int:
-            _check_packages()
-            return int(getattr(import_module(module), command)(options))
-
-        return exit_status(work, interrupted=interrupted)
-
-    return run
-
-
-def _check_packages() -> None:
-    for module, package in _REQUIRED.items():
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise ImportError(
-                f"Expected {package} to be installed for reports, but got none ({error}); "
-                "pip install 'monai_topo[report]'."
-            ) from error
+    """Wrap a command that needs the packages of the extra `report`; see `guard`."""
+    return guard(module, function, interrupted, packages=_PACKAGES, extra="report")

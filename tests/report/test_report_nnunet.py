@@ -11,9 +11,9 @@ import pytest
 from report_cases import broken, ladder, save_picture, save_volume
 
 from monai_topo.__main__ import main
+from monai_topo._utils.finished import FinishedCases
 from monai_topo.data.nnunet_folders import find_dataset, read_probabilities
 from monai_topo.metrics.all_metrics import topology_report
-from monai_topo.report.jobs import FinishedCases
 
 SHAPE = (10, 40, 60)
 CLASSES = {"background": 0, "artery": 1, "vein": 2}
