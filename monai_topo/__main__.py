@@ -1,4 +1,4 @@
-"""`monai-topo COMMAND` (or `python -m monai_topo`): HTML reports on predictions and labels, choice of a clean-up."""
+"""`monai-topo COMMAND` (or `python -m monai_topo`): reports, choice of a clean-up, trainers of nnU-Net."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from monai_topo.nnunet.command import add_nnunet_command
 from monai_topo.report.cleanup_command import add_cleanup_command
 from monai_topo.report.cli import add_labels_command, add_report_command
 
@@ -23,13 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog=_program(),
-        description="HTML reports on the topology of segmentations, and the choice of their clean-up.",
+        description="HTML reports on the topology of segmentations, choice of their clean-up, trainers for nnU-Net.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"monai_topo {version('monai_topo')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add_command in (add_report_command, add_labels_command, add_cleanup_command):
+    for add_command in (add_report_command, add_labels_command, add_cleanup_command, add_nnunet_command):
         add_command(commands, _EPILOG)
     options = parser.parse_args(arguments)
     return int(options.run(options))

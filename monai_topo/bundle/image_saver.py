@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, SaveImage
+from monai.transforms import SaveImage, SaveImaged
 
 __all__ = ["SAVED_FILES", "UNFINISHED", "AtomicSaveImaged"]
 
@@ -20,7 +20,7 @@ SAVED_FILES = "saved_files"
 UNFINISHED = ".unfinished-"
 
 
-class AtomicSaveImaged(MapTransform):
+class AtomicSaveImaged(SaveImaged):  # MONAI Label and MONAI Deploy remove steps of this class
     """Save images as MONAI's SaveImaged does, but replace the files atomically.
 
     A file is written to a temporary folder beside it, and then takes its place, so that a killed process or a full disk
@@ -36,7 +36,7 @@ class AtomicSaveImaged(MapTransform):
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **settings: Any) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, allow_missing_keys=allow_missing_keys, **settings)
         self.saver = _AtomicSaveImage(**settings)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -57,7 +57,7 @@ class _AtomicSaveImage(SaveImage):
             self._write(img, meta, written)
             # The named file comes last: some formats have a second one for the voxels.
             for file in sorted(Path(folder).iterdir(), key=lambda file: file == written):
-                with file.open("rb") as opened:
+                with file.open("rb+") as opened:
                     os.fsync(opened.fileno())
                 os.replace(file, path.parent / file.name)
         self._data_index += 1

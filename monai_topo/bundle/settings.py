@@ -145,7 +145,7 @@ def check_sizes(
         raise UserError(
             f"Expected `patch_size` to be {spatial_dims} whole numbers such as {example}, but got {patch_size!r}."
         )
-    factors = _products(strides, spatial_dims)
+    factors = stride_products(strides, spatial_dims)
     if any(size % factor for size, factor in zip(patch_size, factors, strict=True)):
         fitting = [max(by, round(size / by) * by) for size, by in zip(patch_size, factors, strict=True)]
         by = factors[0] if len(set(factors)) == 1 else factors
@@ -172,7 +172,7 @@ def check_sizes(
         )
 
 
-def _products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
+def stride_products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
     per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
     if any(len(level) != spatial_dims for level in per_level):
         raise UserError(

@@ -86,6 +86,6 @@ class AtomicMetricsSaver(MetricsSaver):
             finally:
                 self.save_dir = str(folder)
             for file in Path(unfinished).iterdir():
-                with file.open("rb") as written:
+                with file.open("rb+") as written:
                     os.fsync(written.fileno())
                 os.replace(file, folder / file.name)

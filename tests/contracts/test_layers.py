@@ -22,7 +22,7 @@ LAYERS = [
     {"persistence"},
     {"losses", "metrics", "transforms", "visualize"},
     {"cleanup"},
-    {"handlers", "bundle", "benchmark", "report"},
+    {"handlers", "bundle", "benchmark", "report", "nnunet"},
     {"__main__"},
 ]
 
