@@ -57,8 +57,8 @@ def check_trainer(trainer: str, *, device: str) -> str:
         )
     shutil.rmtree(folder)
     return (
-        f"nnU-Net has trained {trainer} for {_EPOCHS} epochs of {_ITERATIONS} iterations on {device}, the last one with "
-        f"the topology term (value {terms[-1][0]}, weight {terms[-1][1]}), and has predicted a case with it."
+        f"nnU-Net has trained {trainer} on {device} for {_EPOCHS} epochs of {_ITERATIONS} iterations, the last epoch "
+        f"with the topology term (value {terms[-1][0]}, weight {terms[-1][1]}), and has predicted a case with it."
     )
 
 
