@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import gudhi.hera
 import numpy as np
 import torch
 
@@ -27,9 +26,9 @@ def compute_diagram_distance(
     y: torch.Tensor,
     *,
     include_background: bool = True,
+    order: float = 2.0,
     connectivity: Connectivity = "full",
     border: Border = "open",
-    order: float = 2.0,
 ) -> torch.Tensor:
     r"""Compute the distance between the persistence diagrams of likelihood and label, for every dimension.
 
@@ -65,11 +64,11 @@ def compute_diagram_distance(
         y_pred: Likelihood in [0, 1], after sigmoid or softmax, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype, device.
         y: Label of the same shape, binary or soft, in [0, 1].
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
+        order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one.
         border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
             foreground).
-        order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
 
     Returns:
         `(B, C', d)` float32 on the device of `y_pred`, C' = C or C - 1, d = 2 or 3.
@@ -115,6 +114,9 @@ def wasserstein_distance(pred: Points, true: Points, *, order: float) -> float:
     true = true[true[:, 0] > true[:, 1]]  # the essential component of an empty label lies on the diagonal
     if (true == (1, 0)).all():
         return _match_to_binary(pred, len(true), order)
+
+    import gudhi.hera  # here, because only soft labels need it
+
     # GUDHI's points lie above the diagonal.
     above, other = np.ascontiguousarray(pred[:, ::-1]), np.ascontiguousarray(true[:, ::-1])
     if order == math.inf:

@@ -1,18 +1,16 @@
-"""Command-line options of the reports, and the call of their commands."""
+"""Command-line options of the reports."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.commands import add_command, guard
 from monai_topo._utils.typing import Border, Connectivity
 
-_REQUIRED = {
+_PACKAGES = {
     "jinja2": "jinja2",
     "matplotlib.figure": "matplotlib",
     "PIL": "pillow",
@@ -22,24 +20,24 @@ _REQUIRED = {
 }
 FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
 SOURCE = "a folder, a file, or a datalist (.json)"
+NNUNET_CLASSES = "default: each class of nnU-Net's dataset.json, without one 'nonzero'; "
 
-
-def add_report_command(commands: Any, epilog: str) -> None:
-    """Add the command `report`."""
-    parser = add_command(
-        commands,
-        "report",
-        "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases",
-        f"""\
+_REPORT_SUMMARY = "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases"
+_REPORT_DESCRIPTION = f"""\
 Compare predictions with labels by all topology metrics and write one HTML page with a sortable table, distributions,
 and pictures of the worst cases, in which each error has a color and a number. The page works offline. The same
 numbers are written to a .csv file (one row per case) and a .json file (all details) next to it.
 
 Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
-ignored. A datalist also names images; its labels and masks are matched by the names of their images too.""",
-        epilog,
-    )
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too.
+
+Example: %(prog)s predictions data/datalist.json --images data/datalist.json --out report.html"""
+
+
+def add_report_command(commands: Any, epilog: str) -> None:
+    """Add the command `report`."""
+    parser = add_command(commands, "report", _REPORT_SUMMARY, _REPORT_DESCRIPTION, epilog)
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "report.html", "cases")
@@ -63,8 +61,9 @@ ignored. A datalist also names images; its labels and masks are matched by the n
     add_key(files, "label", "label")
     add_key(files, "mask", "mask", optional=True)
     add_key(files, "image", "image", optional=True)
+    add_nnunet(files, "this shows how close each feature is to disappearing")
     meaning = parser.add_argument_group("values of the files")
-    add_label_foreground(meaning, "nonzero", "")
+    add_label_foreground(meaning, None, NNUNET_CLASSES)
     add_prediction_values(meaning)
     _add_spacing(meaning)
     meaning.add_argument(
@@ -86,23 +85,25 @@ ignored. A datalist also names images; its labels and masks are matched by the n
         metavar="METRIC",
         help="column of the table that ranks the cases (default: betti_matching_error)",
     )
-    parser.set_defaults(run=guard("monai_topo.report.case_pages", "report_predictions"))
+    parser.set_defaults(run=guard_report("monai_topo.report.case_pages", "report_predictions"))
 
 
-def add_labels_command(commands: Any, epilog: str) -> None:
-    """Add the command `labels`."""
-    parser = add_command(
-        commands,
-        "labels",
-        "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle",
-        f"""\
+_LABELS_SUMMARY = (
+    "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle"
+)
+_LABELS_DESCRIPTION = f"""\
 Check labels before training and write one HTML page: which convention they follow, how much their topology depends on
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
-Files: {FORMATS}.""",
-        epilog,
-    )
+Files: {FORMATS}.
+
+Example: %(prog)s data/labels --label-files '*.nii.gz' --out labels.html"""
+
+
+def add_labels_command(commands: Any, epilog: str) -> None:
+    """Add the command `labels`."""
+    parser = add_command(commands, "labels", _LABELS_SUMMARY, _LABELS_DESCRIPTION, epilog)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "labels.html", "labels")
     files = parser.add_argument_group("files")
@@ -124,20 +125,7 @@ Files: {FORMATS}.""",
         )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of labels with pictures (default: 8)")
-    parser.set_defaults(run=guard("monai_topo.report.label_pages", "report_labels"))
-
-
-def add_command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Add a command without options."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    return parser
+    parser.set_defaults(run=guard_report("monai_topo.report.label_pages", "report_labels"))
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str, what: str) -> None:
@@ -173,14 +161,26 @@ def add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> N
     )
 
 
-def add_label_foreground(group: Any, default: str, more: str) -> None:
+def add_nnunet(group: Any, purpose: str) -> None:
+    """Add the options for folders of nnU-Net."""
+    group.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="classes or regions of nnU-Net's dataset.json (default: all)"
+    )
+    group.add_argument(
+        "--probabilities",
+        action="store_true",
+        help=f"read the probabilities that nnU-Net saved beside its segmentations as likelihoods; {purpose}",
+    )
+
+
+def add_label_foreground(group: Any, default: str | None, more: str) -> None:
     """Add the option for the foreground of labels."""
     group.add_argument(
         "--label-foreground",
         default=default,
         metavar="RULE",
-        help=f"{more}'nonzero', a value such as 0, a threshold such as '>127', or 'boundary' between instance ids "
-        f"(default: {default})",
+        help=f"{more}'nonzero', a value such as 0, a threshold such as '>127', or 'boundary' between instance ids"
+        + ("" if default is None else f" (default: {default})"),
     )
 
 
@@ -257,33 +257,10 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def guard(
+def guard_report(
     module: str,
-    command: str,
+    function: str,
     interrupted: str = "Finished cases are kept; run the same command again to continue.",
 ) -> Callable[[argparse.Namespace], int]:
-    """Wrap a command, imported when it is chosen, so that errors of the user end with one sentence and status 2."""
-
-    def run(options: argparse.Namespace) -> int:
-        try:
-            _check_packages()
-            return int(getattr(import_module(module), command)(options))
-        except (UserError, OSError, ImportError) as error:
-            print(f"Error: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print(f"\nInterrupted. {interrupted}", file=sys.stderr)
-            return 130
-
-    return run
-
-
-def _check_packages() -> None:
-    for module, package in _REQUIRED.items():
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise ImportError(
-                f"Expected {package} to be installed for reports, but got none ({error}); "
-                "pip install 'monai_topo[report]'."
-            ) from error
+    """Wrap a command that needs the packages of the extra `report`; see `guard`."""
+    return guard(module, function, interrupted, packages=_PACKAGES, extra="report")
