@@ -107,11 +107,12 @@ def _changed_settings(file: Path) -> dict[str, Any]:
     """Collect the settings of this run that differ from the file's, except for paths of the results."""
     known = json.loads(file.read_text(encoding="utf-8"))
     running = running_config().get()
-    paths = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume", "determine_cleanup"}
+    without = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
+    without |= {"determine_cleanup", "cleanup_units", "cleanup_voxels"}
     return {
         name: running[name]
         for name in known
-        if name not in paths and running[name] != known[name] and _is_plain(running[name])
+        if name not in without and running[name] != known[name] and _is_plain(running[name])
     }
 
 
