@@ -1,4 +1,4 @@
-"""`monai-topo COMMAND` (or `python -m monai_topo`): HTML reports on predictions and labels, choice of a clean-up."""
+"""`monai-topo COMMAND` (or `python -m monai_topo`): reports, choice of a clean-up, trainers of nnU-Net."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from monai_topo.bundle.commands import add_export_command, add_publish_command
+from monai_topo.nnunet.command import add_nnunet_command
 from monai_topo.report.cleanup_command import add_cleanup_command
 from monai_topo.report.cli import add_labels_command, add_report_command
 
-_COMMANDS = (add_report_command, add_labels_command, add_cleanup_command, add_export_command, add_publish_command)
+_COMMANDS = (
+    add_report_command,
+    add_labels_command,
+    add_cleanup_command,
+    add_nnunet_command,
+    add_export_command,
+    add_publish_command,
+)
 _EPILOG = """exit status:
   0    all is written; all cases are in the report, or in the choice of the clean-up
   1    the output is written, but a file was broken or had no partner; the page or the terminal names it
@@ -25,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog=_program(),
-        description="HTML reports on the topology of segmentations, the choice of their clean-up, and trained networks "
-        "for use elsewhere.",
+        description="HTML reports on the topology of segmentations, choice of a clean-up, trainers for nnU-Net, and "
+        "trained networks for use elsewhere.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -35,13 +35,13 @@ class FinishedCases:
                 except (ValueError, KeyError, TypeError):
                     continue
 
-    def get(self, files: Iterable[Path]) -> Any:
-        """Return the result for these files, or None."""
-        return self._results.get(self._key(files))
+    def get(self, files: Iterable[Path], part: str = "") -> Any:
+        """Return the result for these files, or for a part of them such as a class; None if there is none."""
+        return self._results.get(self._key(files, part))
 
-    def add(self, files: Iterable[Path], result: Any) -> None:
-        """Store the result for these files."""
-        line = json.dumps({"key": self._key(files), "result": result})
+    def add(self, files: Iterable[Path], result: Any, part: str = "") -> None:
+        """Store the result for these files, or for a part of them."""
+        line = json.dumps({"key": self._key(files, part), "result": result})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"\n{line}\n" if self.path.stat().st_size else f"{line}\n")
@@ -50,10 +50,10 @@ class FinishedCases:
         """Delete the store."""
         self.path.unlink(missing_ok=True)
 
-    def _key(self, files: Iterable[Path]) -> str:
+    def _key(self, files: Iterable[Path], part: str) -> str:
         stamps = []
         for file in files:
             status = file.stat() if file.exists() else None
             stamps.append([str(file.absolute()), *((status.st_size, status.st_mtime_ns) if status else ())])
-        text = json.dumps([self.settings, stamps], sort_keys=True, default=str)
+        text = json.dumps([self.settings, stamps, part], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -53,7 +53,7 @@ def _print_with_cause_last(kind: type[BaseException], error: BaseException, trac
             print(f"Error{process}: {link}", file=sys.stderr)
             return
     if (storage := storage_error(error)) is not None:
-        print(f"Error{process}: {storage}. Make space, or allow to write. {_GO_ON}", file=sys.stderr)
+        print(f"Error{process}: {storage}. Free some space, or allow writing there. {_GO_ON}", file=sys.stderr)
         return
     sys.__excepthook__(kind, error, trace)
     if len(chain) > 1:

@@ -47,8 +47,8 @@ def model_card(
         f"## **Additional Usage Steps**\n\n{_usage(run)}",
         f"## **System Configuration**\n\n{run.made_with or 'The run has no report.'}",
         f"## **Training Settings**\n\n{_settings(settings)}",
-        f"## **Limitations**\n\n{_plain(metadata['intended_use'])}. The performance is that on the validation cases, "
-        "by which the best epoch was chosen: expect less on other cases.",
+        f"## **Limitations**\n\n{_plain(metadata['intended_use'])}. The performance is on the validation cases, by "
+        "which the best epoch was chosen: expect less on other cases.",
         "## **References**\n\n" + "\n".join(f"- {_plain(reference)}" for reference in metadata["references"]),
     ]
     return "\n\n".join(parts) + "\n"
@@ -96,7 +96,7 @@ def _performance(run: RunResults) -> str:
     convention = f"connectivity {_plain(run.config['connectivity'])}, border {_plain(run.config['border'])}"
     text = (
         f"Means over {run.num_cases} validation cases at epoch {run.epoch}, whose weights these are ({convention}). "
-        "Betti errors per dimension, of whole images and as means over a grid of patches; the score is Dice / (1 + Betti "
+        "Betti errors per dimension, of whole images and as means over a grid of patches; score: Dice / (1 + Betti "
         "errors of the patches).\n\n| metric | value |\n| --- | --- |\n" + "\n".join(rows)
     )
     if run.cleanup_table:

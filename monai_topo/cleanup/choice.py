@@ -19,7 +19,7 @@ from monai_topo._utils.validation import check_at_least
 from monai_topo.cleanup.cases import read_cases
 from monai_topo.cleanup.cross_validation import CrossValidatedScores, cross_validate
 from monai_topo.cleanup.evaluation import Score, SettingEvaluator
-from monai_topo.cleanup.grid import make_grid, measure_features
+from monai_topo.cleanup.grid import least_likelihood, make_grid, measure_features
 from monai_topo.cleanup.progress import search_progress
 from monai_topo.cleanup.scores import Instances, Scorer
 from monai_topo.cleanup.search import Search
@@ -168,7 +168,14 @@ def choose_cleanup(
     )
     with search_progress(shown=progress) as bar:
         measured = [measure(case) for case in read]
-        evaluator = SettingEvaluator(read, scorer, fixed, on_start=bar.extend, on_case=bar.advance)
+        evaluator = SettingEvaluator(
+            read,
+            scorer,
+            fixed,
+            least_likelihood=least_likelihood(threshold),
+            on_start=bar.extend,
+            on_result=bar.advance,
+        )
         if all(math.isnan(score.metric) for score in evaluator.evaluate([Setting()], range(len(read)))[Setting()]):
             raise UserError(f"Expected `metric` to apply to at least one case, but got NaN for {metric!r} in all.")
 

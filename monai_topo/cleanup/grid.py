@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.cleanup.cases import Case, Features, count_components, find_persistences, find_sizes
 
-__all__ = ["CaseFeatures", "Grid", "make_grid", "measure_features"]
+__all__ = ["CaseFeatures", "Grid", "least_likelihood", "make_grid", "measure_features"]
 
 #: Candidates are rounded to these digits, so that a case more or less seldom changes the grid.
 _SERIES = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
@@ -75,9 +75,18 @@ def make_grid(measured: Sequence[CaseFeatures], *, threshold: float, has_likelih
     if has_likelihoods and threshold > 0:
         step = float(np.median([case.step for case in measured]))
         axes["max_path_length"] = (None, *(_round(length * step, down=True) for length in _PATH_LENGTHS_VOX))
-        axes["min_likelihood"] = tuple(round(part * threshold, 6) for part in _LIKELIHOODS)
+        axes["min_likelihood"] = _likelihoods(threshold)
     counts = {case.label_components for case in measured}
     return Grid(axes, counts.pop() or None if len(counts) == 1 else None)
+
+
+def _likelihoods(threshold: float) -> tuple[float, ...]:
+    return tuple(round(part * threshold, 6) for part in _LIKELIHOODS)
+
+
+def least_likelihood(threshold: float) -> float:
+    """Return the least candidate of `min_likelihood`."""
+    return min(_likelihoods(threshold))
 
 
 def _candidates(false: NDArray[np.float64], true: NDArray[np.float64], *, strict: bool) -> tuple[float, ...]:

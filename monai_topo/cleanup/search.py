@@ -12,7 +12,7 @@ import numpy as np
 from monai_topo.cleanup.evaluation import SettingEvaluator
 from monai_topo.cleanup.grid import Grid
 from monai_topo.cleanup.settings import Setting
-from monai_topo.transforms.clean_up import Keep
+from monai_topo.transforms._clean_up_steps import Keep
 
 __all__ = ["KINDS", "Search"]
 
@@ -65,16 +65,18 @@ class Search:
         Of equal ones it is the one with the greater Dice, then with fewer steps, then without a
         number of components, then with smaller limits.
         """
-        scores = self.evaluator.evaluate([_RAW, *settings], self.cases)
-        raw = np.array(scores[_RAW])
-        applicable = ~np.isnan(raw[:, 0])
+        dice = self.evaluator.dice([_RAW, *settings], self.cases)
+        least = np.mean(dice[_RAW]) - self.dice_lost / 100 - 1e-11
+        scores = self.evaluator.evaluate_contenders(
+            [one for one in dice if one == _RAW or np.mean(dice[one]) >= least], self.cases
+        )
+        applicable = ~np.isnan([score.metric for score in scores[_RAW]])
 
         def key(setting: Setting) -> tuple[Any, ...]:
             metric, dice = np.array(scores[setting]).T
             # No case may become one that the metric does not apply to: it would leave the mean.
             mean = metric[applicable].mean() if applicable.any() else np.nan
-            lost = 100 * (raw[:, 1].mean() - dice.mean())
-            refused = setting != _RAW and (np.isnan(mean) or lost > self.dice_lost + 1e-9)
+            refused = setting != _RAW and np.isnan(mean)
             value = 0.0 if np.isnan(mean) else round(float(self.evaluator.scorer.sign * mean), 9)
             limits = [-1.0 if limit is None else limit for limit in setting[:-2]]
             return (

@@ -15,16 +15,17 @@ from typing import Any
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.finished import FinishedCases
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
-from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files
+from monai_topo.report.case_sources import find_cases
+from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files, part_of
 from monai_topo.report.cleaned import check_cleanup, read_cleanup
 from monai_topo.report.comparison import compare_metrics, count_fates
-from monai_topo.report.files import Case, FoundFile, find_files, pair_files
+from monai_topo.report.files import Case
 from monai_topo.report.jobs import Failure, map_cases
 from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
 from monai_topo.report.orientation import describe_better_fit
 from monai_topo.report.pages import page_version, write_page
 from monai_topo.report.strips import make_strip
-from monai_topo.report.tables import summarize, write_csv, write_json
+from monai_topo.report.tables import row_title, summarize_all, summarize_parts, write_csv, write_json
 from monai_topo.visualize import ERROR_COLORS, OUTSIDE_COLOR
 
 __all__ = ["report_predictions"]
@@ -39,7 +40,9 @@ _ALWAYS_COUNTED = (2, 5)  # breaks and bridges appear in the totals even if ther
 def report_predictions(options: argparse.Namespace) -> int:
     """Write the page, CSV and JSON, and return the exit status (see `python -m monai_topo --help`)."""
     settings = _read_settings(options)
-    cases, alone = _find_cases(options)
+    cases, alone = find_cases(options)
+    if options.images and (without := [case.name for case in cases if case.image is None]):
+        print(f"{len(without)} of {len(cases)} cases have no image: {', '.join(without)}.", file=sys.stderr)
     if settings.cleanup is not None:
         check_cleanup(settings.cleanup, cases, settings.spacing_mm)
     store = FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
@@ -82,29 +85,15 @@ def _read_settings(options: argparse.Namespace) -> CaseSettings:
         raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     if options.likelihood_max is not None and not 0 < options.likelihood_max < math.inf:
         raise UserError(f"Expected --likelihood-max to be positive, but got {options.likelihood_max:g}.")
-    names = CaseSettings.__dataclass_fields__.keys() - {"spacing_mm", "cleanup"}
+    names = CaseSettings.__dataclass_fields__.keys() - {"label_foreground", "spacing_mm", "cleanup"}
     spacing = None if options.spacing_mm is None else tuple(options.spacing_mm)
     cleanup = None if options.cleanup is None else read_cleanup(options.cleanup, options.connectivity)
-    return CaseSettings(spacing_mm=spacing, cleanup=cleanup, **{name: getattr(options, name) for name in names})
-
-
-def _find_cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
-    def find(source: str, pattern: str | None, key: str) -> list[FoundFile]:
-        return find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
-
-    optional: dict[str, list[FoundFile]] = {}
-    for kind in ("mask", "image"):
-        source, pattern, key = (getattr(options, f"{kind}{end}") for end in ("s", "_files", "_key"))
-        if source is not None:
-            optional[f"{kind}s"] = find(source, pattern, key or kind)
-        elif pattern is not None or key is not None:
-            raise UserError(f"Expected --{kind}s along with --{kind}-files or --{kind}-key, but got none.")
-    predictions = find(options.predictions, options.prediction_files, options.prediction_key)
-    labels = find(options.labels, options.label_files, options.label_key)
-    cases, alone = pair_files(predictions, labels, **optional)
-    if options.images and (without := [case.name for case in cases if case.image is None]):
-        print(f"{len(without)} of {len(cases)} cases have no image: {', '.join(without)}.", file=sys.stderr)
-    return cases, alone
+    return CaseSettings(
+        label_foreground=options.label_foreground or "nonzero",
+        spacing_mm=spacing,
+        cleanup=cleanup,
+        **{name: getattr(options, name) for name in names},
+    )
 
 
 def _measure_cases(
@@ -114,7 +103,7 @@ def _measure_cases(
     results: dict[Case, Result] = {}
     failures: dict[Case, str] = {}
     for case in cases:
-        result = store.get(measured_files(case))
+        result = store.get(measured_files(case), part_of(case))
         if result is not None:
             results[case] = result
     if results:
@@ -125,7 +114,7 @@ def _measure_cases(
             failures[todo[index]] = result.sentence
         else:
             results[todo[index]] = result
-            store.add(measured_files(todo[index]), result)
+            store.add(measured_files(todo[index]), result, part_of(todo[index]))
     return {case: results[case] for case in cases if case in results}, failures
 
 
@@ -166,6 +155,7 @@ def _json_content(
 ) -> dict[str, Any]:
     """Collect the content of the JSON file, which the page shows too."""
     rows = [result["row"] for result in results.values()]
+    classes = list(dict.fromkeys(row["class"] for row in rows if "class" in row))
     names = [column.name for group in groups for column in group.columns]
     cleaned = [result for result in results.values() if "cleaned_errors" in result]
     return {
@@ -174,13 +164,16 @@ def _json_content(
         "labels": options.labels,
         "masks": options.masks,
         "images": options.images,
-        "settings": asdict(settings),
+        "classes": classes,
+        "probabilities": options.probabilities,
+        "settings": asdict(settings) | ({"label_foreground": None, "prediction_foreground": None} if classes else {}),
         "cleanup": options.cleanup,
         "worst_by": options.worst_by,
         "measured": len(rows),
         "left_out": list(left_out),
         "warnings": _find_warnings(results.values(), settings),
-        "summary": {name: summary._asdict() for name in names if (summary := summarize(rows, name))},
+        "summary": summarize_all(rows, names),
+        **summarize_parts(rows, names),
         **(
             {"cleaned": {"errors": count_fates(cleaned), "metrics": compare_metrics(rows, key_columns(groups))}}
             if cleaned
@@ -222,6 +215,7 @@ def _page_content(
     return {
         "content": content,
         "rows": rows,
+        "has_folds": any("fold" in row for row in rows),
         "groups": groups,
         "columns": [*key, *(column for column in columns.values() if column not in key)],
         "num_key": len(key),
@@ -255,7 +249,7 @@ def _select_numbers(row: Row, key: Sequence[Column]) -> list[tuple[str, float]]:
 
 def _find_worst(rows: Sequence[Row], column: Column) -> str:
     """Find the case with the worst value; none if all are equally good."""
-    cases = [(row[column.name], row["case"]) for row in rows if not math.isnan(row.get(column.name, math.nan))]
+    cases = [(row[column.name], row_title(row)) for row in rows if not math.isnan(row.get(column.name, math.nan))]
     values = [value for value, _ in cases]
     if not column.better or not values or min(values) == max(values):
         return ""

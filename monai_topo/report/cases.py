@@ -23,7 +23,7 @@ from monai_topo.report.files import Case
 from monai_topo.report.orientation import find_better_fits
 from monai_topo.report.reading import Images, read_case
 
-__all__ = ["CaseSettings", "draw_case", "error_column", "measure_case", "measured_files"]
+__all__ = ["CaseSettings", "draw_case", "error_column", "measure_case", "measured_files", "part_of"]
 
 
 _OF_LIKELIHOODS = ("bottleneck_", "wasserstein_")
@@ -64,7 +64,18 @@ def error_column(kind: int) -> str:
 
 def measured_files(case: Case) -> list[Path]:
     """Return the files that the metrics of a case depend on."""
-    return [file for file in (case.prediction, case.label, case.mask) if file is not None]
+    return [file for file in (case.prediction, case.label, case.mask, case.probabilities) if file is not None]
+
+
+def part_of(case: Case) -> str:
+    """Return which part of its files a case is: the name of its class, or ""."""
+    return "" if case.label_class is None else case.label_class.name
+
+
+def name_case(case: Case) -> dict[str, str]:
+    """Return the first cells of a case's row: its name, and its class and fold if it has one."""
+    named = {"case": case.name, "class": part_of(case), "fold": case.fold or ""}
+    return {key: text for key, text in named.items() if text or key == "case"}
 
 
 def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
@@ -84,7 +95,7 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
     images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
     numbers, error_map, errors = _measure(images.prediction, prediction, images, settings)
-    row = {"case": case.name, "size": error_map.shape[::-1], "prediction": images.read_as, **numbers}
+    row = {**name_case(case), "size": error_map.shape[::-1], "prediction": images.read_as, **numbers}
     result: dict[str, Any] = {
         "row": row,
         "errors": _describe_errors(errors),

@@ -15,18 +15,21 @@ from monai.data import MetaTensor
 from monai_topo._utils.commands import add_command
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.cleanup import choose_cleanup
+from monai_topo.report.case_sources import find_cases
 from monai_topo.report.cli import (
     FORMATS,
+    NNUNET_CLASSES,
     SOURCE,
     add_key,
     add_label_foreground,
     add_metric_settings,
+    add_nnunet,
     add_pattern,
     add_prediction_values,
     add_section,
     guard_report,
 )
-from monai_topo.report.files import Case, find_files, pair_files
+from monai_topo.report.files import Case
 from monai_topo.report.reading import read_case
 from monai_topo.transforms._base import Spacing
 
@@ -58,8 +61,9 @@ def add_cleanup_command(commands: Any, epilog: str) -> None:
     add_section(files, "'validation' if it exists, otherwise the only section")
     add_key(files, "prediction", "pred")
     add_key(files, "label", "label")
+    add_nnunet(files, "probabilities let the clean-up use persistence and reconnection")
     meaning = parser.add_argument_group("values of the files")
-    add_label_foreground(meaning, "nonzero", "")
+    add_label_foreground(meaning, None, NNUNET_CLASSES)
     add_prediction_values(meaning)
     meaning.add_argument(
         "--mm",
@@ -97,7 +101,12 @@ def choose_from_files(options: argparse.Namespace) -> int:
     """Choose, print the table and write the file, and return the exit status (see `python -m monai_topo --help`)."""
     if not 0 <= options.dice_lost < math.inf:
         raise UserError(f"Expected --dice-lost to be finite and at least 0, but got {options.dice_lost:g}.")
-    cases, alone = _find_cases(options)
+    cases, alone = find_cases(options)
+    classes = list(dict.fromkeys(case.label_class.name for case in cases if case.label_class is not None))
+    if len(classes) > 1:
+        raise UserError(
+            f"Expected one class to choose a clean-up for, but got {', '.join(classes)}: name one by --classes."
+        )
     with as_user_error(TypeError, ValueError, rename=("`metric`", "--metric")):
         choice = choose_cleanup(
             _read_cases(options, cases),
@@ -117,22 +126,11 @@ def choose_from_files(options: argparse.Namespace) -> int:
     return 1 if alone else 0
 
 
-def _find_cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
-    predictions, labels = (
-        find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
-        for source, pattern, key in (
-            (options.predictions, options.prediction_files, options.prediction_key),
-            (options.labels, options.label_files, options.label_key),
-        )
-    )
-    return pair_files(predictions, labels)
-
-
 def _read_cases(options: argparse.Namespace, cases: list[Case]) -> Iterator[tuple[MetaTensor, torch.Tensor]]:
     for case in cases:
         images = read_case(
             case,
-            label_foreground=options.label_foreground,
+            label_foreground=options.label_foreground or "nonzero",
             prediction_foreground=options.prediction_foreground,
             likelihood_max=options.likelihood_max,
             spacing_mm=None,

@@ -20,6 +20,7 @@ _PACKAGES = {
 }
 FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
 SOURCE = "a folder, a file, or a datalist (.json)"
+NNUNET_CLASSES = "default: each class of nnU-Net's dataset.json, without one 'nonzero'; "
 
 _REPORT_SUMMARY = "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases"
 _REPORT_DESCRIPTION = f"""\
@@ -60,8 +61,9 @@ def add_report_command(commands: Any, epilog: str) -> None:
     add_key(files, "label", "label")
     add_key(files, "mask", "mask", optional=True)
     add_key(files, "image", "image", optional=True)
+    add_nnunet(files, "this shows how close each feature is to disappearing")
     meaning = parser.add_argument_group("values of the files")
-    add_label_foreground(meaning, "nonzero", "")
+    add_label_foreground(meaning, None, NNUNET_CLASSES)
     add_prediction_values(meaning)
     _add_spacing(meaning)
     meaning.add_argument(
@@ -159,14 +161,26 @@ def add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> N
     )
 
 
-def add_label_foreground(group: Any, default: str, more: str) -> None:
+def add_nnunet(group: Any, purpose: str) -> None:
+    """Add the options for folders of nnU-Net."""
+    group.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="classes or regions of nnU-Net's dataset.json (default: all)"
+    )
+    group.add_argument(
+        "--probabilities",
+        action="store_true",
+        help=f"read the probabilities that nnU-Net saved beside its segmentations as likelihoods; {purpose}",
+    )
+
+
+def add_label_foreground(group: Any, default: str | None, more: str) -> None:
     """Add the option for the foreground of labels."""
     group.add_argument(
         "--label-foreground",
         default=default,
         metavar="RULE",
-        help=f"{more}'nonzero', a value such as 0, a threshold such as '>127', or 'boundary' between instance ids "
-        f"(default: {default})",
+        help=f"{more}'nonzero', a value such as 0, a threshold such as '>127', or 'boundary' between instance ids"
+        + ("" if default is None else f" (default: {default})"),
     )
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.data.datalists import read_section
+from monai_topo.data.nnunet_folders import LabelClass
 
-__all__ = ["Case", "FoundFile", "find_files", "pair_files"]
+__all__ = ["Case", "FoundFile", "find_files", "pair_files", "strip_endings"]
 
 _SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif",
@@ -32,13 +33,20 @@ class FoundFile(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A prediction and its label, with the name of the case and, if they are given, its field of view and image."""
+    """A prediction and its label, with the name of the case and, if they are given, its field of view and image.
+
+    A case of an nnU-Net data set is one class of its files, and may come from a fold of a cross-validation and have
+    saved probabilities.
+    """
 
     name: str
     prediction: Path
     label: Path
     mask: Path | None = None
     image: Path | None = None
+    label_class: LabelClass | None = None
+    fold: str | None = None
+    probabilities: Path | None = None
 
 
 def find_files(
@@ -69,7 +77,7 @@ def find_files(
     if pattern is not None:
         raise UserError(f"Expected a folder to search for {pattern!r}, but got the file {source!r}.")
     if path.suffix.lower() != ".json":
-        return [FoundFile(path, (_strip_endings(Path(path.name)),))]
+        return [FoundFile(path, (strip_endings(Path(path.name)),))]
     return _find_in_datalist(path, key, section, all_sections)
 
 
@@ -149,7 +157,7 @@ def _find_in_folder(folder: Path, pattern: str | None) -> list[FoundFile]:
     if not files:
         wanted = f"files like {pattern!r}" if pattern else f"images ({', '.join(_SUFFIXES)})"
         raise UserError(f"Expected {wanted} in the folder {folder}, but got none.")
-    return [FoundFile(path, (_strip_endings(path.relative_to(folder)),)) for path in files]
+    return [FoundFile(path, (strip_endings(path.relative_to(folder)),)) for path in files]
 
 
 def _find_in_datalist(path: Path, key: str, section: str | None, all_sections: bool) -> list[FoundFile]:
@@ -165,7 +173,7 @@ def _find_in_datalist(path: Path, key: str, section: str | None, all_sections: b
                     f"but got {entry!r}."
                 )
             named = (entry.get(other) for other in (key, "image", "label"))
-            names = (_strip_endings(Path(name)) for name in named if isinstance(name, str))
+            names = (strip_endings(Path(name)) for name in named if isinstance(name, str))
             found.append(FoundFile(path.parent / file, tuple(dict.fromkeys(names))))
     return found
 
@@ -191,7 +199,7 @@ def _section_names(path: Path, section: str | None, all_sections: bool) -> list[
     return names
 
 
-def _strip_endings(path: Path) -> str:
+def strip_endings(path: Path) -> str:
     """Return a file's path without suffix and endings, with slashes."""
     name = path.name
     suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), path.suffix)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_topo._utils.io import atomic_write
-from monai_topo.report.tables import format_extent, format_value
+from monai_topo.report.tables import format_extent, format_value, row_title
 
 __all__ = ["page_version", "write_page"]
 
@@ -33,7 +33,12 @@ def write_page(path: Path, template: str, **content: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": format_value, "extent": format_extent, "sortable": _sort_key}
+    environment.filters |= {
+        "number": format_value,
+        "extent": format_extent,
+        "sortable": _sort_key,
+        "title_of": row_title,
+    }
     page = environment.get_template(template).render(**content)
     with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")

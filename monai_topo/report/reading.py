@@ -14,11 +14,13 @@ from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.typing import Array, Mask
 from monai_topo.data.case_files import check_grids, read_image
 from monai_topo.data.labels import foreground_mask
+from monai_topo.data.nnunet_folders import read_probabilities
 from monai_topo.report.files import Case
 from monai_topo.visualize import rescale_intensity
 
 __all__ = ["Images", "has_spacing", "read_case", "read_label", "to_mask"]
 
+_MAX_CHANGED = 0.1  # of a class; one of nnU-Net's regions may lie on top of another in the segmentation
 _WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -55,7 +57,8 @@ def read_case(
 
     Args:
         case: Files of the case.
-        label_foreground: Rule for the foreground of a label, see :py:func:`monai_topo.data.foreground_mask`.
+        label_foreground: Rule for the foreground of a label, see :py:func:`monai_topo.data.foreground_mask`. A case
+            with a class does not use it, and neither the next two.
         prediction_foreground: Such a rule for predictions; `"likelihood"`; or `"auto"`: files of 0 and one other value
             of at least 1 are masks, others likelihoods.
         likelihood_max: Value that represents likelihood 1; None for 1, or 255 if there are values above 1.
@@ -80,9 +83,15 @@ def read_case(
     check_grids(
         {name: file for name, file in files.items() if images[name].shape[1:] == images["image"].shape[1:]}, images
     )
-    likelihood, read_as = _to_likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
-    label = to_mask(arrays["label"], case.label, label_foreground)
-    inside = arrays["mask"] != 0 if "mask" in files else np.ones_like(label)
+    if case.label_class is None:
+        likelihood, read_as = _to_likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
+        label = to_mask(arrays["label"], case.label, label_foreground)
+        inside = np.ones_like(label)
+    else:
+        likelihood, read_as = _likelihood_of_class(arrays["image"], case)
+        label, inside = case.label_class.mask(arrays["label"]), case.label_class.inside(arrays["label"])
+    if "mask" in files:
+        inside &= arrays["mask"] != 0
     spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
     return Images(
         prediction=np.ascontiguousarray((likelihood * inside).T),
@@ -92,6 +101,27 @@ def read_case(
         read_as=read_as,
         image=rescale_intensity(_display_channels(images["shown"]).T) if "shown" in images else None,
     )
+
+
+def _likelihood_of_class(segmentation: Array, case: Case) -> tuple[Array, str]:
+    """Return a class of nnU-Net's segmentation (x first) as a mask, or its likelihood if probabilities are used."""
+    assert case.label_class is not None
+    mask = case.label_class.mask(segmentation)
+    if case.probabilities is None:
+        return mask.astype(np.float32), "mask"
+    likelihood = read_probabilities(case.probabilities, case.label_class).T
+    if likelihood.shape != mask.shape:
+        raise UserError(
+            f"Expected {case.probabilities} to have the shape of {case.prediction}, {mask.shape}, but got "
+            f"{likelihood.shape} (x first); predict again."
+        )
+    wrong, either = ((likelihood > 0.5) != mask).sum(), ((likelihood > 0.5) | mask).sum()
+    if wrong > _MAX_CHANGED * either:
+        raise UserError(
+            f"Expected {case.probabilities} to belong to {case.prediction}, but got another mask at {wrong} voxels for "
+            f"class {case.label_class.name!r}: the segmentation was changed afterwards; predict again."
+        )
+    return likelihood, "probabilities"
 
 
 def has_spacing(path: Path) -> bool:

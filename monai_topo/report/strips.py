@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from monai_topo.report.tables import row_title
+
 __all__ = ["Bar", "Dot", "Strip", "make_strip"]
 
 _MAX_DOTS = 150
@@ -43,7 +45,7 @@ class Strip(NamedTuple):
 
 def make_strip(rows: Sequence[Mapping[str, Any]], name: str) -> Strip | None:
     """Lay out a column; return None if fewer than two cases have a number there."""
-    cases = [(float(row[name]), str(row["case"])) for row in rows if name in row and not math.isnan(row[name])]
+    cases = [(float(row[name]), row_title(row)) for row in rows if name in row and not math.isnan(row[name])]
     if len(cases) < 2:
         return None
     values = np.array([value for value, _ in cases])

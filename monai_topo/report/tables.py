@@ -13,7 +13,17 @@ import numpy as np
 
 from monai_topo._utils.io import atomic_write
 
-__all__ = ["Summary", "format_extent", "format_value", "summarize", "write_csv", "write_json"]
+__all__ = [
+    "Summary",
+    "format_extent",
+    "format_value",
+    "row_title",
+    "summarize",
+    "summarize_all",
+    "summarize_parts",
+    "write_csv",
+    "write_json",
+]
 
 Row = Mapping[str, Any]
 
@@ -39,6 +49,27 @@ def summarize(rows: Sequence[Row], name: str) -> Summary | None:
         return None
     numbers = (values.mean(), values.std(), np.median(values), values.min(), values.max())
     return Summary(len(values), *map(float, numbers))
+
+
+def summarize_all(rows: Sequence[Row], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Summarize those of the columns that have a number in some case."""
+    return {name: summary._asdict() for name in names if (summary := summarize(rows, name))}
+
+
+def summarize_parts(rows: Sequence[Row], names: Sequence[str]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Summarize the columns by class and by fold, if there are several of them."""
+    parts = {}
+    for key in ("class", "fold"):
+        values = list(dict.fromkeys(row[key] for row in rows if key in row))
+        if len(values) > 1:
+            of = {value: [row for row in rows if row.get(key) == value] for value in sorted(values)}
+            parts[f"summary_by_{key}"] = {value: summarize_all(some, names) for value, some in of.items()}
+    return parts
+
+
+def row_title(row: Row) -> str:
+    """Return the name of a row's case, with its class."""
+    return f"{row['case']}, {row['class']}" if "class" in row else str(row["case"])
 
 
 def format_value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Skeletons of the structural errors near the image border, where a skeleton would fork without a continued mask."""
+"""Skeletons of structural errors: breaks, bridges, rims, and what the image border cuts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,43 @@ import pytest
 from monai_topo.masks.structure_errors import skeleton_errors
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_a_wide_structure_that_the_border_cuts_has_a_skeleton_without_a_fork(axis):
-    label = np.zeros((40, 70), dtype=bool)
-    label[12:27] = True  # 15 rows: the fork at the end of its skeleton is about 7 voxels long
-    thin = np.zeros_like(label)
-    thin[18:21] = True
-    label, thin = (np.moveaxis(mask, 0, axis) for mask in (label, thin))
-    missing, spurious = skeleton_errors(thin, label)
+def test_a_break_is_missing_and_a_bridge_is_spurious() -> None:
+    label = np.zeros((15, 24), dtype=bool)
+    label[6:9, 3:21] = True
+    broken = label.copy()
+    broken[:, 12] = False
+    missing, spurious = skeleton_errors(broken, label)
+    assert np.argwhere(missing).tolist() == [[7, 12]]
+    assert not spurious.any()
+    bridged = label.copy()
+    bridged[0:6, 5] = True
+    missing, spurious = skeleton_errors(bridged, label)
     assert not missing.any()
+    assert set(np.argwhere(spurious)[:, 1]) == {5}
+
+
+def test_a_thicker_or_thinner_rim_is_not_a_structure_error() -> None:
+    label = np.zeros((15, 24), dtype=bool)
+    label[5:10, :] = True  # from border to border: no ends, where skeletons fork
+    thicker, thinner = np.zeros_like(label), np.zeros_like(label)
+    thicker[4:11, :] = True
+    thinner[7, :] = True
+    for prediction in (thicker, thinner):
+        missing, spurious = skeleton_errors(prediction, label)
+        assert not missing.any()
+        assert not spurious.any()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_is_missing_at_the_border_is_found_up_to_18_voxels_of_width(axis):
+    label = np.zeros((40, 70), dtype=bool)
+    label[10:28] = True
+    prediction = label.copy()
+    prediction[:, 0] = prediction[:, -1] = False
+    label, prediction = (np.moveaxis(mask, 0, axis) for mask in (label, prediction))
+    missing, spurious = skeleton_errors(prediction, label)
+    along = np.argwhere(missing)[:, 1 - axis].tolist()
+    assert sorted(along) == [0, 69]
     assert not spurious.any()
 
 

@@ -166,7 +166,7 @@ def test_one_datalist_may_name_all_files(tmp_path):
     entries = [{key: f"{i}/{name}.png" for key, name in keys.items()} for i in (1, 2)]
     datalist.write_text(json.dumps({"test": entries}))
     cases, alone = pair_files(*(found(datalist, key=key) for key in ("pred", "label", "mask", "image")))
-    assert [tuple(file.relative_to(tmp_path).as_posix() for file in case[1:]) for case in cases] == [
+    assert [tuple(file.relative_to(tmp_path).as_posix() for file in case[1:5]) for case in cases] == [
         ("1/net.png", "1/label.png", "1/field.png", "1/scan.png"),
         ("2/net.png", "2/label.png", "2/field.png", "2/scan.png"),
     ]
