@@ -1,6 +1,7 @@
 """Losses: one term per class, one file per loss; `(B, C, *spatial)` input and target as in `monai.losses`."""
 
 from monai_topo.losses._base import LikelihoodLoss
+from monai_topo.losses._matched_features import MatchedFeatureLoss
 from monai_topo.losses._persistence_base import PersistenceBasedLoss
 from monai_topo.losses.betti_matching import BettiMatchingLoss
 from monai_topo.losses.betti_prior import BettiPriorLoss, adapt_to_prior
@@ -13,6 +14,7 @@ __all__ = [
     "BettiMatchingLoss",
     "BettiPriorLoss",
     "LikelihoodLoss",
+    "MatchedFeatureLoss",
     "PersistenceBasedLoss",
     "PersistenceLoss",
     "SkeletonRecallLoss",

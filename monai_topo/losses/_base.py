@@ -13,6 +13,8 @@ from monai.utils import LossReduction
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
+from monai_topo.losses._log_odds import LogOdds
+
 __all__ = ["LikelihoodLoss", "check_tensors"]
 
 
@@ -107,21 +109,31 @@ class LikelihoodLoss(_Loss):
         self._warn_of_ignored_options(input)
         # Autocast is off before the activation: a sigmoid in bfloat16 is quantized and full of ties.
         with torch.autocast(device_type=input.device.type, enabled=False):
-            likelihood, target = self._prepare(_plain(input), _plain(target))
-            return self._reduce(self._weighted_classes(likelihood, target), likelihood.ndim)
+            input, target = _plain(input), _plain(target)
+            activated = self._prepare_input(input)
+            likelihood, target = self._prepare(activated, target, input.shape[1])
+            loss = self._weighted_classes(likelihood, target, self._log_odds(input, activated))
+            return self._reduce(loss, likelihood.ndim)
 
-    def _weighted_classes(self, likelihood: Tensor, target: Tensor) -> Tensor:
+    def _log_odds(self, output: Tensor, likelihood: Tensor) -> LogOdds | None:
+        """Return where to read log-odds, for a loss whose `per_class` takes them as a third argument."""
+        return None
+
+    def _weighted_classes(self, likelihood: Tensor, target: Tensor, log_odds: LogOdds | None = None) -> Tensor:
         """Compute the weighted loss of every image and class; a class of weight 0 costs no time."""
+        per_class: Callable[..., Tensor] = self.per_class
+        details: tuple[LogOdds, ...] = () if log_odds is None else (log_odds,)
         weight = self._weight_per_class(likelihood.shape[1])
         if weight is None:
-            return self.per_class(likelihood, target)
+            return per_class(likelihood, target, *details)
         weight = weight.to(likelihood)
         counted = weight.nonzero()[:, 0]
         if len(counted) == len(weight):
-            return self.per_class(likelihood, target) * weight
+            return per_class(likelihood, target, *details) * weight
         if not len(counted):
             return likelihood.flatten(2).sum(2) * 0
-        loss = self.per_class(likelihood[:, counted], target[:, counted]) * weight[counted]
+        details = tuple(detail.of_classes(counted) for detail in details)
+        loss = per_class(likelihood[:, counted], target[:, counted], *details) * weight[counted]
         return loss.new_zeros(len(loss), len(weight)).index_copy(1, counted, loss)
 
     def _weight_per_class(self, classes: int) -> Tensor | None:
@@ -135,18 +147,18 @@ class LikelihoodLoss(_Loss):
             )
         return weight.expand(classes)
 
-    def _prepare(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        likelihood = self._prepare_input(input)
+    def _prepare(self, likelihood: Tensor, target: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+        """Return the likelihood without ignored voxels, and the label of the classes that count."""
         ignored = None if self.ignore_index is None else target == self.ignore_index
-        target = self._one_hot(target if ignored is None else target.masked_fill(ignored, 0), input.shape[1])
-        target = self._without_background(target, input.shape[1])
+        target = self._one_hot(target if ignored is None else target.masked_fill(ignored, 0), channels)
+        target = self._without_background(target, channels)
         if target.shape != likelihood.shape:
             raise AssertionError(f"ground truth has different shape ({target.shape}) from input ({likelihood.shape})")
         _check_binary(target)
         target = target.to(likelihood)
         if ignored is not None:
             if ignored.shape[1] > 1:  # one channel holds for all classes
-                ignored = self._without_background(ignored, input.shape[1])
+                ignored = self._without_background(ignored, channels)
             likelihood = likelihood.masked_fill(ignored, self.outside_value)
             target = target.masked_fill(ignored, self.outside_value)
         return likelihood, target

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from monai_topo.losses._persistence_base import PersistenceBasedLoss
+from monai_topo.losses._log_odds import LogOdds
+from monai_topo.losses._matched_features import MatchedFeatureLoss, essential_voxels
 from monai_topo.persistence.essential import essential_class
 from monai_topo.persistence.induced_matching import betti_matching
 
 __all__ = ["BettiMatchingLoss"]
 
 
-class BettiMatchingLoss(PersistenceBasedLoss):
+class BettiMatchingLoss(MatchedFeatureLoss):
     r"""Penalize features of a likelihood without a counterpart in the label at the same location, and vice versa.
 
     With the superlevel filtration, features `(b, d)` of the likelihood are matched with features `(b', d')` of the
@@ -20,7 +22,9 @@ class BettiMatchingLoss(PersistenceBasedLoss):
     .. math:: L = \sum_{matched} 2 \left[(b - b')^2 + (d - d')^2\right] + \sum_{unmatched} (b - d)^2
 
     over the dimensions that count. The unmatched features are those of the likelihood and those of the label; the
-    latter add 1 each and no gradient. The gradient reaches the critical voxels of the likelihood.
+    latter add 1 each and no gradient. The gradient reaches the critical voxels of the likelihood. With
+    `penalty="cross_entropy"` a matched feature costs :math:`-\log b - \log(1 - d)`: those of a label are born at 1 and
+    die at 0. (If a label is empty, the essential class has the target 0 for its birth, and costs `-log(1 - b)`.)
 
     Likelihood and label each have one essential class. With `border="open"` it is the component born at the greatest
     value, and it dies at 0; with `border="foreground"` it is the hole that the frame surrounds, born at 1, and it dies
@@ -30,9 +34,10 @@ class BettiMatchingLoss(PersistenceBasedLoss):
     Source: Stucki, Paetzold, Shit, Menze, Bauer, ICML 2023 (arXiv 2211.15272), section 3.3, in the normalization of the
     authors' code (twice the squared distance); 3D: arXiv 2407.04683. There: face connectivity, no border, whole patches
     of 48 x 48. Here also: full connectivity (the default, as in the whole package), the foreground border, the
-    essential class.
+    essential class. Support and cross-entropy: Berger et al., 2026 (sparse Betti matching).
 
-    Args and errors are those of :py:class:`PersistenceBasedLoss` and :py:class:`LikelihoodLoss`.
+    Args and errors are those of :py:class:`MatchedFeatureLoss`, :py:class:`PersistenceBasedLoss` and
+    :py:class:`LikelihoodLoss`.
 
     Cost: see :py:func:`monai_topo.persistence.betti_matching`: about five times that of the persistence pairs of the
     likelihood. Ties are broken by the voxels' neighbors and index, so value and gradient are deterministic.
@@ -49,7 +54,7 @@ class BettiMatchingLoss(PersistenceBasedLoss):
         tensor([-0.4000,  0.0000,  0.0000, -1.2000,  0.0000,  1.2000,  0.0000])
     """
 
-    def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
+    def per_image(self, images: Tensor, labels: Tensor, log_odds: LogOdds | None = None) -> Tensor:
         """Compute the loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
         matching = betti_matching(
             images,
@@ -59,9 +64,16 @@ class BettiMatchingLoss(PersistenceBasedLoss):
             dims=self.dims,
             num_threads=self.num_threads,
         )
-        loss = matching.error(images, labels).sum(1)
+        loss = matching.unmatched_error(images, labels).sum(1)
+        pairs, (of_image, of_label) = matching.prediction, matching.matched.T
+        values = pairs.values(images)[of_image.to(images.device)]
+        targets = matching.label.values(labels)[of_label.to(labels.device)]
+        image, voxels = pairs.image[of_image], torch.stack((pairs.birth, pairs.death), dim=1)[of_image]
         predicted = essential_class(images, border=self.border, prefer=labels)
         if predicted.dim in self.dims_of(images):
             true = essential_class(labels, border=self.border)
-            loss = loss + 2 * ((predicted.values - true.values) ** 2).sum(1)
-        return loss
+            values, targets = torch.cat((values, predicted.values)), torch.cat((targets, true.values))
+            image = torch.cat((image, torch.arange(len(images))))
+            voxels = torch.cat((voxels, essential_voxels(predicted)))
+        cost = self.matched_cost(values, targets, image, voxels, log_odds)
+        return loss.index_add(0, image.to(loss.device), 2 * cost)

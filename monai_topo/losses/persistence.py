@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from monai_topo._utils.validation import check_at_least, check_choice
-from monai_topo.losses._persistence_base import PersistenceBasedLoss
+from monai_topo.losses._log_odds import LogOdds
+from monai_topo.losses._matched_features import MatchedFeatureLoss, essential_voxels
 from monai_topo.masks.components import betti_numbers
 from monai_topo.persistence.critical_sets import critical_set_loss, critical_set_targets
 from monai_topo.persistence.essential import EssentialClass, essential_class
@@ -28,7 +29,7 @@ Gradient = Literal["critical", "structure", "structure_towards_label"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class PersistenceLoss(PersistenceBasedLoss):
+class PersistenceLoss(MatchedFeatureLoss):
     r"""Penalize the distance between the persistence diagrams of a foreground likelihood and of its label.
 
     The likelihood is filtered by superlevel sets, in 2D and 3D: a component (dimension 0), loop (1) or cavity (2) is
@@ -39,6 +40,7 @@ class PersistenceLoss(PersistenceBasedLoss):
     over the dimensions that count, where `m` is the number of label features without a partner (they add no gradient).
     With `matching="wasserstein"` this is the squared 2-Wasserstein distance of the two diagrams. Its gradient reaches
     critical voxels only, two per feature, where breaks, false bridges and holes are; `gradient="structure"` spreads it.
+    With `penalty="cross_entropy"` a matched feature costs :math:`-\tfrac{1}{2} \left[\log b + \log(1 - d)\right]`.
 
     The essential class counts like any other. With `border="open"` it is the component born at the greatest likelihood,
     and by convention it dies at 0. It is matched if the label has any foreground, so an empty prediction is pulled up
@@ -72,6 +74,8 @@ class PersistenceLoss(PersistenceBasedLoss):
             predicted features inside them cost nothing either. In 3D the loops of an ignored component are ignored
             too; a thin tunnel through a large component is not.
 
+    `penalty` is an argument of :py:class:`MatchedFeatureLoss`; which features are matched does not depend on it, and
+    `"cross_entropy"` needs `gradient="critical"`, since the targets along structures are those of a squared distance.
     The remaining arguments and the errors are those of :py:class:`PersistenceBasedLoss` and :py:class:`LikelihoodLoss`.
 
     Cost: persistence on the CPU (see :py:func:`monai_topo.persistence.persistence_pairs`), with one transfer of the
@@ -106,8 +110,13 @@ class PersistenceLoss(PersistenceBasedLoss):
                 f"Expected `matching` to be 'spatial' with `min_label_size`, but got {self.matching!r}: the other "
                 "matchings do not know which predicted features belong to a small label feature."
             )
+        if self.penalty != "squared" and self.gradient != "critical":
+            raise ValueError(
+                f"Expected `gradient` to be 'critical' with penalty={self.penalty!r}, but got {self.gradient!r}: "
+                "the targets along structures are those of a squared distance."
+            )
 
-    def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
+    def per_image(self, images: Tensor, labels: Tensor, log_odds: LogOdds | None = None) -> Tensor:
         """Compute the loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
         # Likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss.
         on_cpu = images.detach().cpu()
@@ -124,9 +133,14 @@ class PersistenceLoss(PersistenceBasedLoss):
         features = _with_essential(essential, pairs, values)
         match = self._match(features, essential.dim, on_cpu, labels)
 
+        voxels = torch.cat((essential_voxels(essential), torch.stack((pairs.birth, pairs.death), dim=1)))
         birth, death = values.unbind(1)
-        to_label, to_diagonal = (birth - 1) ** 2 + death**2, (birth - death) ** 2 / 2
-        cost = torch.where(match.matched.to(values.device), to_label, to_diagonal)
+        matched = match.matched.nonzero()[:, 0]
+        on_device = matched.to(values.device)
+        to_label = self.matched_cost(
+            values[on_device], values.new_tensor([1.0, 0.0]), features.image[matched], voxels[matched], log_odds
+        )
+        cost = ((birth - death) ** 2 / 2).index_put((on_device,), to_label)
         cost = cost.masked_fill(match.ignored.to(values.device), 0)
         loss = (match.missing / 2).to(images)
         if self.gradient != "critical":

@@ -62,16 +62,22 @@ class BettiMatching:
         values, targets = self.prediction.values(predictions), self.label.values(labels)
         in_prediction, in_label = self.matched.to(device).T
         distance = 2 * ((values[in_prediction] - targets[in_label].to(values)) ** 2).sum(1)
-        error = values.new_zeros(len(predictions) * dims)
-        groups = [pairs.image * dims + pairs.dim for pairs in (self.prediction, self.label)]
-        error = error.index_add(0, groups[0].to(device)[in_prediction], distance)
-        for group, ends, left in (
-            (groups[0], values, self.unmatched_prediction()),
-            (groups[1], targets, self.unmatched_label()),
+        group = (self.prediction.image * dims + self.prediction.dim).to(device)[in_prediction]
+        error = self.unmatched_error(predictions, labels)
+        return error.view(-1).index_add(0, group, distance).view(-1, dims)
+
+    def unmatched_error(self, predictions: Tensor, labels: Tensor) -> Tensor:
+        """Compute the part of `error` that is due to unmatched features, by dimension, `(N, d)`."""
+        dims = predictions.ndim - 1
+        error = predictions.new_zeros(len(predictions) * dims)
+        for pairs, images, left in (
+            (self.prediction, predictions, self.unmatched_prediction()),
+            (self.label, labels, self.unmatched_label()),
         ):
-            left = left.to(ends.device)
-            persistence = (ends[left, 0] - ends[left, 1]) ** 2
-            error = error.index_add(0, group.to(device)[left.to(device)], persistence.to(error))
+            ends = pairs.values(images)[left.to(images.device)]
+            persistence = (ends[:, 0] - ends[:, 1]) ** 2
+            group = (pairs.image * dims + pairs.dim)[left]
+            error = error.index_add(0, group.to(error.device), persistence.to(error))
         return error.view(-1, dims)
 
 

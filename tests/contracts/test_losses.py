@@ -41,8 +41,12 @@ LOSSES = {
         lambda **kw: PersistenceLoss(matching="spatial", border="foreground", connectivity="face", **kw)
     ),
     "persistence, saturated": Case(lambda **kw: PersistenceLoss(saturation=0.05, **kw)),
+    "persistence, support": Case(lambda **kw: PersistenceLoss(support=0.05, **kw)),
     "betti matching": Case(BettiMatchingLoss),
+    "betti matching, support": Case(lambda **kw: BettiMatchingLoss(support=0.05, **kw)),
     "betti matching, frame, face": Case(lambda **kw: BettiMatchingLoss(border="foreground", connectivity="face", **kw)),
+    "persistence, cross-entropy": Case(lambda **kw: PersistenceLoss(penalty="cross_entropy", **kw)),
+    "betti matching, cross-entropy": Case(lambda **kw: BettiMatchingLoss(penalty="cross_entropy", **kw)),
     "persistence, along structures": Case(
         lambda **kw: PersistenceLoss(gradient="structure_towards_label", **kw),
         cannot={"gradient": "it pulls voxels on which the value does not depend"},
@@ -195,9 +199,11 @@ def test_class_of_weight_zero_is_not_computed(name, monkeypatch):
     input, label = random_case(2, 3, 5, 6)
     loss, seen = LOSSES[name].make(weight=[0.0, 1.0, 0.0]), []
     per_class = loss.per_class
-    monkeypatch.setattr(loss, "per_class", lambda x, y: seen.append((x.shape[1], y.shape[1])) or per_class(x, y))
+    monkeypatch.setattr(
+        loss, "per_class", lambda *args: seen.append([x.shape[1] for x in args[:2]]) or per_class(*args)
+    )
     loss(input.requires_grad_(), target_of(name, label)).backward()
-    assert seen == [(1, 1)]
+    assert seen == [[1, 1]]
     assert input.grad[:, [0, 2]].count_nonzero() == 0
 
 

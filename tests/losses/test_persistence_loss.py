@@ -154,6 +154,55 @@ def test_saturation_is_exact_for_the_changed_map_and_gives_what_is_changed_no_gr
     torch.testing.assert_close(found[inside], gradient(plain, changed, label)[inside])
 
 
+@pytest.mark.parametrize("kind", [PersistenceLoss, BettiMatchingLoss])
+@pytest.mark.parametrize("border", ["open", "foreground"])
+@pytest.mark.parametrize("shape", [(9, 7), (4, 6, 5)])
+def test_support_is_exact_for_the_changed_map_and_gives_what_lies_outside_no_gradient(shape, border, kind):
+    input, label = random_pair(4, 2, 3, *shape)
+    input[0, 0, 0], label[0, 0, 0] = 0.3, 0  # ties at the threshold belong to the plateau
+    label[0, 1], label[1, 1] = 0, 1
+    outside = (input <= 0.3) & (label == 0)
+    changed = input.masked_fill(outside, 0)
+    supported, plain = kind(support=0.3, border=border, weight=[1.0, 2.0, 0.0]), kind(border=border, weight=[1, 2, 0])
+    assert torch.equal(supported(input, label), plain(changed, label))
+    found, expected = gradient(supported, input, label), gradient(plain, changed, label)
+    assert torch.equal(found, expected.masked_fill(outside, 0))
+    assert found[(input <= 0.3) & (label == 1)].any()  # what the label has is raised however low it is
+    assert not torch.equal(changed, input)
+    assert supported(input, label) != plain(input, label)
+
+
+@pytest.mark.parametrize("kind", [PersistenceLoss, BettiMatchingLoss])
+@pytest.mark.parametrize(("saturation", "support"), [(0.1, 0.3), (0.3, 0.1), (0.2, 0.2), (0.1, 0.85)])
+def test_support_and_saturation_act_together(saturation, support, kind):
+    input, label = random_pair(6, 1, 2, 8, 9)
+    low = (input <= saturation) | ((input <= support) & (label == 0))
+    changed = input.masked_fill(low, 0).masked_fill(input >= 1 - saturation, 1)
+    both = kind(saturation=saturation, support=support)
+    assert torch.equal(both(input, label), kind()(changed, label))
+    assert torch.equal(gradient(both, input, label), gradient(kind(), changed, label).masked_fill(changed != input, 0))
+
+
+@pytest.mark.parametrize("border", ["open", "foreground"])
+def test_support_and_ignored_voxels(border):
+    input, label = random_pair(7, 1, 2, 8, 9)
+    label[..., 2:5, 3:6] = 255
+    outside = 1.0 if border == "foreground" else 0.0
+    hidden, target = input.where(label != 255, outside), label.where(label != 255, torch.tensor(outside))
+    loss = PersistenceLoss(support=0.4, border=border, ignore_index=255)
+    changed = hidden.masked_fill((hidden <= 0.4) & (target == 0), 0)
+    assert torch.equal(loss(input, label), PersistenceLoss(border=border)(changed, target))
+    assert not gradient(loss, input, label)[label == 255].any()
+
+
+def test_empty_support_of_an_empty_label_costs_nothing():
+    input = torch.full((1, 1, 5, 6), 0.19, requires_grad=True)
+    loss = PersistenceLoss(support=0.2)(input, torch.zeros(1, 1, 5, 6))
+    loss.backward()
+    assert loss == 0
+    assert not input.grad.any()
+
+
 @pytest.mark.parametrize("shape", [(12, 10), (6, 9, 7)])
 def test_patches_are_the_mean_over_single_patches(shape):
     input, target = random_pair(2, 2, 1, *shape)
