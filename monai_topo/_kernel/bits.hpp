@@ -11,19 +11,9 @@ namespace topo {
 
 // Positions of the lowest and of the highest set bit. The mask must not be 0.
 #ifdef _MSC_VER
-inline int lowest_bit(std::uint32_t mask) {
-  unsigned long position;
-  _BitScanForward(&position, mask);
-  return static_cast<int>(position);
-}
 inline int lowest_bit(std::uint64_t mask) {
   unsigned long position;
   _BitScanForward64(&position, mask);
-  return static_cast<int>(position);
-}
-inline int highest_bit(std::uint32_t mask) {
-  unsigned long position;
-  _BitScanReverse(&position, mask);
   return static_cast<int>(position);
 }
 inline int highest_bit(std::uint64_t mask) {
@@ -31,6 +21,8 @@ inline int highest_bit(std::uint64_t mask) {
   _BitScanReverse64(&position, mask);
   return static_cast<int>(position);
 }
+inline int lowest_bit(std::uint32_t mask) { return lowest_bit(std::uint64_t{mask}); }
+inline int highest_bit(std::uint32_t mask) { return highest_bit(std::uint64_t{mask}); }
 // MSVC's __popcnt neither checks for the instruction nor exists on ARM.
 inline int count_bits(std::uint32_t mask) {
   mask -= (mask >> 1) & 0x55555555u;

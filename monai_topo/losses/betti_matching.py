@@ -44,14 +44,12 @@ class BettiMatchingLoss(MatchedFeatureLoss):
 
     Example:
         >>> import torch
-        >>> label = torch.zeros(1, 1, 5, 7)
-        >>> label[..., 2, :] = 1
-        >>> broken = (0.8 * label + 0.1).requires_grad_()
-        >>> with torch.no_grad():
-        ...     broken[..., 2, 3] = 0.3
-        >>> BettiMatchingLoss()(broken, label).backward()
-        >>> broken.grad[0, 0, 2]  # the break, in the middle, is pulled up, the surplus component down
-        tensor([-0.4000,  0.0000,  0.0000, -1.2000,  0.0000,  1.2000,  0.0000])
+        >>> ring = torch.zeros(1, 1, 5, 11)
+        >>> ring[..., 1:4, 1:4] = 1
+        >>> ring[..., 2, 2] = 0
+        >>> in_place, elsewhere = 0.9 * ring, 0.9 * ring.flip(-1)  # the same loop, in the label's place and in another
+        >>> BettiMatchingLoss()(in_place, ring), BettiMatchingLoss()(elsewhere, ring)
+        (tensor(0.0400), tensor(1.8300))
     """
 
     def per_image(self, images: Tensor, labels: Tensor, log_odds: LogOdds | None = None) -> Tensor:

@@ -26,9 +26,9 @@ def compute_adapted_rand(
     y: torch.Tensor,
     *,
     include_background: bool = True,
+    ignore_unlabeled: bool = True,
     instances: Instances = "foreground",
     connectivity: Connectivity = "full",
-    ignore_unlabeled: bool = True,
 ) -> AdaptedRand:
     r"""Compute adapted Rand error, precision and recall of every image and channel.
 
@@ -64,10 +64,10 @@ def compute_adapted_rand(
             numbers from 0 on of any dtype, one image of ids per channel.
         y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
+        ignore_unlabeled: Whether to ignore voxels where the label has no instance.
         instances: Components of the `"foreground"`, components of the `"background"`, or `"given"` ids.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one. Not used for given ids.
-        ignore_unlabeled: Whether to ignore voxels where the label has no instance.
 
     Returns:
         `AdaptedRand(error, precision, recall)`, each `(B, C')` float32 on the device of `y_pred`.

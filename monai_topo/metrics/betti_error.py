@@ -22,11 +22,11 @@ def compute_betti_error(
     y: torch.Tensor,
     *,
     include_background: bool = True,
-    connectivity: Connectivity = "full",
-    border: Border = "open",
     patch_size: int | Sequence[int] | None = None,
     num_patches: int | None = None,
     seed: int = 0,
+    connectivity: Connectivity = "full",
+    border: Border = "open",
 ) -> torch.Tensor:
     r"""Compute the Betti number error of every image, channel and dimension.
 
@@ -63,14 +63,14 @@ def compute_betti_error(
             device; channels are classes, one-hot or multi-label. A MetaTensor is read as a plain tensor.
         y: Binarized label of the same shape.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
+        patch_size: Patch size in voxels, one number or one per axis; None takes the whole image.
+        num_patches: Number of random patches; None takes the grid.
+        seed: Seed of the random patches, 0 to 2**32 - 1.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one.
         border: Boundary condition of the image or patch: `"open"` (nothing lies outside) or `"foreground"` (everything
             outside is foreground: structures that the border cuts are closed there, and components that touch the frame
             belong to the outside).
-        patch_size: Patch size in voxels, one number or one per axis; None takes the whole image.
-        num_patches: Number of random patches; None takes the grid.
-        seed: Seed of the random patches, 0 to 2**32 - 1.
 
     Returns:
         `(B, C', d)` float32 on the device of `y_pred`, C' = C or C - 1, d = 2 or 3: the (mean) absolute difference,

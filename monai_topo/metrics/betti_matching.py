@@ -51,9 +51,9 @@ def compute_betti_matching(
     y: torch.Tensor,
     *,
     include_background: bool = True,
+    likelihood: bool = False,
     connectivity: Connectivity = "full",
     border: Border = "open",
-    likelihood: bool = False,
 ) -> BettiMatchingScores:
     r"""Compute the Betti matching of every image, channel and dimension.
 
@@ -88,11 +88,11 @@ def compute_betti_matching(
             any device.
         y: Binarized label of the same shape; with `likelihood=True` it may be soft.
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
+        likelihood: Whether `y_pred` is a likelihood map; if not, values other than 0 and 1 are an error.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one.
         border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
             foreground, and features are relative to that frame).
-        likelihood: Whether `y_pred` is a likelihood map; if not, values other than 0 and 1 are an error.
 
     Returns:
         `BettiMatchingScores(error, matched, spurious, missing)`, each `(B, C', d)` float32 on the device of `y_pred`,

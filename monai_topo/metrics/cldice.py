@@ -84,8 +84,7 @@ def compute_cldice(
 
     Example:
         >>> import torch
-        >>> label = torch.zeros(1, 1, 7, 12)
-        >>> label[..., 2:5, 1:11] = 1
+        >>> label = torch.nn.functional.pad(torch.ones(1, 1, 3, 10), (1, 1, 2, 2))
         >>> prediction = label.clone()
         >>> prediction[..., 7:] = 0  # only the left part is found
         >>> cldice, precision, sensitivity = compute_cldice(prediction, label)

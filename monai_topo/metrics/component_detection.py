@@ -31,9 +31,9 @@ def compute_component_detection(
     y: torch.Tensor,
     *,
     include_background: bool = True,
+    min_iou: float = 0.5,
     instances: Instances = "foreground",
     connectivity: Connectivity = "full",
-    min_iou: float = 0.5,
 ) -> ComponentDetection:
     r"""Match the components of prediction and label one to one by overlap, and count matched, false and missed ones.
 
@@ -63,11 +63,11 @@ def compute_component_detection(
             numbers from 0 on of any dtype, one image of ids per channel.
         y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
+        min_iou: Intersection over union above which two components may be matched, at least 0 and below 1.
         instances: Components of the `"foreground"`, components of the `"background"` (cells between membranes), or
             `"given"` ids, where 0 is no instance.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one. Not used for given ids.
-        min_iou: Intersection over union above which two components may be matched, at least 0 and below 1.
 
     Returns:
         `ComponentDetection(true_positives, false_positives, false_negatives, precision, recall, f1)`, each `(B, C')`

@@ -27,9 +27,9 @@ def compute_diagram_distance(
     y: torch.Tensor,
     *,
     include_background: bool = True,
+    order: float = 2.0,
     connectivity: Connectivity = "full",
     border: Border = "open",
-    order: float = 2.0,
 ) -> torch.Tensor:
     r"""Compute the distance between the persistence diagrams of likelihood and label, for every dimension.
 
@@ -65,11 +65,11 @@ def compute_diagram_distance(
         y_pred: Likelihood in [0, 1], after sigmoid or softmax, `(B, C, H, W)` or `(B, C, D, H, W)`, any dtype, device.
         y: Label of the same shape, binary or soft, in [0, 1].
         include_background: False drops channel 0; a single channel always stays, as in `monai.metrics`.
+        order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one.
         border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
             foreground).
-        order: Exponent :math:`q`, at least 1; `math.inf` is the bottleneck distance.
 
     Returns:
         `(B, C', d)` float32 on the device of `y_pred`, C' = C or C - 1, d = 2 or 3.

@@ -78,16 +78,11 @@ class EulerErrorMetric(TopologyMetric, compute=compute_euler_error):
 
     Example:
         >>> import torch
-        >>> metric = EulerErrorMetric()
-        >>> label = torch.zeros(2, 1, 5, 7)
-        >>> label[..., 1:3, 1:6] = 1
+        >>> label = torch.ones(1, 1, 5, 7)
         >>> prediction = label.clone()
-        >>> prediction[0, :, :, 3] = 0
-        >>> metric(prediction, label)
-        tensor([[1.],
-                [0.]])
-        >>> metric.aggregate()
-        tensor([0.5000])
+        >>> prediction[..., 1::2, 1::2] = 0  # six holes
+        >>> EulerErrorMetric()(prediction, label)
+        tensor([[6.]])
     """
 
     connectivity: Connectivity = "full"

@@ -30,10 +30,10 @@ def compute_variation_of_information(
     y: torch.Tensor,
     *,
     include_background: bool = True,
+    unit: Unit = "bits",
+    ignore_unlabeled: bool = True,
     instances: Instances = "foreground",
     connectivity: Connectivity = "full",
-    ignore_unlabeled: bool = True,
-    unit: Unit = "bits",
 ) -> VariationOfInformation:
     r"""Compute the variation of information of every image and channel, split into false splits and false merges.
 
@@ -71,11 +71,11 @@ def compute_variation_of_information(
             numbers from 0 on of any dtype, one image of ids per channel.
         y: Binarized label or ids, of the same shape.
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
+        unit: `"bits"` (logarithm to base 2) or `"nats"` (natural).
+        ignore_unlabeled: Whether to ignore voxels where the label has no instance.
         instances: Components of the `"foreground"`, components of the `"background"`, or `"given"` ids.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one. Not used for given ids.
-        ignore_unlabeled: Whether to ignore voxels where the label has no instance.
-        unit: `"bits"` (logarithm to base 2) or `"nats"` (natural).
 
     Returns:
         `VariationOfInformation(split, merge, total)`, each `(B, C')` float32 on the device of `y_pred`.

@@ -32,22 +32,19 @@ from monai_topo.transforms._base import Spacing
 
 __all__ = ["add_cleanup_command", "choose_from_files"]
 
-
-def add_cleanup_command(commands: Any, epilog: str) -> None:
-    """Add the command `cleanup`."""
-    parser = add_command(
-        commands,
-        "cleanup",
-        "choose a clean-up of predictions: small components, holes, persistence, reconnection",
-        f"""\
+_SUMMARY = "choose a clean-up of predictions: small components, holes, persistence, reconnection"
+_DESCRIPTION = f"""\
 Choose the clean-up that brings predictions closest to their labels, among those that lose hardly any Dice, and write
 it to a file that `CleanUp.load` reads. A table compares raw predictions, the best of each kind of clean-up, and the
 chosen one. Cross-validation over the cases tells whether the choice is better than chance. Use cases that the network
 was not trained on, and report numbers of other cases.
 
-Files: {FORMATS}. Predictions and labels are found and paired as by `report`.""",
-        epilog,
-    )
+Files: {FORMATS}. Predictions and labels are found and paired as by `report`."""
+
+
+def add_cleanup_command(commands: Any, epilog: str) -> None:
+    """Add the command `cleanup`."""
+    parser = add_command(commands, "cleanup", _SUMMARY, _DESCRIPTION, epilog)
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     parser.add_argument(

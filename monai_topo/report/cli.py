@@ -23,23 +23,20 @@ _REQUIRED = {
 FORMATS = "NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP, GIF; 2D or 3D"
 SOURCE = "a folder, a file, or a datalist (.json)"
 
-
-def add_report_command(commands: Any, epilog: str) -> None:
-    """Add the command `report`."""
-    parser = add_command(
-        commands,
-        "report",
-        "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases",
-        f"""\
+_REPORT_SUMMARY = "compare predictions with labels: all topology metrics for each case, and pictures of the worst cases"
+_REPORT_DESCRIPTION = f"""\
 Compare predictions with labels by all topology metrics and write one HTML page with a sortable table, distributions,
 and pictures of the worst cases, in which each error has a color and a number. The page works offline. The same
 numbers are written to a .csv file (one row per case) and a .json file (all details) next to it.
 
 Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
-ignored. A datalist also names images; its labels and masks are matched by the names of their images too.""",
-        epilog,
-    )
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too."""
+
+
+def add_report_command(commands: Any, epilog: str) -> None:
+    """Add the command `report`."""
+    parser = add_command(commands, "report", _REPORT_SUMMARY, _REPORT_DESCRIPTION, epilog)
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "report.html", "cases")
@@ -89,20 +86,20 @@ ignored. A datalist also names images; its labels and masks are matched by the n
     parser.set_defaults(run=guard("monai_topo.report.case_pages", "report_predictions"))
 
 
-def add_labels_command(commands: Any, epilog: str) -> None:
-    """Add the command `labels`."""
-    parser = add_command(
-        commands,
-        "labels",
-        "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle",
-        f"""\
+_LABELS_SUMMARY = (
+    "check labels before training: convention, connectivity, specks, pinholes, and settings for the bundle"
+)
+_LABELS_DESCRIPTION = f"""\
 Check labels before training and write one HTML page: which convention they follow, how much their topology depends on
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
-Files: {FORMATS}.""",
-        epilog,
-    )
+Files: {FORMATS}."""
+
+
+def add_labels_command(commands: Any, epilog: str) -> None:
+    """Add the command `labels`."""
+    parser = add_command(commands, "labels", _LABELS_SUMMARY, _LABELS_DESCRIPTION, epilog)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "labels.html", "labels")
     files = parser.add_argument_group("files")

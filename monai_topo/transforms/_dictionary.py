@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
+from dataclasses import is_dataclass
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, get_type_hints
 
 import numpy as np
 from monai.config import KeysCollection
@@ -108,7 +109,11 @@ def _signature(base: type[DictionaryTransform[...]], transform_class: Callable[.
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    return list(inspect.signature(function, eval_str=True).parameters.values())
+    if not is_dataclass(function):
+        return list(inspect.signature(function, eval_str=True).parameters.values())
+    # Each field has to be evaluated in the module of the class that declares it, which `eval_str` does not do.
+    types = get_type_hints(function)
+    return [p.replace(annotation=types[p.name]) for p in inspect.signature(function).parameters.values()]
 
 
 def _docstring(base: type[DictionaryTransform[...]], transform_class: Callable[..., Any]) -> str:

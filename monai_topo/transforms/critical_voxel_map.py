@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from monai.utils import optional_import
 
-from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.typing import Array
 from monai_topo._utils.validation import check_at_least
 from monai_topo.persistence.essential import essential_class
 from monai_topo.transforms._dictionary import DictionaryTransform
@@ -18,6 +18,7 @@ gaussian_filter, _ = optional_import("scipy.ndimage", name="gaussian_filter")
 __all__ = ["CriticalVoxelMap", "CriticalVoxelMapD", "CriticalVoxelMapDict", "CriticalVoxelMapd"]
 
 
+@dataclass(kw_only=True, eq=False)
 class CriticalVoxelMap(PersistenceTransform):
     """Draw a heat map of the critical voxels, weighted by persistence.
 
@@ -28,7 +29,6 @@ class CriticalVoxelMap(PersistenceTransform):
     Args:
         sigma: Standard deviation in voxels of a Gaussian that spreads each voxel and keeps its sum; 0: none.
         min_persistence: Only pairs with a greater persistence count.
-        dims, filtration, connectivity, border: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: If a setting is not one of these; at the call, if the image is not channel first or not finite.
@@ -42,19 +42,13 @@ class CriticalVoxelMap(PersistenceTransform):
         [[[3.0, 0.0, 2.0]], [[0.0, 2.0, 0.0]]]
     """
 
-    def __init__(
-        self,
-        *,
-        sigma: float = 0.0,
-        min_persistence: float = 0.0,
-        dims: Sequence[int] | None = None,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-    ) -> None:
-        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
-        self.sigma = check_at_least("sigma", sigma)
-        self.min_persistence = check_at_least("min_persistence", min_persistence)
+    sigma: float = 0.0
+    min_persistence: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("sigma", self.sigma)
+        check_at_least("min_persistence", self.min_persistence)
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the heat map."""

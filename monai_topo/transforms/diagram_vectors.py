@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.typing import Array
 from monai_topo._utils.validation import check_at_least
 from monai_topo.transforms._base import check_count
 from monai_topo.transforms._dictionary import DictionaryTransform
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 
+@dataclass(kw_only=True, eq=False)
 class PersistenceImage(DiagramTransform):
     """Compute a persistence image: the weighted sum of a Gaussian at every point of the diagram.
 
@@ -43,7 +45,6 @@ class PersistenceImage(DiagramTransform):
         sigma: Standard deviation, in units of the values of the image.
         power: Exponent of the persistence in the weight; 0 weights all points equally, which is not stable.
         value_range: Least and greatest birth.
-        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: As for :py:class:`PersistenceDiagram`, and if `sigma` is not greater than 0.
@@ -51,27 +52,20 @@ class PersistenceImage(DiagramTransform):
     In addition to the pairs, the cost is their number times the number of samples per axis.
     """
 
-    def __init__(
-        self,
-        *,
-        num_rows: int = 20,
-        num_columns: int = 20,
-        sigma: float = 0.05,
-        power: float = 1.0,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
-        if not 0 < sigma < float("inf"):
-            raise ValueError(f"Expected `sigma` to be finite and greater than 0, but got {sigma!r}.")
-        self.num_rows = check_count("num_rows", num_rows)
-        self.num_columns = check_count("num_columns", num_columns)
-        self.sigma = sigma
-        self.power = check_at_least("power", power)
-        self.value_range = check_range(value_range)
+    num_rows: int = 20
+    num_columns: int = 20
+    sigma: float = 0.05
+    power: float = 1.0
+    value_range: Sequence[float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_rows", self.num_rows)
+        check_count("num_columns", self.num_columns)
+        if not 0 < self.sigma < float("inf"):
+            raise ValueError(f"Expected `sigma` to be finite and greater than 0, but got {self.sigma!r}.")
+        check_at_least("power", self.power)
+        self.value_range = check_range(self.value_range)
 
     def vector(self, points: Points) -> Array:
         """Return the image; a 2D Gaussian is the product of two 1D ones."""
@@ -86,6 +80,7 @@ class PersistenceImage(DiagramTransform):
         return np.asarray(values / (self.sigma * np.sqrt(2 * np.pi)))
 
 
+@dataclass(kw_only=True, eq=False)
 class PersistenceLandscape(DiagramTransform):
     """Compute the persistence landscape of each diagram.
 
@@ -100,7 +95,6 @@ class PersistenceLandscape(DiagramTransform):
         num_landscapes: Number of landscapes per dimension, at least 1.
         num_samples: Number of equidistant samples in `value_range`, both ends included, at least 1.
         value_range: Least and greatest sample.
-        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: As for :py:class:`PersistenceDiagram`.
@@ -115,29 +109,24 @@ class PersistenceLandscape(DiagramTransform):
         [[[[0.0, 1.0, 2.0, 1.0, 0.0]]]]
     """
 
-    def __init__(
-        self,
-        *,
-        num_landscapes: int = 5,
-        num_samples: int = 100,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
-        self.num_landscapes = check_count("num_landscapes", num_landscapes)
-        self.num_samples = check_count("num_samples", num_samples)
-        self.value_range = check_range(value_range)
+    num_landscapes: int = 5
+    num_samples: int = 100
+    value_range: Sequence[float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_landscapes", self.num_landscapes)
+        check_count("num_samples", self.num_samples)
+        self.value_range = check_range(self.value_range)
 
     def vector(self, points: Points) -> Array:
         """Return the highest tents at every sample."""
-        samples = np.linspace(*self.value_range, self.num_samples)
-        low, high = points.min(axis=1), points.max(axis=1)
+        low, high = self.value_range
+        samples = np.linspace(low, high, self.num_samples)
+        left, right = points.min(axis=1), points.max(axis=1)
         landscapes = np.zeros((self.num_landscapes, self.num_samples))
         for index, sample in enumerate(samples):
-            tents = np.minimum(sample - low, high - sample)
+            tents = np.minimum(sample - left, right - sample)
             highest = np.sort(tents[tents > 0])[::-1][: self.num_landscapes]
             landscapes[: len(highest), index] = highest
         return landscapes

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.typing import Array
 from monai_topo.persistence.essential import Until, essential_class
 from monai_topo.transforms._base import check_count
 from monai_topo.transforms._dictionary import DictionaryTransform
@@ -27,14 +29,15 @@ __all__ = [
 Points = NDArray[np.float64]
 
 
+@dataclass(kw_only=True, eq=False)
 class DiagramTransform(PersistenceTransform):
     """Base of the transforms of persistence diagrams to arrays: one array per channel and dimension.
 
-    The settings are those of :py:class:`PersistenceTransform`. A subclass implements `vector`.
+    A subclass implements `vector`.
     """
 
     #: Death of the essential component, see `monai_topo.persistence.essential.essential_class`.
-    essential_until: Until = "last"
+    essential_until: ClassVar[Until] = "last"
 
     def vector(self, points: Points) -> Array:
         """Return the array of one diagram, `(P, 2)` births and deaths."""
@@ -58,6 +61,7 @@ class DiagramTransform(PersistenceTransform):
         return stacked.reshape(len(images), len(dims), *stacked.shape[1:])
 
 
+@dataclass(kw_only=True, eq=False)
 class PersistenceDiagram(DiagramTransform):
     """Select the most persistent pairs of births and deaths.
 
@@ -69,12 +73,6 @@ class PersistenceDiagram(DiagramTransform):
 
     Args:
         num_pairs: Number of points per dimension, at least 1.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
-        dims: Homology dimensions, in the order of the result; None: all.
 
     Raises:
         ValueError: If a setting is not one of these; at the call, if the image is not channel first or not finite.
@@ -89,17 +87,11 @@ class PersistenceDiagram(DiagramTransform):
         [[[[3.0, 0.0], [0.0, 0.0]], [[3.0, 1.0], [0.0, 0.0]]]]
     """
 
-    def __init__(
-        self,
-        *,
-        num_pairs: int = 100,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
-        self.num_pairs = check_count("num_pairs", num_pairs)
+    num_pairs: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_pairs", self.num_pairs)
 
     def vector(self, points: Points) -> Array:
         """Return the most persistent points."""
@@ -109,6 +101,7 @@ class PersistenceDiagram(DiagramTransform):
         return kept
 
 
+@dataclass(kw_only=True, eq=False)
 class BettiCurve(DiagramTransform):
     """Compute the Betti numbers of the mask at every threshold.
 
@@ -120,7 +113,6 @@ class BettiCurve(DiagramTransform):
     Args:
         num_samples: Number of thresholds, at least 1.
         value_range: Least and greatest threshold.
-        filtration, connectivity, border, dims: As in :py:class:`PersistenceDiagram`.
 
     Raises:
         ValueError: As for :py:class:`PersistenceDiagram`.
@@ -132,25 +124,20 @@ class BettiCurve(DiagramTransform):
         [[[1.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0]]]
     """
 
-    essential_until: Until = "infinity"
+    num_samples: int = 100
+    value_range: Sequence[float] = (0.0, 1.0)
 
-    def __init__(
-        self,
-        *,
-        num_samples: int = 100,
-        value_range: Sequence[float] = (0.0, 1.0),
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        dims: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
-        self.num_samples = check_count("num_samples", num_samples)
-        self.value_range = check_range(value_range)
+    essential_until: ClassVar[Until] = "infinity"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("num_samples", self.num_samples)
+        self.value_range = check_range(self.value_range)
 
     def vector(self, points: Points) -> Array:
         """Count at every threshold the points that are born and have not died."""
-        samples = np.linspace(*self.value_range, self.num_samples)
+        low, high = self.value_range
+        samples = np.linspace(low, high, self.num_samples)
         births, deaths = points[:, 0], points[:, 1]
         if self.filtration == "sublevel":
             births, deaths, samples = -births, -deaths, -samples

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from monai_topo._utils.typing import Array, Border, Connectivity, Filtration
+from monai_topo._utils.typing import Array
 from monai_topo._utils.validation import check_at_least
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
 from monai_topo.transforms._dictionary import DictionaryTransform
@@ -17,6 +17,7 @@ from monai_topo.transforms._persistence_base import PersistenceTransform
 __all__ = ["PersistenceSimplify", "PersistenceSimplifyD", "PersistenceSimplifyDict", "PersistenceSimplifyd"]
 
 
+@dataclass(kw_only=True, eq=False)
 class PersistenceSimplify(PersistenceTransform):
     """Remove components and holes of low persistence, and change nothing else.
 
@@ -39,11 +40,6 @@ class PersistenceSimplify(PersistenceTransform):
             component (with `border="foreground"` that one is the frame and does not count). None: no limit.
         num_holes: Number of holes to keep; None: no limit.
         dims: Dimensions to simplify; None: 0 and d-1.
-        filtration: `"superlevel"` for a likelihood of the foreground, or `"sublevel"` for dark structures.
-        connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
-            has the dual one.
-        border: Boundary condition: `"open"` (nothing lies outside) or `"foreground"` (everything outside is
-            foreground).
 
     Raises:
         ValueError: If a setting is not one of these; at the call, for loops in 3D, or if the image is not channel first
@@ -61,24 +57,16 @@ class PersistenceSimplify(PersistenceTransform):
         [[[0.9, 0.2, 0.2, 0.1, 0.8]]]
     """
 
-    def __init__(
-        self,
-        *,
-        min_persistence: float = 0.0,
-        num_components: int | None = None,
-        num_holes: int | None = None,
-        dims: Sequence[int] | None = None,
-        filtration: Filtration = "superlevel",
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-    ) -> None:
-        super().__init__(filtration=filtration, connectivity=connectivity, border=border, dims=dims)
-        self.min_persistence = check_at_least("min_persistence", min_persistence)
-        for name, number in (("num_components", num_components), ("num_holes", num_holes)):
+    min_persistence: float = 0.0
+    num_components: int | None = None
+    num_holes: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("min_persistence", self.min_persistence)
+        for name, number in (("num_components", self.num_components), ("num_holes", self.num_holes)):
             if number is not None:
                 check_at_least(name, number)
-        self.num_components = num_components
-        self.num_holes = num_holes
 
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the simplified image."""
@@ -88,7 +76,7 @@ class PersistenceSimplify(PersistenceTransform):
     def dims_of(self, array: Array) -> tuple[int, ...]:
         """Return the dimensions to simplify for a channel-first array."""
         spatial_dims = array.ndim - 1
-        dims = (0, spatial_dims - 1) if self.dims is None else self.dims
+        dims = (0, spatial_dims - 1) if self.dims is None else tuple(self.dims)
         if 1 in dims and spatial_dims == 3:
             raise ValueError(
                 "Expected `dims` to hold 0 and 2 for a 3D image, but got 1: loops in 3D cannot be removed exactly; "

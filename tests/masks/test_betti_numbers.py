@@ -9,17 +9,11 @@ import re
 import numpy as np
 import pytest
 import torch
-from oracles import BORDERS, CONNECTIVITIES, all_shapes
+from oracles import all_shapes, every_mask_setting
 from oracles.betti_by_labeling import betti_by_labeling
 from oracles.boundary_matrix import critical_voxels
 
 from monai_topo import betti_numbers, persistence_pairs
-
-MASK_SETTINGS = [
-    {"connectivity": connectivity, "border": border}
-    for connectivity, border in itertools.product(CONNECTIVITIES, BORDERS)
-]
-every_setting = pytest.mark.parametrize("setting", MASK_SETTINGS, ids=lambda setting: "-".join(setting.values()))
 
 
 def random_mask(shape: tuple[int, ...], density: float) -> np.ndarray:
@@ -52,7 +46,7 @@ def every_mask(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.slow
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 2, 2), (1, 2, 4)], ids=str)
 def test_labeling_agrees_with_the_boundary_matrix(shape, setting):
     masks = [*every_mask(shape), *(random_mask(larger, 0.5) for larger in all_shapes((3, 3, 4)))]
@@ -60,7 +54,7 @@ def test_labeling_agrees_with_the_boundary_matrix(shape, setting):
         assert betti_by_labeling(mask, **setting) == betti_by_boundary_matrix(mask, **setting), repr(mask)
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize(
     "shape", [(1, 1), (2, 3), (3, 3), (1, 1, 1), pytest.param((2, 2, 3), marks=pytest.mark.slow), (1, 3, 3)], ids=str
 )
@@ -69,7 +63,7 @@ def test_betti_numbers_of_every_small_mask_equal_the_labeling(shape, setting):
     assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labeling(mask, **setting) for mask in masks]
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize(
     "shape",
     [(33, 47), (1, 40), (29, 1), (5, 129), (11, 13, 17), (24, 31, 20), (1, 12, 9), (7, 1, 30), (8, 9, 1), (4, 3, 66)],
@@ -80,7 +74,7 @@ def test_betti_numbers_of_random_masks_equal_the_labeling(shape, setting):
     assert betti_of(torch.from_numpy(masks), **setting) == [betti_by_labeling(mask, **setting) for mask in masks]
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_every_width_around_a_machine_word_is_counted(ndim, setting):
     for width in (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129):
@@ -89,7 +83,7 @@ def test_every_width_around_a_machine_word_is_counted(ndim, setting):
         assert betti_of(torch.from_numpy(mask)[None], **setting) == [betti_by_labeling(mask, **setting)], width
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("shape", [(21, 34), (9, 12, 10)], ids=str)
 def test_betti_numbers_count_the_pairs_alive_between_the_two_levels(shape, setting):
     masks = torch.from_numpy(np.stack([random_mask(shape, density) for density in (0.0, 0.2, 0.5, 0.8, 1.0)]))
@@ -164,7 +158,7 @@ def test_betti_numbers_of_masks_drawn_by_hand(mask, connectivity, border, expect
     assert betti_of(torch.from_numpy(mask)[None], connectivity=connectivity, border=border) == [expected]
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("shape", [(1, 1), (6, 9), (1, 1, 1), (4, 1, 7), (5, 6, 7)], ids=str)
 def test_empty_and_full_masks(shape, setting):
     nothing = (0,) * len(shape)
@@ -176,7 +170,7 @@ def test_empty_and_full_masks(shape, setting):
 # Inputs ------------------------------------------------------------------------------------------------------------
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_masks_of_zeros_and_ones_count_as_bool_does(dtype, setting):
     for shape in [(13, 18), (5, 6, 9)]:
@@ -184,7 +178,7 @@ def test_masks_of_zeros_and_ones_count_as_bool_does(dtype, setting):
         assert betti_of(masks.to(dtype), **setting) == betti_of(masks, **setting)
 
 
-@every_setting
+@every_mask_setting
 def test_strides_do_not_matter(setting):
     wide = torch.from_numpy(random_mask((2, 20, 33), 0.5))
     deep = torch.from_numpy(random_mask((2, 8, 11, 10), 0.5))

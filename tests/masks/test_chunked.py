@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import BORDERS, CONNECTIVITIES
+from oracles import CONNECTIVITIES, every_mask_setting
 from oracles.betti_by_labeling import betti_by_labeling
 from scipy.ndimage import generate_binary_structure, label
 
@@ -22,17 +21,8 @@ from monai_topo.masks.chunked import (
     chunked_euler_characteristic,
 )
 
-dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-
-SETTINGS = [{"connectivity": c, "border": b} for c, b in itertools.product(CONNECTIVITIES, BORDERS)]
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
+pytestmark = pytest.mark.usefixtures("dask_on_one_thread")
 
 
 @st.composite
@@ -53,7 +43,7 @@ def sizes_by_labeling(mask, connectivity):
     return np.sort(np.bincount(components.ravel())[1:])[::-1].tolist()
 
 
-@every_setting
+@every_mask_setting
 @given(masks=chunked_masks())
 def test_betti_numbers_equal_the_labeling_of_the_whole_mask(setting, masks):
     mask, chunks = masks
@@ -69,7 +59,7 @@ def test_component_sizes_equal_the_labeling_of_the_whole_mask(connectivity, mask
     assert sizes.tolist() == sizes_by_labeling(mask, connectivity)
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("shape", [(70, 53), (24, 37, 31)], ids=str)
 def test_larger_masks_in_chunks_of_several_sizes(shape, setting):
     mask = np.random.default_rng(3).random(shape) < 0.4
@@ -95,7 +85,7 @@ def test_a_component_that_winds_through_all_chunks_is_one():
     assert chunked_betti_numbers(corners, chunks=2, connectivity="face").tolist() == [2, 0, 0]
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("shape", [(6, 9), (5, 6, 7), (1, 1, 1)], ids=str)
 def test_empty_and_full_masks(shape, setting):
     one_piece = 1 if setting["border"] == "open" else 0
@@ -106,7 +96,7 @@ def test_empty_and_full_masks(shape, setting):
     assert chunked_component_sizes(np.zeros(shape, dtype=bool)).shape == (0,)
 
 
-@every_setting
+@every_mask_setting
 def test_error_and_euler_characteristic_come_from_the_betti_numbers(setting):
     rng = np.random.default_rng(5)
     pred, true = rng.random((13, 17, 12)) < 0.3, rng.random((13, 17, 12)) < 0.5
@@ -122,7 +112,7 @@ def test_error_and_euler_characteristic_come_from_the_betti_numbers(setting):
 
 
 @pytest.mark.slow
-@every_setting
+@every_mask_setting
 def test_real_vessels_and_cells(shared_data, setting):
     h5py, image_module = pytest.importorskip("h5py"), pytest.importorskip("PIL.Image")
     with h5py.File(shared_data / "plantseg" / "sample_ovule.h5") as file:

@@ -13,12 +13,7 @@ from monai_topo.masks import chunked_remove_small
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
+pytestmark = pytest.mark.usefixtures("dask_on_one_thread")
 
 
 def without_small(mask, min_size, connectivity):

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracles import BORDERS, CONNECTIVITIES
+from oracles import BORDERS, CONNECTIVITIES, MASK_SETTINGS, random_shapes
 from oracles.betti_by_labeling import betti_by_labeling
 from oracles.drawings import drawn, label_image
 
 from monai_topo.masks import critical_voxels, make_well_composed
 
-SETTINGS = [{"connectivity": c, "border": b} for c, b in itertools.product(CONNECTIVITIES, BORDERS)]
-masks = hnp.arrays(
-    bool,
-    hnp.array_shapes(min_dims=2, max_dims=2, max_side=8) | hnp.array_shapes(min_dims=3, max_dims=3, max_side=5),
-)
+masks = hnp.arrays(bool, random_shapes(8, 5))
 
 
 def critical_by_definition(mask):
@@ -51,7 +45,7 @@ def test_critical_voxels_are_those_of_the_definition(mask):
     assert (critical_voxels(torch.from_numpy(mask)[None])[0].numpy() == critical_by_definition(mask)).all()
 
 
-@given(mask=masks, setting=st.sampled_from(SETTINGS))
+@given(mask=masks, setting=st.sampled_from(MASK_SETTINGS))
 @settings(max_examples=200)
 def test_nothing_critical_is_left_and_connectivities_agree(mask, setting):
     result = repaired(mask, **setting)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from oracles import every_mask_setting, mask_pairs
 from oracles.betti_by_labeling import betti_by_labeling
+from oracles.drawings import as_batch, drawn
 
 from monai_topo.metrics import compute_betti_error
 
@@ -20,11 +20,6 @@ def oracle_error(pred: np.ndarray, true: np.ndarray, *, connectivity: str = "ful
 
 
 # ---------------------------------------------------------------- hand-drawn cases
-
-
-def drawn(*rows: str) -> torch.Tensor:
-    """A mask of one image and channel; `#` is foreground."""
-    return torch.tensor([[c == "#" for c in row] for row in rows])[None, None]
 
 
 RING = drawn(
@@ -183,17 +178,9 @@ def test_connectivity_is_that_of_the_foreground() -> None:
     assert compute_betti_error(DIAGONAL, empty, connectivity="face")[0, 0].tolist() == [2, 0]
 
 
-masks_2d = st.tuples(st.integers(1, 9), st.integers(1, 9))
-masks_3d = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
-
-
-@pytest.mark.parametrize("border", ["open", "foreground"])
-@pytest.mark.parametrize("connectivity", ["full", "face"])
-@given(data=st.data())
-def test_equals_labeled_components(data: st.DataObject, connectivity: str, border: str) -> None:
-    shape = data.draw(masks_2d | masks_3d)
-    pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))
-    error = compute_betti_error(
-        torch.from_numpy(pred)[None, None], torch.from_numpy(true)[None, None], connectivity=connectivity, border=border
-    )
-    assert error[0, 0].tolist() == oracle_error(pred, true, connectivity=connectivity, border=border)
+@every_mask_setting
+@given(masks=mask_pairs(9, 5))
+def test_equals_labeled_components(masks: tuple[np.ndarray, np.ndarray], setting: dict[str, str]) -> None:
+    pred, true = masks
+    error = compute_betti_error(as_batch(pred), as_batch(true), **setting)
+    assert error[0, 0].tolist() == oracle_error(pred, true, **setting)

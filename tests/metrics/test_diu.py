@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from oracles import every_mask_setting, mask_pairs
 from oracles.drawings import as_batch, drawn, label_image, label_stack
 from oracles.induced_map import diu_by_labeling, diu_by_linear_algebra
 
@@ -57,17 +56,10 @@ def test_frame_is_a_feature_of_its_own() -> None:
     assert compute_diu(EMPTY, FULL, border="foreground").tolist() == [[[0, 0]]]
 
 
-masks_2d = st.tuples(st.integers(1, 4), st.integers(1, 6))
-masks_3d = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
-
-
-@pytest.mark.parametrize("border", ["open", "foreground"])
-@pytest.mark.parametrize("connectivity", ["full", "face"])
-@given(data=st.data())
-def test_equals_linear_algebra(data: st.DataObject, connectivity: str, border: str) -> None:
-    shape = data.draw(masks_2d | masks_3d)
-    pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))
-    setting = {"connectivity": connectivity, "border": border}
+@every_mask_setting
+@given(masks=mask_pairs(5, 3))
+def test_equals_linear_algebra(masks: tuple[np.ndarray, np.ndarray], setting: dict[str, str]) -> None:
+    pred, true = masks
     expected = diu_by_linear_algebra(pred, true, **setting)
     assert compute_diu(as_batch(pred), as_batch(true), **setting)[0, 0].tolist() == expected
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from oracles import every_mask_setting, mask_pairs
 from oracles.drawings import as_batch, drawn, label_image
 from skimage.measure import euler_number
 
@@ -46,10 +45,6 @@ def test_foreground_border_closes_what_touches_it() -> None:
     assert compute_euler_error(~empty, empty, border="foreground").item() == 0
 
 
-masks_2d = st.tuples(st.integers(1, 9), st.integers(1, 9))
-masks_3d = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))
-
-
 def relative_euler_number(mask: np.ndarray, *, connectivity: str, border: str) -> int:
     """Euler number; with a foreground border that of the framed mask minus that of the frame alone.
 
@@ -64,13 +59,10 @@ def relative_euler_number(mask: np.ndarray, *, connectivity: str, border: str) -
     return int(euler_number(framed, connectivity=reach) - euler_number(frame, connectivity=reach))
 
 
-@pytest.mark.parametrize("border", ["open", "foreground"])
-@pytest.mark.parametrize("connectivity", ["full", "face"])
-@given(data=st.data())
-def test_equals_scikit_image(data: st.DataObject, connectivity: str, border: str) -> None:
-    shape = data.draw(masks_2d | masks_3d)
-    pred, true = (data.draw(arrays(bool, shape)) for _ in range(2))
-    setting = {"connectivity": connectivity, "border": border}
+@every_mask_setting
+@given(masks=mask_pairs(9, 5))
+def test_equals_scikit_image(masks: tuple[np.ndarray, np.ndarray], setting: dict[str, str]) -> None:
+    pred, true = masks
     error = compute_euler_error(as_batch(pred), as_batch(true), **setting)
     expected = abs(relative_euler_number(pred, **setting) - relative_euler_number(true, **setting))
     assert error.tolist() == [[expected]]

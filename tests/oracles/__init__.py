@@ -10,7 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
@@ -19,20 +22,37 @@ if TYPE_CHECKING:
 FILTRATIONS = ("superlevel", "sublevel")
 CONNECTIVITIES = ("full", "face")
 BORDERS = ("open", "foreground")
-SETTINGS = [
-    {"filtration": filtration, "connectivity": connectivity, "border": border}
-    for filtration, connectivity, border in itertools.product(FILTRATIONS, CONNECTIVITIES, BORDERS)
+MASK_SETTINGS = [
+    {"connectivity": connectivity, "border": border}
+    for connectivity, border in itertools.product(CONNECTIVITIES, BORDERS)
 ]
+SETTINGS = [{"filtration": filtration, **setting} for filtration in FILTRATIONS for setting in MASK_SETTINGS]
 
 
 def setting_name(setting: dict[str, str]) -> str:
-    """Return the name of one of `SETTINGS` for a test id."""
+    """Return the name of a setting for a test id."""
     return "-".join(setting.values())
+
+
+every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
+every_mask_setting = pytest.mark.parametrize("setting", MASK_SETTINGS, ids=setting_name)
 
 
 def all_shapes(largest: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return every shape from one voxel up to `largest`."""
     return list(itertools.product(*(range(1, n + 1) for n in largest)))
+
+
+def random_shapes(longest_2d: int, longest_3d: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Draw shapes in 2D and 3D whose longest side is at most the given one."""
+    flat = hnp.array_shapes(min_dims=2, max_dims=2, max_side=longest_2d)
+    return flat | hnp.array_shapes(min_dims=3, max_dims=3, max_side=longest_3d)
+
+
+def mask_pairs(longest_2d: int, longest_3d: int) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
+    """Draw a prediction and a label of one random shape."""
+    shapes = random_shapes(longest_2d, longest_3d)
+    return shapes.flatmap(lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape)))
 
 
 def smooth_image(rng: np.random.Generator, shape: tuple[int, ...], sigma: float = 1.5) -> np.ndarray:

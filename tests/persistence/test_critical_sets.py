@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracles import BORDERS, CONNECTIVITIES, smooth_image
+from oracles import MASK_SETTINGS, every_mask_setting, smooth_image
 from oracles.gudhi_diagrams import gudhi_diagram
 
 from monai_topo import PersistenceLoss, PersistencePairs, betti_numbers, persistence_pairs
 from monai_topo.persistence.critical_sets import critical_set_loss, critical_set_targets
 
-SETTINGS = [{"connectivity": c, "border": b} for c in CONNECTIVITIES for b in BORDERS]
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".join(s.values()))
 every_shape = pytest.mark.parametrize("shape", [(13, 18), (6, 7, 9)], ids=str)
 
 
@@ -33,7 +31,7 @@ def moved(images, pairs, targets, **setting):
     return torch.where(rise > images, rise, fall)
 
 
-@every_setting
+@every_mask_setting
 @every_shape
 def test_either_end_of_a_component_or_hole_moves_to_the_diagonal_and_no_other_of_its_dimension_does(shape, setting):
     images = smooth(shape)
@@ -55,7 +53,7 @@ def test_either_end_of_a_component_or_hole_moves_to_the_diagonal_and_no_other_of
     assert checked >= 4
 
 
-@every_setting
+@every_mask_setting
 @every_shape
 def test_both_ends_at_the_middle_remove_a_component_or_hole(shape, setting):
     images = smooth(shape, seed=1)
@@ -110,7 +108,7 @@ def test_outermost_target_holds_where_regions_are_nested():
 
 
 @pytest.mark.parametrize("min_persistence", [0.0, 0.05])
-@pytest.mark.parametrize("setting", [*SETTINGS, {"dims": [0]}, {"matching": "rank", "patch_size": 6}], ids=str)
+@pytest.mark.parametrize("setting", [*MASK_SETTINGS, {"dims": [0]}, {"matching": "rank", "patch_size": 6}], ids=str)
 @every_shape
 def test_loss_has_the_same_value_and_pulls_at_critical_voxels_too(shape, setting, min_persistence):
     images = torch.stack([smooth(shape), smooth(shape, seed=2)])

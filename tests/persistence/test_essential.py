@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracles import BORDERS, FILTRATIONS, IMAGE_KINDS, SETTINGS, setting_name
+from oracles import BORDERS, FILTRATIONS, IMAGE_KINDS, every_setting
 from oracles.boundary_matrix import barcode_of_ranks, voxel_order
 
 from monai_topo.persistence import essential_class, persistence_pairs
 from monai_topo.persistence.essential import essential_dim, extreme_voxels
 
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
 every_border = pytest.mark.parametrize("border", BORDERS)
 every_filtration = pytest.mark.parametrize("filtration", FILTRATIONS)
 

@@ -8,19 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracles import FILTRATIONS, IMAGE_KINDS, SETTINGS, assert_same_pairs, setting_name
+from oracles import FILTRATIONS, IMAGE_KINDS, SETTINGS, assert_same_pairs, every_setting, random_shapes
 from oracles.gudhi_diagrams import gudhi_diagram
 from scipy.ndimage import generate_binary_structure, label
 
 from monai_topo import persistence_pairs
 from monai_topo.persistence.merge_trees import merge_tree, outermost_marked_ancestor, simplify
 
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
 every_shape = pytest.mark.parametrize("shape", [(9, 13), (5, 4, 6), (1, 17), (4, 1, 7)], ids=str)
 holes = pytest.mark.parametrize("of_holes", [False, True], ids=["components", "holes"])
 tied_images = hnp.arrays(
     np.float32,
-    hnp.array_shapes(min_dims=2, max_dims=2, max_side=7) | hnp.array_shapes(min_dims=3, max_dims=3, max_side=4),
+    random_shapes(7, 4),
     elements=st.integers(-3, 3).map(float),
 )
 

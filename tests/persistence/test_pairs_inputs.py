@@ -8,12 +8,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from oracles import SETTINGS, assert_same_pairs, pairs_of_image, setting_name, up_to_plateau
+from oracles import SETTINGS, assert_same_pairs, every_setting, pairs_of_image, up_to_plateau
 from oracles.boundary_matrix import critical_voxels
 
 from monai_topo import PersistencePairs, persistence_pairs
-
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
 
 LEVELS = torch.from_numpy(np.random.default_rng(0).integers(-2, 3, (3, 11, 14))).double()
 LEVELS_3D = torch.from_numpy(np.random.default_rng(1).integers(-2, 3, (2, 5, 7, 6))).double()

@@ -11,11 +11,10 @@ import pytest
 import torch
 from oracles import (
     IMAGE_KINDS,
-    SETTINGS,
     all_shapes,
     diagram_of_image,
+    every_setting,
     pairs_of_image,
-    setting_name,
     up_to_plateau,
 )
 from oracles.boundary_matrix import barcode_of_ranks, critical_voxels, voxel_order
@@ -25,8 +24,6 @@ from monai_topo import persistence_pairs
 
 SMALL_SHAPES = {2: all_shapes((5, 7)), 3: all_shapes((3, 4, 5))}
 SMALL_KINDS = ("distinct", "tied", "binary", "constant")
-
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
 
 
 def small_images(ndim: int, kind: str) -> Iterator[np.ndarray]:

@@ -15,26 +15,26 @@ from oracles import (
     SETTINGS,
     assert_same_pairs,
     diagram_of_image,
+    every_setting,
     pairs_of_image,
-    setting_name,
+    random_shapes,
     up_to_plateau,
 )
 from oracles.boundary_matrix import critical_voxels
 
-from monai_topo import betti_numbers, persistence_pairs
+from monai_topo import PersistencePairs, betti_numbers, persistence_pairs
 
 DUAL = {"full": "face", "face": "full"}
 OTHER_SIDE = {"open": "foreground", "foreground": "open"}
 OPPOSITE = {"superlevel": "sublevel", "sublevel": "superlevel"}
 SHAPES = [(19, 26), (7, 10, 8), (1, 23), (6, 1, 11)]
 
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=setting_name)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 settings_drawn = st.sampled_from(SETTINGS)
 tied_images = hnp.arrays(
     np.float32,
-    hnp.array_shapes(min_dims=2, max_dims=2, max_side=6) | hnp.array_shapes(min_dims=3, max_dims=3, max_side=4),
+    random_shapes(6, 4),
     elements=st.integers(-2, 2).map(float),
 )
 
@@ -43,6 +43,13 @@ def drawn(kind: str, shape: tuple[int, ...], count: int = 1) -> torch.Tensor:
     """A batch of `count` images of one kind."""
     rng = np.random.default_rng([*shape, *kind.encode()])
     return torch.from_numpy(np.stack([IMAGE_KINDS[kind](rng, shape) for _ in range(count)]))
+
+
+def assert_is_restriction(restricted: PersistencePairs, pairs: PersistencePairs, kept: torch.Tensor) -> None:
+    """Assert that a result holds exactly the kept pairs of another one, and its essential classes."""
+    for field in ("image", "dim", "birth", "death"):
+        assert getattr(restricted, field).tolist() == getattr(pairs, field)[kept].tolist(), field
+    assert restricted.essential.tolist() == pairs.essential.tolist()
 
 
 def mixed_batch(shape: tuple[int, ...]) -> torch.Tensor:
@@ -182,11 +189,8 @@ def test_dims_restrict_the_full_result(setting):
         pairs = persistence_pairs(images, **setting)
         for dims in subsets:
             kept = torch.isin(pairs.dim, torch.tensor(dims))
-            restricted = persistence_pairs(images, dims=dims, **setting)
             assert kept.any()
-            for field in ("image", "dim", "birth", "death"):
-                assert getattr(restricted, field).tolist() == getattr(pairs, field)[kept].tolist(), (dims, field)
-            assert restricted.essential.tolist() == pairs.essential.tolist()
+            assert_is_restriction(persistence_pairs(images, dims=dims, **setting), pairs, kept)
 
 
 @every_setting
@@ -197,10 +201,7 @@ def test_min_persistence_restricts_the_full_result(shape, setting):
     birth_value, death_value = pairs.values(images).T
     for threshold in (0.0, 0.5, 1.0, 1.5, 2.0):
         kept = (birth_value - death_value).abs() > threshold
-        restricted = persistence_pairs(images, min_persistence=threshold, **setting)
-        for field in ("image", "dim", "birth", "death"):
-            assert getattr(restricted, field).tolist() == getattr(pairs, field)[kept].tolist(), (threshold, field)
-        assert restricted.essential.tolist() == pairs.essential.tolist()
+        assert_is_restriction(persistence_pairs(images, min_persistence=threshold, **setting), pairs, kept)
 
 
 # Batches and threads -----------------------------------------------------------------------------------------------

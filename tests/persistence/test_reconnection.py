@@ -10,19 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracles import BORDERS, CONNECTIVITIES, smooth_image
+from oracles import MASK_SETTINGS, every_mask_setting, random_shapes, smooth_image
 from oracles.betti_by_labeling import betti_by_labeling
 from oracles.minimax import FRAME, bottlenecks, fewest_voxels, neighbors
 
 from monai_topo import label_components
 from monai_topo.persistence import OUTCOMES, reconnect_components
 
-SETTINGS = [{"connectivity": c, "border": b} for c, b in itertools.product(CONNECTIVITIES, BORDERS)]
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(setting.values()))
 # Eleven levels, so ties are common; between 0 and 1 but never a mask.
 tied_images = hnp.arrays(
     np.float32,
-    hnp.array_shapes(min_dims=2, max_dims=2, max_side=7) | hnp.array_shapes(min_dims=3, max_dims=3, max_side=4),
+    random_shapes(7, 4),
     elements=st.integers(1, 9).map(lambda tenths: tenths / 10),
 )
 
@@ -58,12 +56,16 @@ def components(image, setting, threshold=0.5):
     return label_components(torch.from_numpy(image > np.float32(threshold))[None], **setting)[0].numpy()
 
 
-@given(image=tied_images, setting=st.sampled_from(SETTINGS))
+def joins_with_loops(image, setting):
+    """All joins of an image, its components before them, and the best bottleneck between any two voxels."""
+    _, joins = reconnect(image, allow_loops=True, **setting)
+    return joins, components(image, setting), bottlenecks(image, **setting)
+
+
+@given(image=tied_images, setting=st.sampled_from(MASK_SETTINGS))
 @settings(max_examples=150)
 def test_paths_are_minimax_and_lead_from_component_to_component(image, setting):
-    _, joins = reconnect(image, allow_loops=True, **setting)
-    labels = components(image, setting)
-    best = bottlenecks(image, **setting)
+    joins, labels, best = joins_with_loops(image, setting)
     earlier = set()
     for row in rows_of(joins):
         one, other = (voxels_of(labels, label) for label in row["labels"])
@@ -81,12 +83,10 @@ def test_paths_are_minimax_and_lead_from_component_to_component(image, setting):
         earlier |= set(path)
 
 
-@given(image=tied_images, setting=st.sampled_from(SETTINGS))
+@given(image=tied_images, setting=st.sampled_from(MASK_SETTINGS))
 @settings(max_examples=150)
 def test_likelihoods_at_the_saddles_are_those_of_a_maximum_spanning_tree(image, setting):
-    masks, joins = reconnect(image, allow_loops=True, **setting)
-    labels = components(image, setting)
-    best = bottlenecks(image, **setting)
+    joins, labels, best = joins_with_loops(image, setting)
     names = [label for label in np.unique(labels) if label > 0] + [FRAME] * (setting["border"] == "foreground")
     first = {label: next(iter(voxels_of(labels, label))) for label in names}
     edges = sorted(((best[first[a], first[b]], a, b) for a, b in itertools.combinations(names, 2)), reverse=True)
@@ -97,19 +97,18 @@ def test_likelihoods_at_the_saddles_are_those_of_a_maximum_spanning_tree(image, 
             expected.append(value)
             group = {label: group[a] if of == group[b] else of for label, of in group.items()}
     assert sorted(joins.likelihood.tolist(), reverse=True) == expected
+    masks, _ = reconnect(image, allow_loops=True, **setting)
     assert betti_by_labeling(masks, **setting)[0] == min(1, len(names)) - (setting["border"] == "foreground")
 
 
-@given(image=tied_images, setting=st.sampled_from(SETTINGS), distinct=st.booleans())
+@given(image=tied_images, setting=st.sampled_from(MASK_SETTINGS), distinct=st.booleans())
 @settings(max_examples=150)
 def test_no_path_through_the_saddle_is_shorter(image, setting, distinct):
     if distinct:  # without ties, no path at all is shorter
         order = np.argsort(image, axis=None, kind="stable")
         image.flat[order] = (np.arange(image.size, dtype=np.float32) + 1) / (image.size + 2)
-    _, joins = reconnect(image, allow_loops=True, **setting)
+    joins, labels, best = joins_with_loops(image, setting)
     for row in itertools.islice(rows_of(joins), 1):  # later paths may end on earlier ones
-        labels = components(image, setting)
-        best = bottlenecks(image, **setting)
         saddle = tuple(map(int, np.unravel_index(row["saddle"], image.shape)))
         one = voxels_of(labels, row["labels"][0])
         # The side of the first component is what it is connected to above the saddle.
@@ -125,7 +124,7 @@ def test_no_path_through_the_saddle_is_shorter(image, setting, distinct):
         assert row["num_voxels"] == shortest if distinct else row["num_voxels"] >= shortest
 
 
-@given(image=tied_images, setting=st.sampled_from(SETTINGS), least=st.sampled_from([0.0, 0.3]))
+@given(image=tied_images, setting=st.sampled_from(MASK_SETTINGS), least=st.sampled_from([0.0, 0.3]))
 @settings(max_examples=300)
 def test_components_become_fewer_and_loops_and_cavities_stay(image, setting, least):
     masks, joins = reconnect(image, min_likelihood=least, **setting)
@@ -138,7 +137,7 @@ def test_components_become_fewer_and_loops_and_cavities_stay(image, setting, lea
     assert {row["outcome"] for row in rows_of(joins)} <= {"joined", "touched", "closes_loop"}
 
 
-@every_setting
+@every_mask_setting
 @pytest.mark.parametrize("shape", [(45, 60), (16, 21, 18)], ids=str)
 def test_smooth_images_of_many_components(shape, setting):
     image = 1 / (1 + np.exp(-smooth_image(np.random.default_rng(4), shape, 1.2) * 1.5 + 2)).astype(np.float32)
