@@ -14,6 +14,7 @@ The subpackages in the order of their layers, each of which imports only from th
 - `cleanup`: the clean-up that suits a network best, chosen on validation cases.
 - `handlers`, `bundle`, `benchmark`: handlers for MONAI's engines, tools for MONAI bundles, timings against other
   libraries.
+- `nnunet`: trainers for nnU-Net.
 - `report`: HTML pages of `python -m monai_topo`.
 """
 # ruff: noqa: F403 - `losses` and `metrics` list their own names

@@ -1,11 +1,14 @@
-"""`python -m monai_topo COMMAND`: HTML reports on predictions and on labels, and the choice of a clean-up."""
+"""`monai-topo COMMAND` (or `python -m monai_topo`): reports, choice of a clean-up, trainers of nnU-Net."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
 
+from monai_topo.nnunet.command import add_nnunet_command
 from monai_topo.report.cleanup_command import add_cleanup_command
 from monai_topo.report.cli import add_labels_command, add_report_command
 
@@ -20,16 +23,23 @@ _EPILOG = """exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m monai_topo",
-        description="HTML reports on the topology of segmentations, and the choice of their clean-up.",
+        prog=_program(),
+        description="HTML reports on the topology of segmentations, choice of their clean-up, trainers for nnU-Net.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"monai_topo {version('monai_topo')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add_command in (add_report_command, add_labels_command, add_cleanup_command):
+    for add_command in (add_report_command, add_labels_command, add_cleanup_command, add_nnunet_command):
         add_command(commands, _EPILOG)
     options = parser.parse_args(arguments)
     return int(options.run(options))
+
+
+def _program() -> str:
+    """Return the program's name in messages: as the user typed it."""
+    as_module = Path(sys.argv[0]).parts[-2:] == ("monai_topo", "__main__.py")
+    return "python -m monai_topo" if as_module else "monai-topo"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from bundle_runs import BUNDLES, Training
+from faults import small_disk  # noqa: F401 - a fixture
 from hypothesis import settings
 
 os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is imported, here and in the processes that tests start

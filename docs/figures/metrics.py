@@ -77,7 +77,7 @@ def likelihood_distance(pred: torch.Tensor, label: torch.Tensor) -> str:
     likelihood = torch.where(pred & label, 0.9, 0.0) + torch.where(pred & ~label, 0.6, 0.0)
     likelihood += torch.where(label & ~pred, 0.3, 0.0)
     wasserstein, bottleneck = (metrics.compute_diagram_distance(likelihood, label, order=q) for q in (2.0, math.inf))
-    return f"$W_2$ {numbers(wasserstein)}\nbottleneck {numbers(bottleneck)}"
+    return f"Wasserstein {numbers(wasserstein)}\nbottleneck {numbers(bottleneck)}"
 
 
 SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {

@@ -28,5 +28,14 @@ def broadcast_from_rank0(value: T) -> T:
     return values[0]
 
 
+def gather(value: T) -> list[T]:
+    """Return the values of all processes by rank, in every process; all have to call it with a picklable value."""
+    if not _is_distributed():
+        return [value]
+    values: list[T] = [value] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()

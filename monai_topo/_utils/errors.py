@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["UserError", "as_user_error"]
+__all__ = ["UserError", "as_user_error", "causes", "describe_cause", "describe_error", "storage_error"]
+
+_OF_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 class UserError(ValueError):
@@ -27,3 +30,30 @@ def as_user_error(*kinds: type[Exception], prefix: str = "", rename: tuple[str, 
         raise
     except kinds as error:
         raise UserError(prefix + str(error).replace(*rename)) from error
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and its causes, the first cause last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the message of an error in one line: of a `UserError` its sentence alone."""
+    if isinstance(error, UserError):
+        return str(error)
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else repr(error)
+
+
+def describe_cause(error: BaseException) -> str:
+    """Return the message of the first cause of an error in one line."""
+    *_, first = causes(error)
+    return describe_error(first)
+
+
+def storage_error(error: BaseException) -> OSError | None:
+    """Return the cause of an error if nothing can be written: the disk is full, protected or broken; otherwise None."""
+    found = (cause for cause in causes(error) if isinstance(cause, OSError) and cause.errno in _OF_STORAGE)
+    return next(found, None)

@@ -21,7 +21,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
         yield unfinished
-        with unfinished.open("rb") as written:
+        with unfinished.open("rb+") as written:  # Windows flushes only files that may be written to
             os.fsync(written.fileno())
         os.replace(unfinished, path)
     finally:

@@ -15,7 +15,7 @@ from monai_topo.data.case_files import check_grids, read_image
 from monai_topo.data.datalists import load_datalist
 from monai_topo.transforms.label_to_foreground import LabelToForeground
 
-__all__ = ["check_cases"]
+__all__ = ["check_axes", "check_cases"]
 
 _logger = logging.getLogger(__name__)
 _MAX_LISTED = 10
@@ -64,7 +64,8 @@ def check_cases(
         sections_of.setdefault(case["image"], set()).add(section)
         try:
             images = {key: read_image(file) for key, file in case.items()}
-            _check_axes(case, images, in_channels, spatial_dims)
+            check_axes(case["image"], images["image"].shape, in_channels, spatial_dims)
+            _check_single_channels(case, images)
             check_grids(case, images)
             if section != "training":
                 _check_extent(case["image"], images["image"].shape[1:], smallest_shape)
@@ -109,15 +110,22 @@ def _raise_if_any(problems: Sequence[str]) -> None:
         raise UserError(f"Expected every case to fit, but got {len(problems)} that do not:\n  {listed}")
 
 
-def _check_axes(case: Mapping[str, str], images: Mapping[str, Any], in_channels: int, spatial_dims: int) -> None:
-    shape = tuple(images["image"].shape)
+def check_axes(file: str, shape: Sequence[int], in_channels: int, spatial_dims: int) -> None:
+    """Check that an image, channel first, has the axes and channels of the network.
+
+    Raises:
+        UserError: If it does not.
+    """
     if len(shape) - 1 != spatial_dims:
-        raise UserError(f"Expected {case['image']} to have {spatial_dims} spatial axes, but got shape {shape[1:]}.")
+        raise UserError(f"Expected {file} to have {spatial_dims} spatial axes, but got shape {tuple(shape[1:])}.")
     if shape[0] != in_channels:
         raise UserError(
-            f"Expected {case['image']} to have `in_channels`, {in_channels}, channels, but got {shape[0]}; "
+            f"Expected {file} to have `in_channels`, {in_channels}, channels, but got {shape[0]}; "
             f"set --in_channels {shape[0]}, or convert the images."
         )
+
+
+def _check_single_channels(case: Mapping[str, str], images: Mapping[str, Any]) -> None:
     for key in case.keys() - {"image"}:
         if images[key].shape[0] != 1:
             raise UserError(

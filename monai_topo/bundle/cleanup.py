@@ -17,8 +17,9 @@ from monai.data import Dataset
 from monai.inferers import Inferer
 from monai.transforms import AsDiscreted, CastToTyped, Compose
 
+from monai_topo._utils.checkpoints import DamagedFileError, load_checkpoint
 from monai_topo._utils.distributed import rank, world_size
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.io import atomic_write
 from monai_topo._utils.typing import Array, Border, Connectivity
 from monai_topo.cleanup import choose_cleanup
@@ -117,7 +118,8 @@ def determine_cleanup(
     waiting = dist.new_group(backend="gloo", timeout=datetime.timedelta(days=2)) if world_size() > 1 else None
     if rank() == 0:
         model = copy.deepcopy(network).to(device)
-        model.load_state_dict(torch.load(Path(run_dir) / "model.pt", map_location=device, weights_only=True))
+        with as_user_error(DamagedFileError):
+            model.load_state_dict(load_checkpoint(Path(run_dir) / "model.pt", map_location=device))
         cases = _predict_cases(model, dataset, inferer, postprocessing, device, amp)
         _choose(Path(run_dir), cases, connectivity, border)
     if waiting is not None:

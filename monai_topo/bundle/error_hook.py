@@ -1,48 +1,60 @@
-"""How a bundle's process ends after an error: with one sentence as the last line."""
+"""How a bundle's process ends after an error or a signal: with one sentence as the last line."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
-from types import TracebackType
+import threading
+from types import FrameType, TracebackType
 
 from monai_topo._utils.distributed import rank
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.errors import UserError, causes, storage_error
+from monai_topo._utils.stop_signal import STOPPED
 
 __all__ = ["install_error_hook"]
 
+_GO_ON = (
+    "What is finished is kept. To continue, pass --resume with the folder of the training run, or repeat the command."
+)
+
 
 def install_error_hook() -> None:
-    """Print the cause of an uncaught error as the last line of this process's output.
+    """Print the cause of an uncaught error as the last line of this process's output, and end at SIGTERM in order.
 
     MONAI's bundle runner wraps an error once per configuration item it passes through, so that the cause is printed
     first, hundreds of lines up. With the hook installed, a :py:class:`monai_topo.bundle.UserError` is printed as its
-    sentence alone, any other error as the usual traceback followed by its cause, and Ctrl-C as one line. Exceptions
-    that are caught in Python do not change.
+    sentence alone, and so is an error of the file system, such as a full disk; any other error as the usual traceback
+    followed by its cause, and Ctrl-C as one line. Exceptions that are caught in Python do not change.
+
+    At SIGTERM, which schedulers send before they kill a process, the process ends with exit status 75, after which it
+    can be started again. (A training run stops after its current step, see :py:class:`monai_topo.handlers.StopSignal`.)
     """
     sys.excepthook = _print_with_cause_last
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # The signal may interrupt a print, which must not be entered twice.
+    os.write(2, f"\n{signal.Signals(number).name}: {_GO_ON}\n".encode())
+    sys.exit(STOPPED)
 
 
 def _print_with_cause_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    chain = list(_causes(error))
+    chain = list(causes(error))
     if any(isinstance(link, KeyboardInterrupt) for link in chain):
-        print(
-            "\nInterrupted. Finished epochs are kept; to continue, pass --resume with the run's folder.",
-            file=sys.stderr,
-        )
+        print(f"\nInterrupted. {_GO_ON}", file=sys.stderr)
         return
+    process = f" (process {rank()})" if rank() else ""
     for link in chain:
         if isinstance(link, UserError):
-            print(f"Error{f' (process {rank()})' if rank() else ''}: {link}", file=sys.stderr)
+            print(f"Error{process}: {link}", file=sys.stderr)
             return
+    if (storage := storage_error(error)) is not None:
+        print(f"Error{process}: {storage}. Make space, or allow to write. {_GO_ON}", file=sys.stderr)
+        return
     sys.__excepthook__(kind, error, trace)
     if len(chain) > 1:
         print(f"\nCause: {type(chain[-1]).__name__}: {chain[-1]}", file=sys.stderr)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and its causes, the first cause last."""
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)

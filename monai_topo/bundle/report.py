@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import platform
-import resource
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -123,18 +122,26 @@ def _provenance(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict
         )
         for file in case.values()
     ]
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     rows = {
         "data": f"{len(files)} files, fingerprint `{fingerprint(files)}`",
         "seed": str(parsed["seed"]),
         "device": f"{parsed['device']}, {world_size()} process(es), {torch.get_num_threads()} threads",
-        "peak memory of the first process": f"{peak_mib:.0f} MiB",
+        "peak memory of the first process": _peak_memory(),
         "Python": f"{platform.python_version()} on {platform.platform()}",
     }
     if torch.cuda.is_available():
         rows["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
     rows |= {name: _version(name) for name in _PACKAGES}
     return [{"what": name, "value": value} for name, value in rows.items()]
+
+
+def _peak_memory() -> str:
+    if sys.platform == "win32":  # Python has no module `resource` there
+        return "not measured"
+    import resource
+
+    unit_bytes = 1 if sys.platform == "darwin" else 2**10
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 2**20:.0f} MiB"
 
 
 def _version(package: str) -> str:

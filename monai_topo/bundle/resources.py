@@ -49,12 +49,14 @@ def check_space(folder: str | os.PathLike[str], network: torch.nn.Module) -> Non
         network: Network to train, by an optimizer with two moments per parameter (AdamW).
 
     Raises:
-        UserError: If there is not enough space for the model, the training state, their previous versions while they
-            are replaced, and 50 MiB for everything else.
+        UserError: If there is not enough space for the model, the training state, the versions before them, the next
+            ones while they are written, and 50 MiB for everything else; if the folder cannot be written to.
     """
     model_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    needed = 2 * (1 + 3) * model_bytes + _MARGIN_BYTES
+    needed = 3 * (1 + 3) * model_bytes + _MARGIN_BYTES
     existing = next(path for path in (Path(folder).absolute() / "x").parents if path.exists())
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"Expected {folder} to be a folder to write to, but got {existing}, which is read-only.")
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise UserError(

@@ -1,147 +1,28 @@
-"""The folder of a run, its log, and the summary printed at its end."""
+"""The summary that is printed at the end of a run."""
 
 from __future__ import annotations
 
 import csv
 import json
-import logging
 import os
 import shlex
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.distributed import broadcast_from_rank0, rank
-from monai_topo._utils.errors import UserError
-from monai_topo._utils.io import atomic_write
+from monai_topo._utils.distributed import rank
 from monai_topo.bundle.cleanup import CLEANUP_FILE, CLEANUP_TABLE, REPLACED_SETTINGS
+from monai_topo.bundle.folder_lock import unlock_folder
 from monai_topo.bundle.report import write_report
+from monai_topo.bundle.run_folder import relative_path, stored_warnings
 from monai_topo.bundle.settings import running_config
 from monai_topo.data.datalists import load_datalist
 
-__all__ = ["new_run_dir", "report_evaluation", "report_inference", "report_training", "start_run"]
+__all__ = ["report_evaluation", "report_inference", "report_training"]
 
-_HISTORY, _MODEL, _STATE, _CONFIG = "validation.csv", "model.pt", "checkpoint.pt", "config.json"
-# Settings that may differ in a resumed run, since they change no result: paths, machine, and what MONAI adds.
-_MAY_DIFFER_ON_RESUMING = {
-    *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
-    *("num_workers", "cpu_threads", "device", "checkpoint_interval", "determine_cleanup", "_meta_", "_requirements_"),
-}
+_HISTORY, _MODEL = "validation.csv", "model.pt"
 Row = Mapping[str, str]
-
-
-class _RecordStore(logging.Handler):
-    """Store warnings, to repeat them where they are not overlooked."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-_stored_warnings = _RecordStore()
-logging.getLogger("monai_topo.bundle").addHandler(_stored_warnings)
-
-
-def new_run_dir(output_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> str:
-    """Create a new folder for a run, named after the time; of several processes, the first one creates it.
-
-    Args:
-        output_dir: Folder of the runs.
-        resume: Folder of a run to resume; then no folder is created.
-
-    Returns:
-        The path of the new folder, or `resume`.
-
-    Raises:
-        UserError: If the folder cannot be created.
-    """
-    if resume is not None:
-        return str(resume)
-    try:
-        result: str | UserError = _create_run_dir(output_dir) if rank() == 0 else ""
-    except UserError as error:
-        result = error
-    result = broadcast_from_rank0(result)  # an error too, or the other processes would wait forever
-    if isinstance(result, UserError):
-        raise result
-    return result
-
-
-def _create_run_dir(output_dir: str | os.PathLike[str]) -> str:
-    name = time.strftime("%Y%m%d-%H%M%S")
-    for attempt in range(1, 1000):
-        folder = Path(output_dir) / (name if attempt == 1 else f"{name}-{attempt}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"Expected `output_dir` to be a folder to write to, but got: {error}") from error
-        return str(folder)
-    raise UserError(
-        f"Expected `output_dir` to have a free name for a run, but got {output_dir} with 999 of this second."
-    )
-
-
-def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | None = None) -> None:
-    """Write the settings of a run to its folder (`config.json`), and start its log there (`log.txt`).
-
-    Args:
-        run_dir: Folder of the run.
-        resume: The same folder if the run is resumed, for which its settings must be unchanged; otherwise None.
-
-    Raises:
-        UserError: If the folder holds another run's model, which is never overwritten; if there is no run to resume, or
-            its settings differ.
-    """
-    folder, config = Path(run_dir), running_config().get()
-    if resume is not None:
-        if Path(resume).resolve() != folder.resolve():
-            raise UserError(f"Expected `resume` and `run_dir` to be one folder, but got {resume} and {folder}.")
-        _check_resumed(folder, config)
-    elif (folder / _MODEL).exists() or (folder / _STATE).exists():
-        raise UserError(
-            f"Expected `run_dir` to be a new folder, but got {str(folder)!r}, which holds a model; name another one, "
-            f"or pass --resume {shlex.quote(str(folder))} to continue that run."
-        )
-    if rank() > 0:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if resume is None:
-        with atomic_write(folder / _CONFIG) as unfinished:
-            unfinished.write_text(json.dumps(config, indent=4, default=str) + "\n", encoding="utf-8")
-    log = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-    log.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
-    logging.getLogger().addHandler(log)
-    for record in _stored_warnings.records:  # logged before there was a file
-        log.handle(record)
-    if resume is not None:
-        print("Resuming after the last finished epoch." if (folder / _STATE).exists() else "No epoch was finished yet.")
-    print(f"All results of this run are written to {_relative(folder)}.")
-
-
-def _check_resumed(folder: Path, config: Mapping[str, Any]) -> None:
-    try:
-        former = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"Expected `resume` to be the folder of a run, but got {str(folder)!r}: {error}.") from error
-    now = json.loads(json.dumps(dict(config), default=str))
-    for name in sorted(former.keys() | now.keys()):
-        if name not in _MAY_DIFFER_ON_RESUMING and former.get(name) != now.get(name):
-            raise UserError(
-                f"Expected a resumed run to keep its settings, but got another `{name}`, {_shorten(now.get(name))} for "
-                f"{_shorten(former.get(name))}; use its own: --config_file {_relative(folder / _CONFIG)}."
-            )
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, dataset_dir: str, datalist: str) -> None:
@@ -164,31 +45,32 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
             end="",
         )
     page = write_report(folder, rows, ["training", "validation"])
-    print(f"\nModel        {_relative(folder / _MODEL)}")
+    print(f"\nModel        {relative_path(folder / _MODEL)}")
     _print_paths(folder)
-    print(f"Report       {_relative(page)}")
-    python, root, configs = _python(), _relative(Path(bundle_root)), Path(bundle_root) / "configs"
-    print(f"TensorBoard  {python} -m tensorboard.main --logdir {_relative(folder)}")
+    print(f"Report       {relative_path(page)}")
+    python, root, configs = _python(), relative_path(Path(bundle_root)), Path(bundle_root) / "configs"
+    print(f"TensorBoard  {python} -m tensorboard.main --logdir {relative_path(folder)}")
     start = f"{python} -m monai.bundle run --bundle_root {shlex.quote(root)} --config_file"
-    given = {"ckpt_path": _relative(folder / _MODEL), "dataset_dir": _relative(Path(dataset_dir))}
+    given = {"ckpt_path": relative_path(folder / _MODEL), "dataset_dir": relative_path(Path(dataset_dir))}
     changed = _changed_settings(configs / "train.json")
     both = f"\"['{root}/configs/train.json','{root}/configs/evaluate.json']\""
     print(f"Evaluate     {start} {both} {_as_arguments({**changed, **given})}")
     known = json.loads((configs / "inference.json").read_text(encoding="utf-8"))
-    given |= {"images": _pattern_of(dataset_dir, datalist), "output_dir": _relative(folder / "predictions")}
+    given |= {"images": _pattern_of(dataset_dir, datalist), "output_dir": relative_path(folder / "predictions")}
     changed = {name: value for name, value in changed.items() if name in known}
     print(f"Infer        {start} {shlex.quote(root)}/configs/inference.json {_as_arguments({**changed, **given})}")
     if cleanup.exists():
         print(f"Clean-up     append to Evaluate or Infer: {_cleanup_arguments(folder)}")
-    for record in _stored_warnings.records:
+    for record in stored_warnings.records:
         print(f"\nWarning: {record.getMessage()}")
+    unlock_folder(folder)
 
 
 def _cleanup_arguments(folder: Path) -> str:
     """Format the arguments that apply the clean-up, and turn off the settings of this run that it replaces."""
     running = running_config().get()
     off = {name: value for name, value in REPLACED_SETTINGS.items() if running.get(name, value) != value}
-    return _as_arguments({"cleanup": _relative(folder / CLEANUP_FILE), **off})
+    return _as_arguments({"cleanup": relative_path(folder / CLEANUP_FILE), **off})
 
 
 def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str) -> None:
@@ -199,16 +81,17 @@ def report_evaluation(run_dir: str | os.PathLike[str], *, ckpt_path: str) -> Non
     rows = _read_rows(folder / _HISTORY)
     _print_table([(Path(ckpt_path).name, rows[-1])])
     page = write_report(folder, rows, ["validation"])
-    print(f"\nModel        {_relative(Path(ckpt_path))}")
+    print(f"\nModel        {relative_path(Path(ckpt_path))}")
     _print_paths(folder)
-    print(f"Report       {_relative(page)}")
+    print(f"Report       {relative_path(page)}")
+    unlock_folder(folder)
 
 
 def report_inference(output_dir: str | os.PathLike[str], num_images: int) -> None:
     """Print the folder of the predictions."""
     if rank() > 0:
         return
-    print(f"{num_images} predictions are in {_relative(Path(output_dir))}.")
+    print(f"{num_images} predictions are in {relative_path(Path(output_dir))}.")
 
 
 def _score(row: Row) -> float:
@@ -271,7 +154,7 @@ def _print_paths(folder: Path) -> None:
         "Log": ("log.txt", "config.json"),
     }
     for title, names in paths.items():
-        print(f"{title:<12} {', '.join(_relative(folder / name) for name in names)}")
+        print(f"{title:<12} {', '.join(relative_path(folder / name) for name in names)}")
 
 
 def _python() -> str:
@@ -279,9 +162,3 @@ def _python() -> str:
     executable = Path(sys.executable)
     here = Path.cwd()
     return shlex.quote(str(executable.relative_to(here) if executable.is_relative_to(here) else executable))
-
-
-def _relative(path: Path) -> str:
-    """Format a path relative to the current folder if it is inside."""
-    absolute, here = path.resolve(), Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,9 +17,12 @@ from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.validation import check_choice, check_topology_settings, check_whole_number
 from monai_topo.persistence.feature_matching import Matching
 
-__all__ = ["check_checkpoint", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
+__all__ = ["FORMAT", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
 
-_ALL_RUNS: Any = {"imports", "_meta_", "_requirements_", "initialize", "run", "finalize"}
+#: Key of the format of a run in its `config.json`.
+FORMAT = "_format_"
+
+_ALL_RUNS: Any = {"imports", "_meta_", "_requirements_", FORMAT, "initialize", "run", "finalize"}
 
 
 def running_config() -> ConfigParser:
@@ -143,7 +145,7 @@ def check_sizes(
         raise UserError(
             f"Expected `patch_size` to be {spatial_dims} whole numbers such as {example}, but got {patch_size!r}."
         )
-    factors = _products(strides, spatial_dims)
+    factors = stride_products(strides, spatial_dims)
     if any(size % factor for size, factor in zip(patch_size, factors, strict=True)):
         fitting = [max(by, round(size / by) * by) for size, by in zip(patch_size, factors, strict=True)]
         by = factors[0] if len(set(factors)) == 1 else factors
@@ -170,30 +172,7 @@ def check_sizes(
         )
 
 
-def check_checkpoint(ckpt_path: str | os.PathLike[str], output_dir: str | os.PathLike[str]) -> None:
-    """Check that the model to load exists.
-
-    Args:
-        ckpt_path: File of the model.
-        output_dir: Folder of the runs; the error message names the newest model in it.
-
-    Raises:
-        UserError: If `ckpt_path` is not a file.
-    """
-    if Path(ckpt_path).is_file():
-        return
-    models = sorted(Path(output_dir).glob("*/model.pt"), key=lambda file: file.stat().st_mtime)
-    hint = (
-        f"add --ckpt_path {models[-1]}, the newest model"
-        if models
-        else "train first, then add --ckpt_path RUN/model.pt"
-    )
-    raise UserError(
-        f"Expected `ckpt_path` to be a trained model, but got {str(ckpt_path)!r}, which does not exist; {hint}."
-    )
-
-
-def _products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
+def stride_products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
     per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
     if any(len(level) != spatial_dims for level in per_level):
         raise UserError(

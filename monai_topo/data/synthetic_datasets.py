@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import nibabel
 import numpy as np
 from monai.utils.module import optional_import
 from numpy.typing import NDArray
@@ -165,6 +164,8 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def _write_nifti(path: Path, voxels: NDArray[np.uint8]) -> None:
+    import nibabel  # here, because only this function needs it
+
     nifti = nibabel.Nifti1Image(voxels, affine=np.eye(4))  # type: ignore[no-untyped-call]
     nifti.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     nibabel.save(nifti, path)

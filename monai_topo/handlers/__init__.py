@@ -1,6 +1,8 @@
 """Ignite handlers for MONAI's engines; importable without ignite, as MONAI's own handlers are."""
 # ruff: noqa: F403 - each module lists its own names
 
+from monai_topo._utils import stop_signal
+from monai_topo._utils.stop_signal import *
 from monai_topo.handlers import (
     atomic_savers,
     epoch_seed,
@@ -29,3 +31,4 @@ __all__ += pictures.__all__
 __all__ += progress.__all__
 __all__ += resume.__all__
 __all__ += validation.__all__
+__all__ += stop_signal.__all__

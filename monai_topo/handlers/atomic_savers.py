@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai.handlers.checkpoint_saver import CheckpointSaver
 from monai.handlers.metrics_saver import MetricsSaver
 
+from monai_topo._utils.checkpoints import save_checkpoint
 from monai_topo._utils.distributed import rank
+from monai_topo._utils.networks import store_settings
 
 __all__ = ["AtomicCheckpointSaver", "AtomicMetricsSaver"]
 
@@ -23,21 +26,31 @@ class AtomicCheckpointSaver(CheckpointSaver):
     killed meanwhile leaves no checkpoint, or an incomplete one. (MONAI does so because temporary files used to be
     readable by their owner only; ignite has since made them readable by group and others.)
 
+    A file has a checksum, and the one before is kept beside it: `model.previous.pt` for `model.pt`. With the weights of
+    a single network, the version of the format and the settings of the network are stored, in the metadata of its
+    `state_dict`, which `load_state_dict` ignores.
+
     The state of the saver is the score and the name of the best model, so that a resumed training run does not replace
     the model by a worse one.
 
     Args:
+        network_settings: Settings that the network depends on, by name, in plain numbers, strings and lists.
         **settings: Settings of `monai.handlers.CheckpointSaver`.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, network_settings: Mapping[str, Any] | None = None, **settings: Any) -> None:
         super().__init__(**settings)
+        self.network_settings = network_settings
         for checkpoint in (self._final_checkpoint, self._key_metric_checkpoint, self._interval_checkpoint):
             if checkpoint is not None:
                 disk: Any = checkpoint.save_handler
-                disk._atomic = True
+                disk._save_func = self._save
                 if disk.filename is not None:
                     disk.remove = _keep_until_replaced
+
+    def _save(self, checkpoint: Any, path: Path, func: Any) -> None:
+        store_settings(checkpoint, self.network_settings)
+        save_checkpoint(checkpoint, path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores and names of the best models; `load_state_dict` is MONAI's."""
@@ -73,4 +86,6 @@ class AtomicMetricsSaver(MetricsSaver):
             finally:
                 self.save_dir = str(folder)
             for file in Path(unfinished).iterdir():
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
                 os.replace(file, folder / file.name)

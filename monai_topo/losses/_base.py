@@ -15,7 +15,7 @@ from torch.nn.modules.loss import _Loss
 
 from monai_topo.losses._log_odds import LogOdds
 
-__all__ = ["LikelihoodLoss", "check_tensors"]
+__all__ = ["LikelihoodLoss", "check_binary", "check_tensors"]
 
 
 @dataclass(eq=False, repr=False)
@@ -154,7 +154,7 @@ class LikelihoodLoss(_Loss):
         target = self._without_background(target, channels)
         if target.shape != likelihood.shape:
             raise AssertionError(f"ground truth has different shape ({target.shape}) from input ({likelihood.shape})")
-        _check_binary(target)
+        check_binary(target)
         target = target.to(likelihood)
         if ignored is not None:
             if ignored.shape[1] > 1:  # one channel holds for all classes
@@ -244,7 +244,8 @@ def _check_likelihood(likelihood: Tensor) -> None:
         )
 
 
-def _check_binary(target: Tensor) -> None:
+def check_binary(target: Tensor) -> None:
+    """Check that a label is binary."""
     strays = target[(target != 0) & (target != 1)]
     if strays.numel():
         raise ValueError(

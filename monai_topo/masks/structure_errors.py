@@ -159,8 +159,8 @@ def dilate_mask(mask: Mask, *, by_vox: int) -> Mask:
 
 def _split_skeleton(one: Mask, other: Mask) -> tuple[Mask, Mask]:
     """Return the skeleton of one mask outside the other, and inside."""
-    # The mask is continued by reflection: skeletons fork at their ends, so the forks lie outside the image, and the
-    # skeleton of a line along the border stays inside.
+    # The mask is continued by reflection: a skeleton ends about half a width before its structure does, so 8 voxels
+    # suffice for a width of 18. And the skeleton of a line along the border stays in the image.
     margin = 8
     padded: Mask = skeleton(np.pad(one, margin, mode="reflect"))
     lines = padded[(slice(margin, -margin),) * one.ndim]

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import gudhi.hera
 import numpy as np
 import torch
 
@@ -115,6 +114,9 @@ def wasserstein_distance(pred: Points, true: Points, *, order: float) -> float:
     true = true[true[:, 0] > true[:, 1]]  # the essential component of an empty label lies on the diagonal
     if (true == (1, 0)).all():
         return _match_to_binary(pred, len(true), order)
+
+    import gudhi.hera  # here, because only soft labels need it
+
     # GUDHI's points lie above the diagonal.
     above, other = np.ascontiguousarray(pred[:, ::-1]), np.ascontiguousarray(true[:, ::-1])
     if order == math.inf:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from monai_topo._utils.errors import UserError
+from monai_topo._utils.finished import FinishedCases
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files
 from monai_topo.report.cleaned import check_cleanup, read_cleanup
 from monai_topo.report.comparison import compare_metrics, count_fates
 from monai_topo.report.files import Case, FoundFile, find_files, pair_files
-from monai_topo.report.jobs import Failure, FinishedCases, map_cases
+from monai_topo.report.jobs import Failure, map_cases
 from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
 from monai_topo.report.orientation import describe_better_fit
 from monai_topo.report.pages import page_version, write_page

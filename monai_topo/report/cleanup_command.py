@@ -12,19 +12,19 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 
+from monai_topo._utils.commands import add_command
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.cleanup import choose_cleanup
 from monai_topo.report.cli import (
     FORMATS,
     SOURCE,
-    add_command,
     add_key,
     add_label_foreground,
     add_metric_settings,
     add_pattern,
     add_prediction_values,
     add_section,
-    guard,
+    guard_report,
 )
 from monai_topo.report.files import Case, find_files, pair_files
 from monai_topo.report.reading import read_case
@@ -39,7 +39,9 @@ it to a file that `CleanUp.load` reads. A table compares raw predictions, the be
 chosen one. Cross-validation over the cases tells whether the choice is better than chance. Use cases that the network
 was not trained on, and report numbers of other cases.
 
-Files: {FORMATS}. Predictions and labels are found and paired as by `report`."""
+Files: {FORMATS}. Predictions and labels are found and paired as by `report`.
+
+Example: %(prog)s likelihoods data/datalist.json --connectivity full --out cleanup.json"""
 
 
 def add_cleanup_command(commands: Any, epilog: str) -> None:
@@ -87,7 +89,7 @@ def add_cleanup_command(commands: Any, epilog: str) -> None:
     )
     add_metric_settings(choice)
     parser.set_defaults(
-        run=guard("monai_topo.report.cleanup_command", "choose_from_files", interrupted="Nothing is written.")
+        run=guard_report("monai_topo.report.cleanup_command", "choose_from_files", interrupted="Nothing is written.")
     )
 
 

@@ -1,18 +1,16 @@
-"""Command-line options of the reports, and the call of their commands."""
+"""Command-line options of the reports."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.commands import add_command, guard
 from monai_topo._utils.typing import Border, Connectivity
 
-_REQUIRED = {
+_PACKAGES = {
     "jinja2": "jinja2",
     "matplotlib.figure": "matplotlib",
     "PIL": "pillow",
@@ -31,7 +29,9 @@ numbers are written to a .csv file (one row per case) and a .json file (all deta
 
 Files: {FORMATS}. A prediction and a label belong together
 if their files have the same name, in any folders and formats; endings such as _mask, _pred, _likelihood, _label are
-ignored. A datalist also names images; its labels and masks are matched by the names of their images too."""
+ignored. A datalist also names images; its labels and masks are matched by the names of their images too.
+
+Example: %(prog)s predictions data/datalist.json --images data/datalist.json --out report.html"""
 
 
 def add_report_command(commands: Any, epilog: str) -> None:
@@ -83,7 +83,7 @@ def add_report_command(commands: Any, epilog: str) -> None:
         metavar="METRIC",
         help="column of the table that ranks the cases (default: betti_matching_error)",
     )
-    parser.set_defaults(run=guard("monai_topo.report.case_pages", "report_predictions"))
+    parser.set_defaults(run=guard_report("monai_topo.report.case_pages", "report_predictions"))
 
 
 _LABELS_SUMMARY = (
@@ -94,7 +94,9 @@ Check labels before training and write one HTML page: which convention they foll
 the connectivity, on specks and on pinholes, what touches the border, and which settings of the bundle fit them. The
 same numbers are written to a .csv file (one row per label) and a .json file next to it.
 
-Files: {FORMATS}."""
+Files: {FORMATS}.
+
+Example: %(prog)s data/labels --label-files '*.nii.gz' --out labels.html"""
 
 
 def add_labels_command(commands: Any, epilog: str) -> None:
@@ -121,20 +123,7 @@ def add_labels_command(commands: Any, epilog: str) -> None:
         )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of labels with pictures (default: 8)")
-    parser.set_defaults(run=guard("monai_topo.report.label_pages", "report_labels"))
-
-
-def add_command(commands: Any, name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Add a command without options."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    return parser
+    parser.set_defaults(run=guard_report("monai_topo.report.label_pages", "report_labels"))
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str, what: str) -> None:
@@ -254,33 +243,10 @@ def _at_least_one(text: str) -> int:
     return int(text)
 
 
-def guard(
+def guard_report(
     module: str,
-    command: str,
+    function: str,
     interrupted: str = "Finished cases are kept; run the same command again to continue.",
 ) -> Callable[[argparse.Namespace], int]:
-    """Wrap a command, imported when it is chosen, so that errors of the user end with one sentence and status 2."""
-
-    def run(options: argparse.Namespace) -> int:
-        try:
-            _check_packages()
-            return int(getattr(import_module(module), command)(options))
-        except (UserError, OSError, ImportError) as error:
-            print(f"Error: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print(f"\nInterrupted. {interrupted}", file=sys.stderr)
-            return 130
-
-    return run
-
-
-def _check_packages() -> None:
-    for module, package in _REQUIRED.items():
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise ImportError(
-                f"Expected {package} to be installed for reports, but got none ({error}); "
-                "pip install 'monai_topo[report]'."
-            ) from error
+    """Wrap a command that needs the packages of the extra `report`; see `guard`."""
+    return guard(module, function, interrupted, packages=_PACKAGES, extra="report")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from monai.utils import optional_import
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array
 from monai_topo.transforms._base import ArrayTransform, Spacing, check_spacing
 from monai_topo.transforms._dictionary import DictionaryTransform
-
-itk, _ = optional_import("itk")  # loads its modules lazily
 
 __all__ = ["Vesselness", "VesselnessD", "VesselnessDict", "Vesselnessd"]
 
@@ -93,17 +91,19 @@ class Vesselness(ArrayTransform):
         return np.concatenate([image, response]) if self.append else response
 
     def _response(self, image: Response, spacing_mm: tuple[float, ...]) -> Response:
+        itk = _itk()
         itk_image = itk.image_from_array(image)
         itk_image.SetSpacing(spacing_mm[::-1])  # ITK counts axes from the fastest one
         greatest = np.zeros_like(image)
         for sigma in self.sigmas:
             hessian = itk.hessian_recursive_gaussian_image_filter(itk_image, sigma=sigma, normalize_across_scale=True)
-            gamma = self.gamma or 0.5 * _greatest_norm(hessian, image.ndim)
+            gamma = self.gamma or 0.5 * _greatest_norm(np.asarray(itk.array_view_from_image(hessian)), image.ndim)
             if gamma > 1e-6 * float(np.abs(image).max()):  # otherwise the image is constant up to rounding
                 greatest = np.maximum(greatest, self._objectness(hessian, gamma, image.ndim))
         return greatest
 
     def _objectness(self, hessian: Any, gamma: float, ndim: int) -> Response:
+        itk = _itk()
         measure = itk.HessianToObjectnessMeasureImageFilter[type(hessian), itk.Image[itk.F, ndim]].New(
             Input=hessian,
             BrightObject=self.bright,
@@ -117,10 +117,15 @@ class Vesselness(ArrayTransform):
         return np.asarray(itk.array_from_image(measure.GetOutput()), dtype=np.float32)
 
 
-def _greatest_norm(hessian: Any, ndim: int) -> float:
-    upper = np.asarray(itk.array_view_from_image(hessian))  # the upper triangle, row by row
-    twice = np.array([1, 2, 1] if ndim == 2 else [1, 2, 2, 1, 2, 1])
-    return float(np.sqrt((upper**2 @ twice).max()))
+def _itk() -> Any:
+    """Import ITK when it is needed, since only this transform does; its stubs lack most of its functions."""
+    return import_module("itk")
+
+
+def _greatest_norm(hessian: Response, ndim: int) -> float:
+    """Return the greatest Frobenius norm of `(*spatial, n)` Hessians, each its upper triangle, row by row."""
+    times_in_matrix = np.array([1, 2, 1] if ndim == 2 else [1, 2, 2, 1, 2, 1])
+    return float(np.sqrt((hessian**2 @ times_in_matrix).max()))
 
 
 Vesselnessd = VesselnessD = VesselnessDict = DictionaryTransform.of(Vesselness)

@@ -150,11 +150,11 @@ def test_patches_of_anisotropic_networks() -> None:
 
 def test_a_full_disk_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     usage = namedtuple("usage", "free")
-    network = torch.nn.Linear(2**18, 4, bias=False)  # 4 MiB, so 32 MiB and 50 MiB
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(82 * 2**20))
+    network = torch.nn.Linear(2**18, 4, bias=False)  # 4 MiB, so 48 MiB and 50 MiB
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(98 * 2**20))
     check_space(tmp_path / "not" / "yet", network)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(82 * 2**20 - 1))
-    with pytest.raises(UserError, match=r"Expected 82 MiB to be free .*free some space, or set another --output_dir"):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(98 * 2**20 - 1))
+    with pytest.raises(UserError, match=r"Expected 98 MiB to be free .*free some space, or set another --output_dir"):
         check_space(tmp_path / "not" / "yet", network)
 
 

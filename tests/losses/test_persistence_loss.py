@@ -203,6 +203,14 @@ def test_empty_support_of_an_empty_label_costs_nothing():
     assert not input.grad.any()
 
 
+@pytest.mark.parametrize("kind", [PersistenceLoss, BettiMatchingLoss])
+def test_likelihoods_exactly_at_the_limits_of_saturation_are_saturated(kind):
+    _, label = random_pair(3, 2, 1, 9, 7)
+    input = torch.where(label > 0, 0.75, 0.25)  # both limits exactly, since they are sums of powers of two
+    assert kind(saturation=0.25)(input, label) == 0
+    assert kind(saturation=0.24)(input, label) > 0
+
+
 @pytest.mark.parametrize("shape", [(12, 10), (6, 9, 7)])
 def test_patches_are_the_mean_over_single_patches(shape):
     input, target = random_pair(2, 2, 1, *shape)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from oracles.drawings import as_batch, drawn, label_image, label_stack
 from scipy import ndimage
-from skimage.morphology import dilation, footprint_rectangle, skeletonize
+from skimage.morphology import dilation, skeletonize
 
 from monai_topo.masks.skeletons import skeleton
 from monai_topo.metrics import ClDiceMetric, compute_cldice, compute_skeleton_recall
@@ -151,7 +151,7 @@ def distance_to_outside(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndar
 def test_weights_are_those_of_the_slow_loop(shape: tuple[int, ...], weight: str, power: int) -> None:
     spacing = (0.5, 1.25, 2.0)[: len(shape)]
     generator = np.random.default_rng(4)
-    pred, true = (dilation(generator.random(shape) < 0.04, footprint_rectangle((3,) * len(shape))) for _ in range(2))
+    pred, true = (dilation(generator.random(shape) < 0.04, np.ones((3,) * len(shape))) for _ in range(2))
     assert not pred.all()
     expected = []
     for mask, other in ((pred, true), (true, pred)):
@@ -214,7 +214,7 @@ def test_skeleton_is_within_the_mask_and_keeps_its_own(mask: np.ndarray) -> None
 def test_tube_is_repeated_dilation_within_the_label(tube_vox: int) -> None:
     generator = np.random.default_rng(5)
     for shape in ((21, 34), (9, 11, 12)):
-        true = dilation(generator.random(shape) < 0.02, footprint_rectangle((5,) * len(shape)))
+        true = dilation(generator.random(shape) < 0.02, np.ones((5,) * len(shape)))
         pred = generator.random(shape) < 0.5
         tube = skeletonize(true).astype(bool)
         for _ in range(tube_vox):

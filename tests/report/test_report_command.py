@@ -11,8 +11,9 @@ import pytest
 from report_cases import broken, ladder, save_picture, save_volume
 
 from monai_topo.__main__ import main
+from monai_topo._utils.finished import FinishedCases
 from monai_topo.metrics.all_metrics import topology_report
-from monai_topo.report import case_pages, cases, jobs
+from monai_topo.report import case_pages, cases
 from monai_topo.report.files import Case
 
 
@@ -256,10 +257,10 @@ def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, 
 def test_other_settings_and_changed_files_count_as_new(tmp_path):
     file = tmp_path / "a.png"
     file.write_text("one")
-    jobs.FinishedCases(tmp_path / "r.html", {"threshold": 0.5}).add([file], {"dice": float("nan")})
-    again = jobs.FinishedCases(tmp_path / "r.html", {"threshold": 0.5})
+    FinishedCases(tmp_path / "r.html", {"threshold": 0.5}).add([file], {"dice": float("nan")})
+    again = FinishedCases(tmp_path / "r.html", {"threshold": 0.5})
     assert math.isnan(again.get([file])["dice"])
-    assert jobs.FinishedCases(tmp_path / "r.html", {"threshold": 0.4}).get([file]) is None
+    assert FinishedCases(tmp_path / "r.html", {"threshold": 0.4}).get([file]) is None
     file.write_text("other")
     assert again.get([file]) is None
 

@@ -194,6 +194,20 @@ def test_image_mode_fades_a_break_and_lights_a_bridge_and_changes_nothing_else()
         assert np.array_equal(weak.set_random_state(1)({"image": image, "label": label})["image"], image)
 
 
+def test_painted_noise_has_the_strength_of_the_noise_around_it():
+    label = np.zeros((1, 30, 34, 38), dtype=np.uint8)
+    image = np.random.default_rng(0).normal(3, 0.1, label.shape).astype(np.float32)
+    corrupt = RandTopologyError(mode="image", prob=1, errors="speck", num_errors=1, radius=8, contrast=1)
+    ratios = []
+    for seed in range(6):
+        painted = corrupt.set_random_state(seed)(image, label).numpy()[0]
+        [error] = json.loads(corrupt.errors_as_json())
+        core = ((np.indices(painted.shape).T - error["at"]).T ** 2).sum(axis=0) <= 5**2  # away from the soft edge
+        assert (painted[core] != image[0][core]).all()
+        ratios.append(painted[core].std() / 0.1)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.05)
+
+
 def test_errors_are_drawn_once_for_all_keys_and_not_at_all_when_chance_says_so():
     label, _ = scenes()[0]
     version = RandTopologyErrord(["label", "other"], prob=1, num_errors=3).set_random_state(3)

@@ -34,6 +34,18 @@ def test_each_measure_responds_to_its_own_shape_and_not_to_the_others(shape):
         assert all(middle(measure(shapes[dim])) < 0.5 * own for dim in shapes if dim != object_dimension)
 
 
+@pytest.mark.parametrize("direction", [(1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0)], ids=str)
+def test_a_diagonal_tube_responds_like_one_along_an_axis(direction):
+    shape = (41, 45) if len(direction) == 2 else (25, 28, 31)
+    offsets = np.moveaxis(np.indices(shape), 0, -1) - [extent // 2 for extent in shape]
+    along = np.array(direction) / np.linalg.norm(direction)
+    squared = (offsets**2).sum(axis=-1) - (offsets @ along) ** 2
+    diagonal = np.exp(-squared / (2 * 2.0**2)).astype(np.float32)
+    straight = bell(shape, list(range(len(shape)))[1:])
+    measure = Vesselness(sigmas=[2.0], append=False)
+    assert middle(measure(diagonal[None])) == pytest.approx(middle(measure(straight[None])), abs=0.02)
+
+
 @pytest.mark.parametrize("shape", [(21, 34), (14, 19, 24)])
 def test_axes_may_be_permuted_together_with_their_spacing(shape):
     rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from monai_topo._utils.validation import (
     check_images,
     check_masks,
     check_num_threads,
+    check_shape,
     check_topology_settings,
 )
 
@@ -25,6 +26,16 @@ def test_number_has_to_be_finite_and_at_least_the_limit(value):
         check_at_least("radius", 0.5, least=1)
     assert check_at_least("radius", 0) == 0
     assert check_at_least("radius", 1.5, least=1.5) == 1.5
+
+
+@pytest.mark.parametrize("extents", [(2**14, 2**15), (2**9, 2**9, 2**11)], ids=str)
+def test_images_have_at_most_2_to_the_29_voxels_with_their_frame(extents):
+    inside = [extent - 2 for extent in extents]  # one voxel of frame on each side
+    check_shape("images", torch.zeros(1).expand(1, *inside))
+    for axis in range(len(extents)):
+        larger = [extent + (axis == k) for k, extent in enumerate(inside)]
+        with pytest.raises(ValueError, match=f"at most {2**29} voxels each, their border included.*: work on patches"):
+            check_shape("images", torch.zeros(1).expand(1, *larger))
 
 
 def test_choice_is_one_of_those_named():

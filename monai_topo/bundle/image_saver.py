@@ -1,0 +1,82 @@
+"""Predicted images in files that are complete, or absent."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import SaveImage, SaveImaged
+
+__all__ = ["SAVED_FILES", "UNFINISHED", "AtomicSaveImaged"]
+
+#: Key of the metadata with the files that an image was saved to.
+SAVED_FILES = "saved_files"
+#: Beginning of the names of temporary folders; a killed process may leave one.
+UNFINISHED = ".unfinished-"
+
+
+class AtomicSaveImaged(SaveImaged):  # MONAI Label and MONAI Deploy remove steps of this class
+    """Save images as MONAI's SaveImaged does, but replace the files atomically.
+
+    A file is written to a temporary folder beside it, and then takes its place, so that a killed process or a full disk
+    never leaves a part of a file. The paths are added to the image's metadata, as a list `"saved_files"`.
+
+    Args:
+        keys: Keys of the images, MetaTensors.
+        allow_missing_keys: Whether to ignore missing keys.
+        **settings: Settings of `monai.transforms.SaveImage`.
+
+    Raises:
+        OSError: If a file cannot be written, for example because the disk is full.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **settings: Any) -> None:
+        super().__init__(keys, allow_missing_keys=allow_missing_keys, **settings)
+        self.saver = _AtomicSaveImage(**settings)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Save the images; the data do not change otherwise."""
+        data = dict(data)
+        for key in self.key_iterator(data):
+            self.saver(data[key])
+        return data
+
+
+class _AtomicSaveImage(SaveImage):
+    def __call__(self, img: Any, meta_data: dict[str, Any] | None = None, filename: Any = None) -> Any:
+        meta = img.meta if isinstance(img, MetaTensor) else (meta_data or {})
+        path = Path(self.folder_layout.filename(**self.fname_formatter(meta, self)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as folder:
+            written = Path(folder) / path.name
+            self._write(img, meta, written)
+            # The named file comes last: some formats have a second one for the voxels.
+            for file in sorted(Path(folder).iterdir(), key=lambda file: file == written):
+                with file.open("rb+") as opened:
+                    os.fsync(opened.fileno())
+                os.replace(file, path.parent / file.name)
+        self._data_index += 1
+        if isinstance(img, MetaTensor):
+            img.meta[SAVED_FILES] = [*img.meta.get(SAVED_FILES, []), str(path)]
+        return img
+
+    def _write(self, img: Any, meta: Mapping[str, Any], path: Path) -> None:
+        """Write with the first writer that can, like MONAI, but pass errors of the file system on."""
+        writers: Sequence[Any] = self.writers
+        for writer_class in writers:
+            try:
+                writer = writer_class(**self.init_kwargs)
+                writer.set_data_array(data_array=img, **self.data_kwargs)
+                writer.set_metadata(meta_dict=meta, **self.meta_kwargs)
+                writer.write(str(path), **self.write_kwargs)
+                return
+            except Exception as error:
+                failure = error
+                if isinstance(error, OSError):
+                    break
+        raise failure

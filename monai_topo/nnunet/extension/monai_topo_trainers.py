@@ -1,0 +1,5 @@
+"""The file that nnU-Net finds through `nnUNet_extTrainer`: it names the trainers of `monai_topo.nnunet.trainers`."""
+
+from monai_topo.nnunet.trainers import nnUNetTrainerTopology, nnUNetTrainerTopologyBettiMatching
+
+__all__ = ["nnUNetTrainerTopology", "nnUNetTrainerTopologyBettiMatching"]

@@ -1,0 +1,39 @@
+"""Check before the first epoch that the preprocessed labels hold the classes of `dataset.json` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from monai_topo._utils.errors import UserError
+
+__all__ = ["check_label_values"]
+
+_OUTSIDE = -1  # nnU-Net's value where the image is cropped away
+
+
+def check_label_values(dataset: Any, allowed: Collection[int]) -> None:
+    """Check the labels of nnU-Net's preprocessed cases, which a network otherwise meets at some step of some epoch.
+
+    Args:
+        dataset: Data set of nnU-Net's data loaders.
+        allowed: Values of the classes, with that of the ignore label.
+
+    Raises:
+        UserError: If a label has another value.
+
+    Cost: each label is read and its values are counted, slice by slice.
+    """
+    from tqdm import tqdm
+
+    for identifier in tqdm(dataset.identifiers, desc="checking labels", unit="case", delay=5):
+        _, label, _, _ = dataset.load_case(identifier)
+        found = {int(value) for piece in np.moveaxis(label[:], 1, 0) for value in np.unique(piece)}
+        strays = sorted(found - {*allowed, _OUTSIDE})
+        if strays:
+            raise UserError(
+                f"Expected the label of case {identifier} to hold the classes of dataset.json, {sorted(allowed)}, but "
+                f"got {strays}: correct it, and preprocess again with --verify_dataset_integrity."
+            )

@@ -1,0 +1,177 @@
+"""nnU-Net's trainer with a topology term, one class per loss.
+
+Without nnU-Net, the import fails with a sentence that says how to install it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from monai_topo._utils.errors import UserError, as_user_error
+from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, TopologyAwareLoss
+from monai_topo.nnunet.folder import check_nnunet
+from monai_topo.nnunet.label_values import check_label_values
+from monai_topo.nnunet.record import check_unchanged, write_record
+from monai_topo.nnunet.resources import check_memory, count_threads
+from monai_topo.nnunet.settings import FILE, Plan, loss_options, read_settings
+from monai_topo.nnunet.term import TopologyTerm, loss_settings, read_channels
+
+check_nnunet()
+
+from nnunetv2.paths import nnUNet_results  # noqa: E402
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: E402
+
+__all__ = ["nnUNetTrainerTopology", "nnUNetTrainerTopologyBettiMatching"]
+
+
+class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
+    """Train with nnU-Net's own loss and, after a warm-up, the persistence term by place on the finest output.
+
+    Everything else is nnU-Net's: data, augmentation, network, optimizer, schedule, validation, checkpoints. The term is
+    not part of the validation loss, which thus stays comparable with that of other trainers. A trainer of nnU-Net's
+    gets the term by multiple inheritance: `class MyTrainer(nnUNetTrainerTopology, nnUNetTrainerDA5)`.
+
+    A subclass names its loss and the settings that differ from the defaults of the loss:
+
+    Attributes:
+        topology_loss: Class of the loss.
+        topology_defaults: Settings, see `docs/nnunet.md`.
+        topology: Checked settings of this training.
+    """
+
+    topology_loss: ClassVar[type[nn.Module]] = PersistenceLoss
+    topology_defaults: ClassVar[Mapping[str, Any]] = {
+        "weight": 0.1,
+        "matching": "spatial",
+        "border": "foreground",
+        "patch_size": 64,
+    }
+    topology_bytes_per_voxel: ClassVar[float] = 40
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads the signature
+    ) -> None:
+        if not nnUNet_results.is_set():
+            raise UserError("Expected the environment variable nnUNet_results to be set, but got none: name a folder.")
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.topology_channels = read_channels(
+            dataset_json["labels"],
+            are_regions=self.label_manager.has_regions,
+            ignore_label=self.label_manager.ignore_label,
+        )
+        patch_size = tuple(int(extent) for extent in self.configuration_manager.patch_size)
+        self.topology = read_settings(
+            None if self.preprocessed_dataset_folder_base is None else Path(self.preprocessed_dataset_folder_base),
+            options=loss_options(self.topology_loss),
+            defaults=self.topology_defaults,
+            plan=Plan(self.topology_channels.names, patch_size, self.num_epochs),
+        )
+        for name, value in self.topology.training.items():
+            setattr(self, name, value)
+        self._topology_values: list[float] = []
+        self._build_topology_term()  # an option with a wrong value ends here
+
+    def _build_topology_term(self) -> TopologyTerm:
+        with as_user_error(TypeError, ValueError, prefix=f"Topology settings ({self.topology.places()}): "):
+            loss = self.topology_loss(
+                **self._topology_options(), **loss_settings(self.topology_channels, self.topology.classes)
+            )
+        return TopologyTerm(loss, self.topology_channels)
+
+    def _topology_options(self) -> dict[str, Any]:
+        options = dict(self.topology.options)
+        if "num_threads" in loss_options(self.topology_loss) and options.get("num_threads") is None:
+            options["num_threads"] = count_threads()
+        return options
+
+    def _build_loss(self) -> nn.Module:
+        return TopologyAwareLoss(super()._build_loss(), self._build_topology_term(), weight=0.0)
+
+    def on_train_start(self) -> None:
+        """Check memory and labels, and record the settings, before nnU-Net starts its workers."""
+        if not self.was_initialized:
+            self.initialize()
+        if self.local_rank == 0:
+            self._check_memory()
+            self._record_topology()
+            if self.current_epoch == 0:
+                self._check_labels()
+        super().on_train_start()
+
+    def _check_memory(self) -> None:
+        patch = self.topology.options.get("patch_size") or self.configuration_manager.patch_size
+        in_image = math.prod(
+            -(-whole // part) for whole, part in zip(self.configuration_manager.patch_size, patch, strict=True)
+        )
+        check_memory(
+            bytes_per_voxel=self.topology_bytes_per_voxel,
+            patch_size=patch,
+            num_patches=self.batch_size * len(self.topology.classes) * in_image,
+            num_threads=self._topology_options().get("num_threads", 1),
+        )
+
+    def _record_topology(self) -> None:
+        content = {
+            "trainer": type(self).__name__,
+            "loss": self.topology_loss.__name__,
+            "monai_topo": version("monai_topo"),
+            **self.topology.to_dict(),
+        }
+        path = Path(self.output_folder) / FILE
+        if self.current_epoch:
+            check_unchanged(path, content)
+        write_record(path, content)
+        self.print_to_log_file("Topology term:", content)
+
+    def _check_labels(self) -> None:
+        allowed = {*self.label_manager.all_labels, self.label_manager.ignore_label} - {None}
+        for dataset in self.get_tr_and_val_datasets():
+            check_label_values(dataset, allowed)
+
+    def on_train_epoch_start(self) -> None:
+        """Switch the term on after the warm-up."""
+        super().on_train_epoch_start()
+        is_on = self.current_epoch >= self.topology.warm_up_epochs
+        self.loss.set_weight(self.topology.weight if is_on else 0.0)
+        self._topology_values = []
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Train on a batch, and keep the value of the term for the log."""
+        result: dict[str, Any] = super().train_step(batch)
+        if "topology" in self.loss.last_components:
+            self._topology_values.append(float(self.loss.last_components["topology"]))
+        return result
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Log the mean of the term over the epoch, on the first process that of its own batches."""
+        super().on_train_epoch_end(train_outputs)
+        if self._topology_values:
+            mean = sum(self._topology_values) / len(self._topology_values)
+            self.print_to_log_file(f"topology {mean:.4g}, weight {self.loss.weight:.4g}")
+            for logger in self.logger.loggers:
+                logger.log("topology", mean, self.current_epoch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate with nnU-Net's loss alone."""
+        super().on_validation_epoch_start()
+        self.loss.set_weight(0.0)
+
+
+class nnUNetTrainerTopologyBettiMatching(nnUNetTrainerTopology):  # noqa: N801 - nnU-Net's names
+    """Train with nnU-Net's own loss and, after a warm-up, the Betti matching loss on the finest output."""
+
+    topology_loss = BettiMatchingLoss
+    topology_defaults: ClassVar[Mapping[str, Any]] = {"weight": 0.1, "border": "foreground", "patch_size": 64}
+    topology_bytes_per_voxel: ClassVar[float] = 80
