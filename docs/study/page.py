@@ -27,6 +27,8 @@ DRAWN = ("dice", METRIC, "missing_0", "spurious_1", "missing_1", "voi")
 def make_all(images: Path) -> None:
     """Write `results/SET.md` and `images/study_SET.png` for every set that has results, and `results/overview.md`."""
     folders = [RESULTS / name for name in SETS if (RESULTS / name).is_dir()]
+    if not folders:
+        return
     sets = {folder.name: pd.read_csv(folder / "cases.csv") for folder in folders}
     with atomic_write(RESULTS / "overview.md") as file:
         file.write_text(overview(sets, COMPARED) + "\n", encoding="utf-8")
