@@ -21,7 +21,7 @@ LAYERS = [
     {"masks"},
     {"persistence"},
     {"losses", "metrics", "transforms", "visualize"},
-    {"cleanup"},
+    {"cleanup", "fuzz"},
     {"handlers", "bundle", "benchmark", "report"},
     {"__main__"},
 ]
