@@ -61,6 +61,23 @@ def test_a_killed_training_resumes_with_the_results_of_an_uninterrupted_one(
     assert logged(folder) == logged(whole.run_dir), "a repeated epoch is shown once"
 
 
+def test_a_killed_training_with_a_gradient_ratio_resumes_with_its_factor(trainings: dict[str, Training]) -> None:
+    shared = trainings[MEMBRANES.name]
+    settings = {**shared.settings, "topology_ratio": 1.0, "warmup_epochs": 0, "determine_cleanup": False}
+    succeeded(MEMBRANES.run(["train.json", "smoke.json"], shared.home, run_dir="ratio", **settings))
+    killed(MEMBRANES, shared.home, MID_EPOCH, run_dir="ratio_killed", **settings)
+    whole, folder = shared.home / "ratio", shared.home / "ratio_killed"
+    measured = torch.load(folder / "checkpoint.pt", weights_only=True)["objects"]["loss"]
+    assert measured["gradient_ratio.steps"] == 2, "the steps of the first epoch"
+    succeeded(MEMBRANES.run(["train.json", "smoke.json"], shared.home, resume="ratio_killed", **settings))
+    resumed, uninterrupted = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (folder, whole))
+    assert leaves(resumed) == leaves(uninterrupted)
+    assert logged(folder) == logged(whole)
+    factors = [value for _, value in logged(whole)["loss/factor"]]
+    assert len(factors) == 4
+    assert len(set(factors)) == 4
+
+
 def logged(folder: Path) -> dict[str, list[Any]]:
     """Read what TensorBoard shows: steps and values of scalars, steps of pictures."""
     events = EventAccumulator(str(folder / "tensorboard"))
