@@ -133,7 +133,7 @@ def check_intact(path: str | os.PathLike[str]) -> None:
         comment = file.read()
         if _MARK in comment:
             if comment != _MARK + _digest(file, size - _COMMENT_BYTES):
-                raise DamagedFileError(f"Expected {path} to be as it was written, but its checksum is another one.")
+                raise DamagedFileError(f"Expected {path} to be as it was written, but its checksum differs.")
             return
         file.seek(0)
         is_zip = file.read(len(_ZIP_START)) == _ZIP_START
@@ -148,7 +148,7 @@ def _check_records(path: str | os.PathLike[str]) -> None:
     except Exception as error:  # a changed header may ask for anything, such as a password or a negative position
         raise DamagedFileError(f"Expected {path} to be complete, but got: {_first_line(error)}.") from error
     if damaged is not None:
-        raise DamagedFileError(f"Expected {path} to be as it was written, but the checksum of {damaged!r} is another.")
+        raise DamagedFileError(f"Expected {path} to be as it was written, but the checksum of {damaged!r} differs.")
 
 
 def _first_line(error: Exception) -> str:

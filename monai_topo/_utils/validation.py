@@ -119,7 +119,7 @@ def check_connectivity(connectivity: object) -> None:
     if connectivity not in get_args(Connectivity):
         raise ValueError(
             "Expected `connectivity` to be 'full' (8 in 2D, 26 in 3D) or 'face' (4, 6), but got "
-            f"{connectivity!r}: a cubical complex has nothing between them, 18-connectivity neither."
+            f"{connectivity!r}: a cubical complex has nothing between them, so 18 is not possible."
         )
 
 

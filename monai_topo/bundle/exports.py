@@ -13,14 +13,29 @@ from monai.bundle import ConfigParser
 from monai.data import save_net_with_metadata
 from monai.networks import convert_to_torchscript
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.checkpoints import DamagedFileError, load_checkpoint
+from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.io import atomic_write
+from monai_topo._utils.networks import SETTINGS, stored_settings
+from monai_topo.bundle.models import check_checkpoint
 from monai_topo.bundle.settings import stride_products
 
-__all__ = ["EXPORT_FORMATS", "export_network", "load_network"]
+__all__ = ["EXPORT_FORMATS", "export_network", "load_network", "network_settings"]
 
 EXPORT_FORMATS = {".pt2": "torch.export", ".ts": "TorchScript"}
-_FILES = ("metadata", "inference")
+
+
+def network_settings(ckpt_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the settings that a model of a run was trained with, such as `channels`; {} if it does not state any.
+
+    Raises:
+        UserError: If there is no such file, or it is damaged.
+    """
+    if not Path(ckpt_path).is_file():
+        raise UserError(f"Expected a trained model, but got {os.fspath(ckpt_path)!r}, which does not exist.")
+    with as_user_error(DamagedFileError):
+        stored = stored_settings(load_checkpoint(ckpt_path, map_location="cpu")) or {}
+    return {name: value for name, value in (stored.get(SETTINGS) or {}).items() if name != "spatial_dims"}
 
 
 def load_network(
@@ -38,20 +53,10 @@ def load_network(
     """
     parser = _read_bundle(bundle_root, settings or {})
     network: torch.nn.Module = parser.get_parsed_content("network_def")
-    try:
-        weights = torch.load(ckpt_path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"Expected the model to be a state dict such as RUN/model.pt, but got {os.fspath(ckpt_path)!r}: "
-            f"{_first_line(error)}"
-        ) from error
-    try:
-        network.load_state_dict(weights)
-    except (RuntimeError, TypeError) as error:
-        raise UserError(
-            f"Expected the weights to fit the network of {os.fspath(bundle_root)!r}, but got {os.fspath(ckpt_path)!r} "
-            f"of another one (do `channels`, `strides` and `in_channels` agree?): {_first_line(error)}"
-        ) from error
+    fitting = parser.get_parsed_content("network_settings")
+    check_checkpoint(ckpt_path, Path(bundle_root) / "runs", network, fitting)
+    weights = load_checkpoint(ckpt_path, map_location="cpu")
+    network.load_state_dict(weights["model"] if list(weights) == ["model"] else weights)
     return network.eval()
 
 
@@ -75,36 +80,31 @@ def export_network(
         path: File to write; an existing one is replaced.
         bundle_root: Folder of the bundle.
         ckpt_path: Weights, a plain state dict.
-        settings: Settings that differ from those in `inference.json`, such as `channels` of the training run.
+        settings: Settings that differ from those in `inference.json`, such as `channels` of the training run; those
+            that a model of a run states itself need not be given.
 
     Raises:
         UserError: As for :py:func:`load_network`, and if the suffix is another one.
 
     Cost: half a minute for `.pt2`, seconds for `.ts`.
     """
-    path, settings = Path(path), dict(settings or {})
+    path = Path(path)
     if path.suffix not in EXPORT_FORMATS:
         raise UserError(f"Expected a file that ends in {' or '.join(EXPORT_FORMATS)}, but got {str(path)!r}.")
+    settings = {**network_settings(ckpt_path), **(settings or {})}
     network = load_network(bundle_root, ckpt_path, settings)
     parser = _read_bundle(bundle_root, settings)
-    config = Path(bundle_root) / "configs"
-    texts = {f"{name}.json": (config / f"{name}.json").read_text(encoding="utf-8") for name in _FILES}
-    inference = {**json.loads(texts["inference.json"]), **settings}  # with these, the file describes the network
-    texts["inference.json"] = json.dumps(inference)
+    metadata = {name: value for name, value in parser["_meta_"].items() if not name.startswith("_")}
+    known = json.loads((Path(bundle_root) / "configs" / "inference.json").read_text(encoding="utf-8"))
+    inference = json.dumps({**known, **settings})  # the file describes the network, also if the settings differ
     with atomic_write(path) as unfinished:
         if path.suffix == ".ts":
-            extra = {"inference.json": texts["inference.json"].encode()}
-            save_net_with_metadata(
-                convert_to_torchscript(network),
-                str(unfinished),
-                include_config_vals=False,
-                append_timestamp=False,
-                meta_values=json.loads(texts["metadata.json"]),
-                more_extra_files=extra,
-            )
+            script, extra = convert_to_torchscript(network), {"inference.json": inference.encode()}
+            save_net_with_metadata(script, str(unfinished), False, False, meta_values=metadata, more_extra_files=extra)
         else:
             program = _program(network, int(parser["in_channels"]), parser["strides"])
-            torch.export.save(program, unfinished, extra_files=texts)
+            files = {"metadata.json": json.dumps(metadata), "inference.json": inference}
+            torch.export.save(program, unfinished, extra_files=files)
 
 
 def _program(
@@ -114,29 +114,23 @@ def _program(
     factors = stride_products(strides, spatial_dims)
     # The example has no size of 1, which would become a constant.
     example = torch.zeros(2, in_channels, *(2 * factor for factor in factors))
-    sizes: dict[int, Any] = {
-        2 + axis: torch.export.Dim(f"steps_{axis}", min=2) * factor if factor > 1 else torch.export.Dim(f"steps_{axis}")
-        for axis, factor in enumerate(factors)
-    }
+    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
+    for axis, factor in enumerate(factors):
+        steps = torch.export.Dim(f"steps_{axis}", min=2)
+        shape[2 + axis] = steps if factor == 1 else steps * factor
     with torch.no_grad():
-        return torch.export.export(
-            network, (example,), dynamic_shapes=({0: torch.export.Dim("batch"), **sizes},), strict=False
-        )
+        return torch.export.export(network, (example,), dynamic_shapes=(shape,))
 
 
 def _read_bundle(bundle_root: str | os.PathLike[str], settings: Mapping[str, Any]) -> ConfigParser:
     config = Path(bundle_root) / "configs"
+    for name in ("metadata.json", "inference.json"):
+        if not (config / name).is_file():
+            raise UserError(
+                f"Expected the folder of a bundle, but got {os.fspath(bundle_root)!r}, which has no configs/{name}."
+            )
     parser = ConfigParser()
-    try:
-        parser.read_meta(str(config / "metadata.json"))
-        parser.read_config(str(config / "inference.json"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"Expected the folder of a bundle, but got {os.fspath(bundle_root)!r}: {_first_line(error)}"
-        ) from error
+    parser.read_meta(str(config / "metadata.json"))
+    parser.read_config(str(config / "inference.json"))
     parser.update(dict(settings))
     return parser
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]

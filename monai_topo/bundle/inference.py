@@ -167,7 +167,7 @@ class InferenceEvaluator(SupervisedEvaluator):
             print(f"{file:<{width}}  {reason}")
         raise UserError(
             f"Expected a prediction of each of {self.dataset.num_images} images, but got none of {len(self.failures)}; "
-            f"the reasons are above and in {relative_path(table)}. Repeat the command after mending them: the other "
+            f"the reasons are above and in {relative_path(table)}. Repeat the command after correcting them: the other "
             "predictions are not made again."
         )
 

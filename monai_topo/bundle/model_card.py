@@ -39,23 +39,23 @@ def model_card(
         f"### **Authors**\n\n{_plain(metadata['authors'])}",
         f"### **Tags**\n\n{', '.join(_tags(metadata))}",
         f"## **Model Description**\n\n{_plain(metadata['description'])}\n\n"
-        f"Network: {type(network).__name__} with {parameters:,} parameters. Input: {_plain(metadata['image_classes'])}. "
-        f"Output: {_plain(metadata['pred_classes'])}.",
+        f"Network: {type(network).__name__} with {parameters:,} parameters. Input: {_plain(metadata['image_classes'])}."
+        f" Output: {_plain(metadata['pred_classes'])}.",
         f"## **Data**\n\n{_plain(metadata['data_source'])}. License: see `docs/data_license.txt`.",
         f"#### **Preprocessing**\n\n{_preprocessing(run.config)}",
         f"## **Performance**\n\n{_performance(run)}",
         f"## **Additional Usage Steps**\n\n{_usage(run)}",
         f"## **System Configuration**\n\n{run.made_with or 'The run has no report.'}",
         f"## **Training Settings**\n\n{_settings(settings)}",
-        f"## **Limitations**\n\n{_plain(metadata['intended_use'])}. The performance is that on the validation cases, by "
-        "which the best epoch was chosen; expect less on other cases.",
+        f"## **Limitations**\n\n{_plain(metadata['intended_use'])}. The performance is on the validation cases, by "
+        "which the best epoch was chosen: expect less on other cases.",
         "## **References**\n\n" + "\n".join(f"- {_plain(reference)}" for reference in metadata["references"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def with_head(card: str, metadata: Mapping[str, Any], run: RunResults, license_text: str) -> str:
-    """Put Hugging Face's head before a card: license, tags, and the metrics of the run as results of the model."""
+    """Put Hugging Face's head before a card: license, tags, and the metrics of the run as the model's results."""
     license_name = next((name for title, name in _LICENSES.items() if title in license_text), "other")
     metrics = [{"type": name, "name": name.replace("_", " "), "value": value} for name, value in run.metrics.items()]
     results = {
@@ -93,11 +93,11 @@ def _preprocessing(config: Mapping[str, Any]) -> str:
 
 def _performance(run: RunResults) -> str:
     rows = [f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in run.metrics.items()]
+    convention = f"connectivity {_plain(run.config['connectivity'])}, border {_plain(run.config['border'])}"
     text = (
-        f"Means over {run.num_cases} validation cases at epoch {run.epoch}, whose weights these are (connectivity "
-        f"{_plain(run.config.get('connectivity'))}, border {_plain(run.config.get('border'))}; Betti errors per dimension; patches: means over a grid "
-        "of patches; score: Dice / (1 + patch-wise Betti errors)).\n\n"
-        "| metric | value |\n| --- | --- |\n" + "\n".join(rows)
+        f"Means over {run.num_cases} validation cases at epoch {run.epoch}, whose weights these are ({convention}). "
+        "Betti errors per dimension, of whole images and as means over a grid of patches; score: Dice / (1 + Betti "
+        "errors of the patches).\n\n| metric | value |\n| --- | --- |\n" + "\n".join(rows)
     )
     if run.cleanup_table:
         text += (

@@ -12,13 +12,7 @@ from typing import Any
 
 from monai_topo._utils.errors import UserError
 
-__all__ = ["RunResults", "changed_settings", "read_run"]
-
-# Paths, and settings of a machine: they belong to the run and not to the bundle.
-_OF_THE_RUN = {
-    *("bundle_root", "dataset_dir", "synthetic_dir", "output_dir", "run_dir", "resume", "ckpt_path"),
-    *("num_workers", "cpu_threads", "device", "amp", "checkpoint_interval", "determine_cleanup"),
-}
+__all__ = ["RunResults", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunResults:
         _ = config["dataset_dir"]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"Expected the files of a finished training run in {str(folder)!r}, but got: {error}"
+            f"Expected the files of a finished training run in {str(folder)!r}, but got: {error!r}"
         ) from error
     return RunResults(
         folder=folder,
@@ -82,30 +76,6 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunResults:
         cleanup_table=_text(folder / "cleanup.txt"),
         made_with=_text(folder / "report.md").partition("\n## Made with\n")[2].strip(),
     )
-
-
-def changed_settings(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Collect the settings of a run that differ from those in a file of the bundle.
-
-    Args:
-        config: Settings of the run.
-        file: Configuration file of the bundle; only its top-level settings count.
-
-    Returns:
-        Numbers, texts and lists by name, without paths and settings of the machine.
-    """
-    known = json.loads(file.read_text(encoding="utf-8"))
-    return {
-        name: config[name]
-        for name, value in known.items()
-        if name in config and name not in _OF_THE_RUN and config[name] != value and _is_plain(config[name])
-    }
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "_target_" not in value and all(map(_is_plain, value.values()))
-    return all(map(_is_plain, value)) if isinstance(value, list) else isinstance(value, (str, int, float, type(None)))
 
 
 def _count_rows(file: Path) -> int:

@@ -16,12 +16,15 @@ from monai_topo.bundle.cleanup import CLEANUP_FILE, CLEANUP_TABLE, REPLACED_SETT
 from monai_topo.bundle.folder_lock import unlock_folder
 from monai_topo.bundle.report import write_report
 from monai_topo.bundle.run_folder import relative_path, stored_warnings
-from monai_topo.bundle.settings import running_config
+from monai_topo.bundle.settings import changed_settings, running_config
 from monai_topo.data.datalists import load_datalist
 
 __all__ = ["report_evaluation", "report_inference", "report_training"]
 
 _HISTORY, _MODEL = "validation.csv", "model.pt"
+# Settings that the printed commands state themselves, or do not need.
+_NOT_PRINTED = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
+_NOT_PRINTED |= {"determine_cleanup", "cleanup_units", "cleanup_voxels"}
 Row = Mapping[str, str]
 
 
@@ -52,7 +55,7 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
     print(f"TensorBoard  {python} -m tensorboard.main --logdir {relative_path(folder)}")
     start = f"{python} -m monai.bundle run --bundle_root {shlex.quote(root)} --config_file"
     given = {"ckpt_path": relative_path(folder / _MODEL), "dataset_dir": relative_path(Path(dataset_dir))}
-    changed = _changed_settings(configs / "train.json")
+    changed = changed_settings(running_config().get(), configs / "train.json", without=_NOT_PRINTED)
     both = f"\"['{root}/configs/train.json','{root}/configs/evaluate.json']\""
     print(f"Evaluate     {start} {both} {_as_arguments({**changed, **given})}")
     known = json.loads((configs / "inference.json").read_text(encoding="utf-8"))
@@ -103,29 +106,11 @@ def _read_rows(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def _changed_settings(file: Path) -> dict[str, Any]:
-    """Collect the settings of this run that differ from the file's, except for paths of the results."""
-    known = json.loads(file.read_text(encoding="utf-8"))
-    running = running_config().get()
-    paths = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume", "determine_cleanup"}
-    return {
-        name: running[name]
-        for name in known
-        if name not in paths and running[name] != known[name] and _is_plain(running[name])
-    }
-
-
 def _pattern_of(dataset_dir: str, datalist: str) -> str:
     """Build the pattern, relative to the folder, of files like the first validation image."""
     first = Path(load_datalist(dataset_dir, "validation", datalist=datalist, file_keys=["image"])[0]["image"])
     folder = Path(os.path.relpath(first.parent, Path(dataset_dir).expanduser()))
     return (folder / f"*{first.suffix}").as_posix()
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "_target_" not in value and all(map(_is_plain, value.values()))
-    return all(map(_is_plain, value)) if isinstance(value, list) else isinstance(value, (str, int, float, type(None)))
 
 
 def _as_arguments(settings: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Check the settings of a run before it begins."""
+"""The settings of a run: checks before it begins, and those that differ from the defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +18,15 @@ from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.validation import check_choice, check_topology_settings, check_whole_number
 from monai_topo.persistence.feature_matching import Matching
 
-__all__ = ["FORMAT", "check_known_settings", "check_sizes", "check_training_settings", "running_config"]
+__all__ = [
+    "FORMAT",
+    "changed_settings",
+    "check_known_settings",
+    "check_sizes",
+    "check_training_settings",
+    "running_config",
+    "stride_products",
+]
 
 #: Key of the format of a run in its `config.json`.
 FORMAT = "_format_"
@@ -85,6 +94,31 @@ def _unknown(key: str, known: Iterable[str], files: Sequence[str]) -> str:
     similar = difflib.get_close_matches(key, [name for name in known if not name.startswith("_")], n=1)
     hint = f"did you mean {similar[0]!r}?" if similar else "see the first lines of the file for all settings."
     return f"Expected every setting to be one of {' and '.join(files)}, but got {key!r}, which nothing reads; {hint}"
+
+
+def changed_settings(config: Mapping[str, Any], file: Path, *, without: AbstractSet[str]) -> dict[str, Any]:
+    """Collect the settings of a run that differ from those in a configuration file of the bundle.
+
+    Args:
+        config: Settings of the run.
+        file: Configuration file; only its top-level settings count.
+        without: Names of settings to leave out.
+
+    Returns:
+        Numbers, texts, lists and plain dictionaries by name.
+    """
+    known = json.loads(file.read_text(encoding="utf-8"))
+    return {
+        name: config[name]
+        for name, value in known.items()
+        if name in config and name not in without and config[name] != value and _is_plain(config[name])
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_target_" not in value and all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list) else isinstance(value, (str, int, float, type(None)))
 
 
 def check_training_settings(
@@ -181,6 +215,7 @@ def check_sizes(
 
 
 def stride_products(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> list[int]:
+    """Return the factor by which the network shrinks an image along each axis."""
     per_level = [[stride] * spatial_dims if isinstance(stride, int) else list(stride) for stride in strides]
     if any(len(level) != spatial_dims for level in per_level):
         raise UserError(

@@ -12,15 +12,14 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from monai_topo._utils.errors import UserError
-from monai_topo._utils.typing import DUAL, Array, Border, Connectivity, Mask
+from monai_topo._utils.typing import Array, Border, Connectivity, Mask
 from monai_topo.masks.components import label_components
+from monai_topo.masks.small_features import components_with_sizes, holes_with_sizes
 from monai_topo.persistence.merge_trees import merge_tree
 from monai_topo.persistence.reconnection import is_mask
 from monai_topo.transforms._base import Spacing, spacing_in_mm
 
 __all__ = ["Case", "Features", "read_cases"]
-
-_OTHER_BORDER: dict[Border, Border] = {"open": "foreground", "foreground": "open"}
 
 
 @dataclass(frozen=True)
@@ -122,23 +121,23 @@ def _check_values(prediction: Array, label: Array, number: int) -> None:
 
 def find_sizes(case: Case, threshold: float, connectivity: Connectivity, border: Border) -> dict[str, Features]:
     """Measure the components and holes of the thresholded prediction, in voxels or in mm^2 and mm^3."""
-    mask = case.prediction > threshold
+    mask = case.prediction[0] > threshold
     voxel_size = float(np.prod(case.spacing))
-    of_components = _sizes(mask, case.label, connectivity, border)
-    of_holes = _sizes(~mask, ~case.label, DUAL[connectivity], _OTHER_BORDER[border])
-    parts = {"min_component_size": of_components, "min_hole_size": of_holes}
-    return {name: Features(sizes * voxel_size, is_true) for name, (sizes, is_true) in parts.items()}
+    found = {}
+    for name, regions, label in (
+        ("min_component_size", components_with_sizes(mask, connectivity=connectivity, border=border), case.label),
+        ("min_hole_size", holes_with_sizes(mask, connectivity=connectivity, border=border), ~case.label),
+    ):
+        sizes = regions.sizes[1:]
+        in_label = np.bincount(regions.ids.ravel(), weights=label.ravel(), minlength=len(sizes) + 1)[1:]
+        found[name] = Features((sizes * voxel_size).astype(np.float64), in_label > sizes / 2)
+    return found
 
 
-def _sizes(mask: Mask, label: Mask, connectivity: Connectivity, border: Border) -> tuple[NDArray[np.float64], Mask]:
-    ids = label_components(torch.from_numpy(mask), connectivity=connectivity, border=border)[0].numpy().clip(min=0)
-    sizes = np.bincount(ids.ravel()).astype(float)
-    in_label = np.bincount(ids.ravel(), weights=label.ravel(), minlength=len(sizes))
-    return sizes[1:], in_label[1:] > sizes[1:] / 2
-
-
-def find_persistences(case: Case, threshold: float, connectivity: Connectivity, border: Border) -> Features:
-    """Measure the components and holes (dimension d-1) that are alive at the threshold."""
+def find_persistences(
+    case: Case, threshold: float, connectivity: Connectivity, border: Border
+) -> tuple[Features, NDArray[np.float64]]:
+    """Measure the components and holes (dimension d-1) that are alive at the threshold, and the components alone."""
     image, label = torch.from_numpy(case.prediction), case.label.ravel()
     values, is_true = [], []
     for dim in (0, case.label.ndim - 1):
@@ -147,7 +146,7 @@ def find_persistences(case: Case, threshold: float, connectivity: Connectivity, 
         alive = (birth > threshold) & (death <= threshold)
         values.append((birth - death)[alive])
         is_true.append(label[tree.extremum.numpy()[alive]] == (dim == 0))
-    return Features(np.concatenate(values), np.concatenate(is_true))
+    return Features(np.concatenate(values), np.concatenate(is_true)), values[0]
 
 
 def count_components(case: Case, connectivity: Connectivity, border: Border) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_topo._utils.typing import Border, Connectivity, Mask
@@ -67,6 +69,13 @@ _SINGLE: dict[str, tuple[str, Measure, str | None]] = {
     "voxel_recall": ("higher", lambda pred, true, *_: _overlap(pred, true)["recall"], None),
 }
 _F1 = "topology_f1"
+#: Bounds by the differences of Betti numbers, prediction minus label.
+_BOUNDS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
+    "betti_matching_error": np.abs,
+    "topology_spurious": lambda more: np.maximum(more, 0),
+    "topology_missing": lambda more: np.maximum(-more, 0),
+    "betti_error": np.abs,
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,26 @@ class Scorer:
         name, _ = self._name_and_dim()
         return -1 if name == _F1 or _SINGLE.get(name, ("lower",))[0] == "higher" else 1
 
+    @property
+    def has_bound(self) -> bool:
+        """Whether the metric has a bound by Betti numbers; then lower is better, and the metric is never NaN."""
+        return self._name_and_dim()[0] in _BOUNDS
+
+    def bound(self, prediction: Sequence[int], label: Sequence[int]) -> float:
+        """Return what the metric of two masks is not below, from their Betti numbers; NaN if no bound is known.
+
+        Betti matching matches no feature twice, so the features that one mask has more than the other are unmatched.
+        """
+        name, dim = self._name_and_dim()
+        if name not in _BOUNDS:
+            return math.nan
+        pred, true = np.array(prediction), np.array(label)
+        if name == "betti_matching_error" and self.border == "open":
+            # The error counts no pair for the essential component.
+            pred[0], true[0] = max(pred[0] - 1, 0), max(true[0] - 1, 0)
+        bounds = _BOUNDS[name](pred - true)
+        return float(bounds.sum() if dim is None else bounds[dim])
+
     def check_ndim(self, ndim: int) -> None:
         """Check that images of this dimension have the metric."""
         _, dim = self._name_and_dim()
@@ -139,8 +168,8 @@ class Scorer:
 
 def dice(prediction: Mask, label: Mask) -> float:
     """Return the Dice coefficient of two masks, 1 if both are empty."""
-    total = int(prediction.sum()) + int(label.sum())
-    return 2 * int((prediction & label).sum()) / total if total else 1.0
+    total = np.count_nonzero(prediction) + np.count_nonzero(label)
+    return float(2 * np.count_nonzero(prediction & label) / total) if total else 1.0
 
 
 def _overlap(pred: Tensor, true: Tensor) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, get_args
@@ -12,7 +12,7 @@ import numpy as np
 from monai_topo.cleanup.evaluation import SettingEvaluator
 from monai_topo.cleanup.grid import Grid
 from monai_topo.cleanup.settings import Setting
-from monai_topo.transforms.clean_up import Keep
+from monai_topo.transforms._clean_up_steps import Keep
 
 __all__ = ["KINDS", "Search"]
 
@@ -36,12 +36,14 @@ class Search:
         grid: Candidates of these cases.
         cases: Their numbers.
         dice_lost: Points of Dice that a setting may lose.
+        is_tried: Which settings may be tried.
     """
 
     evaluator: SettingEvaluator
     grid: Grid
     cases: Sequence[int]
     dice_lost: float
+    is_tried: Callable[[Setting], bool]
 
     def run(self) -> dict[str, Setting]:
         """Return the best setting of each kind that has candidates, and of all, `"chosen"`.
@@ -65,16 +67,18 @@ class Search:
         Of equal ones it is the one with the greater Dice, then with fewer steps, then without a
         number of components, then with smaller limits.
         """
-        scores = self.evaluator.evaluate([_RAW, *settings], self.cases)
-        raw = np.array(scores[_RAW])
-        applicable = ~np.isnan(raw[:, 0])
+        dice = self.evaluator.dice([_RAW, *filter(self.is_tried, settings)], self.cases)
+        least = np.mean(dice[_RAW]) - self.dice_lost / 100 - 1e-11
+        scores = self.evaluator.evaluate_contenders(
+            [one for one in dice if one == _RAW or np.mean(dice[one]) >= least], self.cases
+        )
+        applicable = ~np.isnan([score.metric for score in scores[_RAW]])
 
         def key(setting: Setting) -> tuple[Any, ...]:
             metric, dice = np.array(scores[setting]).T
             # No case may become one that the metric does not apply to: it would leave the mean.
             mean = metric[applicable].mean() if applicable.any() else np.nan
-            lost = 100 * (raw[:, 1].mean() - dice.mean())
-            refused = setting != _RAW and (np.isnan(mean) or lost > self.dice_lost + 1e-9)
+            refused = setting != _RAW and np.isnan(mean)
             value = 0.0 if np.isnan(mean) else round(float(self.evaluator.scorer.sign * mean), 9)
             limits = [-1.0 if limit is None else limit for limit in setting[:-2]]
             return (
@@ -102,7 +106,8 @@ class Search:
             start = Setting(
                 max_path_length=_middle(axes["max_path_length"]), min_likelihood=_middle(axes["min_likelihood"])
             )
-            best["reconnection"] = self.best([_RAW, self._descend(start, KINDS["reconnection"], rounds=1)])
+            if self.is_tried(start):
+                best["reconnection"] = self.best([_RAW, self._descend(start, KINDS["reconnection"], rounds=1)])
         return best
 
     def _descend(self, setting: Setting, names: Sequence[str], *, rounds: int) -> Setting:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from monai_topo.transforms.clean_up import CleanUp, Keep
+from monai_topo.transforms._clean_up_steps import Keep
+from monai_topo.transforms.clean_up import CleanUp
 
 __all__ = ["Setting"]
 
@@ -34,20 +35,23 @@ class Setting(NamedTuple):
         steps = (self.min_persistence, self.reconnects, self.min_component_size, self.min_hole_size)
         return sum(map(bool, steps)) + (self.num_components is not None)
 
-    def to_cleanup(self, **fixed: Any) -> CleanUp:
-        """Make the transform; `fixed` holds the threshold, connectivity, border, spacing and number of axes."""
+    def to_steps(self) -> dict[str, Any]:
+        """Return the settings of the steps of the transform."""
         reconnect = {"max_path_length": self.max_path_length, "min_likelihood": self.min_likelihood}
         if self.min_component_size:
             reconnect["min_component_size"] = self.min_component_size
-        return CleanUp(
-            min_persistence=self.min_persistence,
-            reconnect=reconnect if self.reconnects else None,
-            min_component_size=self.min_component_size,
-            min_hole_size=self.min_hole_size,
-            num_components=self.num_components,
-            keep=self.keep,
-            **fixed,
-        )
+        return {
+            "min_persistence": self.min_persistence,
+            "reconnect": reconnect if self.reconnects else None,
+            "min_component_size": self.min_component_size,
+            "min_hole_size": self.min_hole_size,
+            "num_components": self.num_components,
+            "keep": self.keep,
+        }
+
+    def to_cleanup(self, **fixed: Any) -> CleanUp:
+        """Make the transform; `fixed` holds the threshold, connectivity, border, spacing and number of axes."""
+        return CleanUp(**self.to_steps(), **fixed)
 
     def describe(self, size_unit: str, length_unit: str) -> str:
         """Return the steps in words."""

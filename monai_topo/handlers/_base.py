@@ -58,8 +58,8 @@ class TopologyMetricHandler(IgniteMetricHandler):
     ) -> None:
         if "get_not_nans" in settings:
             raise TypeError(
-                "Expected the settings of the metric but `get_not_nans`, but got that too; "
-                "an engine records the metric's value alone."
+                "Expected the settings of the metric except `get_not_nans`, but got that one too; "
+                "an engine records only the value of the metric."
             )
         metric_fn = self.metric_class(**settings)
         super().__init__(metric_fn=metric_fn, output_transform=output_transform, save_details=save_details)

@@ -61,7 +61,7 @@ class SkeletonRecallLoss(LikelihoodLoss):
         if self.to_onehot_y and self.include_background:
             raise ValueError(
                 "Expected `include_background` to be False with `to_onehot_y`, but got True: channel 0 would be "
-                "everything that is not skeleton, and its recall would ask for background next to the skeleton."
+                "everything that is not skeleton, and its recall would reward background next to the skeleton."
             )
 
     def per_class(self, likelihood: Tensor, target: Tensor) -> Tensor:

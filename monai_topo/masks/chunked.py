@@ -189,7 +189,7 @@ def to_blocks(mask: Any, name: str, chunks: Any) -> Any:
         if isinstance(mask, Tensor) or not hasattr(mask, "shape") or not hasattr(mask, "dtype"):
             raise TypeError(
                 f"Expected `{name}` to be a Dask, zarr, h5py or NumPy array, but got {type(mask).__name__}; "
-                "a tensor in memory is for `betti_numbers`."
+                "use `betti_numbers` for a tensor in memory."
             )
         mask = array.from_array(mask, chunks=chunks, name=False)
     if mask.ndim not in (2, 3) or 0 in mask.shape:

@@ -128,7 +128,7 @@ def _check_values(likelihood: Tensor, true: Tensor) -> None:
         )
     if not ((likelihood >= 0) & (likelihood <= 1)).all():
         raise ValueError(
-            "Expected `prediction` to hold values in [0, 1], but got others or NaN; put a sigmoid or softmax before."
+            "Expected `prediction` to hold values in [0, 1], but got others or NaN; apply a sigmoid or softmax first."
         )
     if not ((true == 0) | (true == 1)).all():
         raise ValueError(

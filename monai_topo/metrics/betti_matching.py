@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from monai_topo._utils.typing import Border, Connectivity
@@ -134,12 +135,16 @@ def compute_betti_matching(
 
 def _count_common_components(images: torch.Tensor, labels: torch.Tensor, connectivity: Connectivity) -> torch.Tensor:
     """Count the components of the union of two masks that contain voxels of both, `(N,)`."""
-    components = label_components((images + labels > 0), connectivity=connectivity).flatten(1).long()
-    count = torch.zeros(len(images), int(components.max()) + 1, 2, dtype=torch.bool)
-    for side, masks in enumerate((images, labels)):
-        image, voxel = masks.flatten(1).nonzero(as_tuple=True)
-        count[image, components[image, voxel], side] = True
-    return count.all(2).sum(1)
+    components = label_components(images + labels > 0, connectivity=connectivity).numpy()
+    counts = []
+    for numbers, *masks in zip(components, images.numpy() > 0, labels.numpy() > 0, strict=True):
+        has_both = np.ones(numbers.max() + 1, dtype=bool)
+        for mask in masks:
+            has_voxel = np.zeros_like(has_both)
+            has_voxel[numbers[mask]] = True
+            has_both &= has_voxel
+        counts.append(int(has_both.sum()))
+    return torch.tensor(counts)
 
 
 def _count_features(matching: BettiMatching, images: int, dims: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

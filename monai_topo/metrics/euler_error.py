@@ -53,13 +53,11 @@ def compute_euler_error(
 
     Example:
         >>> import torch
-        >>> ring = torch.zeros(1, 1, 5, 7)
-        >>> ring[..., 1:4, 1:6] = 1
-        >>> ring[..., 2, 2:5] = 0
-        >>> broken = ring.clone()
-        >>> broken[..., 1, 3] = 0
-        >>> compute_euler_error(broken, ring)
-        tensor([[1.]])
+        >>> label = torch.ones(1, 1, 5, 7)
+        >>> prediction = label.clone()
+        >>> prediction[..., 1::2, 1::2] = 0  # six holes
+        >>> compute_euler_error(prediction, label)
+        tensor([[6.]])
     """
     pred, true = check_masks(y_pred, y, include_background=include_background)
     masks = torch.cat([pred, true]).flatten(0, 1)
@@ -78,11 +76,12 @@ class EulerErrorMetric(TopologyMetric, compute=compute_euler_error):
 
     Example:
         >>> import torch
+        >>> metric = EulerErrorMetric()
         >>> label = torch.ones(1, 1, 5, 7)
-        >>> prediction = label.clone()
-        >>> prediction[..., 1::2, 1::2] = 0  # six holes
-        >>> EulerErrorMetric()(prediction, label)
-        tensor([[6.]])
+        >>> metric(label, label), metric(0 * label, label)
+        (tensor([[0.]]), tensor([[1.]]))
+        >>> metric.aggregate()
+        tensor([0.5000])
     """
 
     connectivity: Connectivity = "full"

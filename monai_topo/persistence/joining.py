@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Array, Border, Connectivity
+from monai_topo.masks.components import label_components
 from monai_topo.persistence.merge_trees import merge_tree
 from monai_topo.persistence.minimax_paths import Path, PathFinder
 
-__all__ = ["OUTCOMES", "ImageReconnection", "JoinLimits", "JoinRow", "find_candidates"]
+__all__ = ["OUTCOMES", "Candidates", "JoinLimits", "JoinRow", "find_candidates", "join_candidates"]
 
 #: What became of a candidate: joined by a path; joined because it touches the path of another row; or refused, because
 #: the path is too long, both components are too large, or every path that was tried closes a loop or a cavity.
@@ -29,6 +30,7 @@ Chosen = NDArray[np.bool_]
 class JoinLimits(NamedTuple):
     """What `reconnect_components` allows, in voxels but for `max_length`."""
 
+    threshold: float
     connectivity: Connectivity
     border: Border
     min_likelihood: float
@@ -38,6 +40,22 @@ class JoinLimits(NamedTuple):
     max_component_vox: float
     allow_loops: bool
     steps: tuple[float, ...]
+
+
+class Candidates(NamedTuple):
+    """Components of one image, and what may be joined; the limits on paths and the greatest size do not matter here.
+
+    Attributes:
+        ids: Components as numbered by `label_components`.
+        sizes: `(K + 1,)`, voxels of each component.
+        is_small: `(K + 1,)`, whether it is below the least size.
+        saddles: For each candidate a component, the one that it meets, and the saddle; saddles from high to low.
+    """
+
+    ids: Ids
+    sizes: NDArray[np.int64]
+    is_small: Chosen
+    saddles: list[tuple[int, int, int]]
 
 
 class JoinRow(NamedTuple):
@@ -52,9 +70,28 @@ class JoinRow(NamedTuple):
     path: Voxels = np.zeros(0, dtype=np.int64)
 
 
-def find_candidates(image: Array, ids: Ids, threshold: float, limits: JoinLimits) -> Iterator[tuple[int, int, int]]:
-    """Yield a component, the one that it meets, and the saddle; saddles from high to low."""
-    outside = limits.border == "foreground"
+def find_candidates(image: Array, limits: JoinLimits) -> Candidates:
+    """Find the components of an image and the saddles at which they meet."""
+    mask = torch.from_numpy(image > limits.threshold)[None]
+    ids = label_components(mask, connectivity=limits.connectivity, border=limits.border)[0].numpy()
+    sizes = np.bincount(np.maximum(ids, 0).ravel())
+    is_small = sizes < limits.min_component_vox
+    return Candidates(
+        ids, sizes, is_small, list(_saddles(image, np.where(is_small[np.maximum(ids, 0)], 0, ids), limits))
+    )
+
+
+def join_candidates(number: int, image: Array, found: Candidates, limits: JoinLimits) -> tuple[Chosen, list[JoinRow]]:
+    """Try all candidates of an image, and return the joined mask and the rows of the table."""
+    if not found.saddles:
+        return np.asarray(image > limits.threshold), []
+    work = ImageReconnection(number, image, found, limits)
+    rows = [row for saddle in found.saddles for row in work.join(*saddle)]
+    return work.mask(), rows
+
+
+def _saddles(image: Array, ids: Ids, limits: JoinLimits) -> Iterator[tuple[int, int, int]]:
+    threshold, outside = limits.threshold, limits.border == "foreground"
     if len(np.unique(ids[ids > 0])) < 2 - outside:
         return
     # All that no saddle depends on becomes a plateau: the components, and what is too faint.
@@ -76,23 +113,16 @@ def find_candidates(image: Array, ids: Ids, threshold: float, limits: JoinLimits
 class ImageReconnection:
     """One image, padded by what lies outside, and which of its components meet and are joined by now."""
 
-    def __init__(
-        self,
-        number: int,
-        image: Array,
-        ids: Ids,
-        is_small: Chosen,
-        sizes: NDArray[np.int64],
-        limits: JoinLimits,
-    ) -> None:
+    def __init__(self, number: int, image: Array, found: Candidates, limits: JoinLimits) -> None:
         self.number, self.limits = number, limits
+        ids, sizes = found.ids, found.sizes
         self.frame = len(sizes)  # the frame of foreground is the component after the last one
         outside = limits.border == "foreground"
         values = np.pad(image, 1, constant_values=np.inf if outside else -np.inf)
         self.ids = np.pad(np.where(ids < 0, self.frame, ids).astype(np.int32), 1, constant_values=outside * self.frame)
         self.paths = PathFinder(values, self.ids, limits.connectivity, limits.steps)
         self.sizes = np.append(sizes, np.iinfo(np.int64).max)
-        self.is_end = ~np.append(is_small, False)
+        self.is_end = ~np.append(found.is_small, False)
         self.is_end[0] = False
         # Components that meet at a saddle so far, joined or refused; and those that are one in the result.
         self.meet = np.arange(self.frame + 1)

@@ -13,8 +13,7 @@ from torch import Tensor
 from monai_topo._utils.kernel import finite_array
 from monai_topo._utils.typing import Array, Border, Connectivity
 from monai_topo._utils.validation import check_at_least, check_images, check_topology_settings
-from monai_topo.masks.components import label_components
-from monai_topo.persistence.joining import OUTCOMES, ImageReconnection, JoinLimits, JoinRow, find_candidates
+from monai_topo.persistence.joining import OUTCOMES, JoinLimits, JoinRow, find_candidates, join_candidates
 
 __all__ = ["OUTCOMES", "Joins", "reconnect_components"]
 
@@ -132,6 +131,45 @@ def reconnect_components(
         ([[[1, 1, 1, 1, 0, 1]]], [[2, 1]], [2])
     """
     check_images(likelihood)
+    limits = join_limits(
+        likelihood.ndim - 1,
+        threshold=threshold,
+        connectivity=connectivity,
+        border=border,
+        max_path_length=max_path_length,
+        min_likelihood=min_likelihood,
+        min_component_size=min_component_size,
+        max_component_size=max_component_size,
+        allow_loops=allow_loops,
+        spacing=spacing,
+    )
+    images = finite_array(likelihood)
+    check_likelihoods(images)
+    masks, rows = np.zeros(images.shape, dtype=bool), []
+    for number, image in enumerate(images):
+        masks[number], joined = join_candidates(number, image, find_candidates(image, limits), limits)
+        rows += joined
+    return torch.from_numpy(masks), _table(rows)
+
+
+def join_limits(
+    spatial_dims: int,
+    *,
+    threshold: float = 0.5,
+    connectivity: Connectivity = "full",
+    border: Border = "open",
+    max_path_length: float | None = None,
+    min_likelihood: float = 0.0,
+    min_component_size: float = 0,
+    max_component_size: float | None = None,
+    allow_loops: bool = False,
+    spacing: Sequence[float] | None = None,
+) -> JoinLimits:
+    """Check the settings of :py:func:`reconnect_components`, and convert them to voxels.
+
+    Raises:
+        ValueError: If one of them is not as described there.
+    """
     check_reconnection(
         threshold=threshold,
         connectivity=connectivity,
@@ -141,14 +179,13 @@ def reconnect_components(
         min_component_size=min_component_size,
         max_component_size=max_component_size,
     )
-    images = finite_array(likelihood)
-    check_likelihoods(images)
-    steps = _check_spacing(spacing, likelihood.ndim - 1)
+    steps = _check_spacing(spacing, spatial_dims)
     voxel_size = math.prod(steps)
     length = math.inf if max_path_length is None else max_path_length
     largest = math.inf if max_component_size is None else max_component_size
     # A path or a component of exactly the limit passes, whatever the rounding of millimeters.
-    limits = JoinLimits(
+    return JoinLimits(
+        threshold=threshold,
         connectivity=connectivity,
         border=border,
         min_likelihood=min_likelihood,
@@ -159,19 +196,6 @@ def reconnect_components(
         allow_loops=allow_loops,
         steps=steps,
     )
-    masks = torch.from_numpy(images > threshold)
-    labels = label_components(masks, connectivity=connectivity, border=border).numpy()
-    rows: list[JoinRow] = []
-    for number, (image, mask, ids) in enumerate(zip(images, masks.numpy(), labels, strict=True)):
-        sizes = np.bincount(np.maximum(ids, 0).ravel())
-        is_small = sizes < limits.min_component_vox
-        candidates = list(find_candidates(image, np.where(is_small[np.maximum(ids, 0)], 0, ids), threshold, limits))
-        if candidates:
-            work = ImageReconnection(number, image, ids, is_small, sizes, limits)
-            for candidate in candidates:
-                rows += work.join(*candidate)
-            mask |= work.mask()
-    return masks, _table(rows)
 
 
 def check_reconnection(

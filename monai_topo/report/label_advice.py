@@ -78,8 +78,8 @@ def _recommend_connectivity(rows: Sequence[Row], ndim: int) -> Advice:
     return Advice(
         "connectivity",
         "full" if full < face else "face",
-        f"{why} The one with fewer features has fewer accidents; if you know which diagonals are meant to touch, "
-        "that decides.",
+        f"{why} The one with fewer features usually has fewer artifacts. If you know whether diagonal neighbors are "
+        "connected in your labels, decide by that.",
     )
 
 

@@ -6,29 +6,24 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-import torch
 from monai.config import NdarrayOrTensor
-from torch import Tensor
 
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.io import atomic_write
-from monai_topo._utils.typing import Array, Border, Connectivity, Mask
+from monai_topo._utils.typing import Array, Border, Connectivity
 from monai_topo._utils.validation import check_at_least, check_choice
-from monai_topo.masks.components import label_components
-from monai_topo.persistence.merge_trees import merge_tree
-from monai_topo.persistence.reconnection import check_likelihoods, check_threshold, is_mask, reconnect_components
+from monai_topo.persistence.reconnection import check_likelihoods, check_threshold, is_mask
 from monai_topo.transforms._base import ArrayTransform, Spacing, as_float, check_affine, check_count, check_spacing
+from monai_topo.transforms._clean_up_steps import CleanUpSteps, Keep
 from monai_topo.transforms._dictionary import DictionaryTransform
-from monai_topo.transforms.label_repair import RepairLabel
 from monai_topo.transforms.persistence_simplify import PersistenceSimplify
 from monai_topo.transforms.reconnect_components import ReconnectComponents
 
 __all__ = ["CleanUp", "CleanUpD", "CleanUpDict", "CleanUpd"]
 
-Keep = Literal["largest", "most_persistent"]
 _FORMAT = {"format": "monai_topo.CleanUp", "version": 1}
 _RECONNECT_KEYS = ("max_path_length", "min_likelihood", "min_component_size", "max_component_size", "allow_loops")
 
@@ -117,13 +112,11 @@ class CleanUp(ArrayTransform):
         self.spacing = check_spacing(spacing)
         self.spatial_dims = spatial_dims
         topology: dict[str, Any] = {"connectivity": connectivity, "border": border}
-        self._simplify = PersistenceSimplify(min_persistence=min_persistence, **topology)
-        self.min_persistence = min_persistence
+        self.min_persistence = PersistenceSimplify(min_persistence=min_persistence, **topology).min_persistence
         self.reconnect = None if reconnect is None else dict(reconnect)
-        self._reconnection: dict[str, Any] | None = None
         if self.reconnect is not None:
             _refuse_unknown(self.reconnect, _RECONNECT_KEYS, "`reconnect`")
-            self._reconnection = ReconnectComponents(threshold=threshold, **self.reconnect, **topology).settings
+            ReconnectComponents(threshold=threshold, **self.reconnect, **topology)  # checks the limits
 
     def __call__(self, image: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the masks of a `(C, H, W)` or `(C, D, H, W)` likelihood or mask."""
@@ -162,42 +155,22 @@ class CleanUp(ArrayTransform):
         return "`keep='most_persistent'`" if self.num_components and self.keep == "most_persistent" else ""
 
     def _clean(self, likelihood: Array, spacing_mm: tuple[float, ...]) -> Array:
-        spacing = None if self.spacing is None else spacing_mm
-        if self.min_persistence > 0:
-            likelihood = self._simplify.compute(likelihood[None], spacing_mm)[0]
-        image = torch.from_numpy(np.ascontiguousarray(likelihood))
-        # What step 1 leaves may be 0 and 1 only; then no voxel between the components has any likelihood.
-        if self._reconnection is not None and not is_mask(likelihood):
-            mask = reconnect_components(image[None], spacing=spacing, **self._reconnection)[0][0].numpy()
-        else:
-            mask = likelihood > self.threshold
-        repair = RepairLabel(
-            min_component=self.min_component_size,
-            min_hole=self.min_hole_size,
+        steps = CleanUpSteps(
+            likelihood,
+            threshold=self.threshold,
             connectivity=self.connectivity,
             border=self.border,
-            spacing=spacing,
+            spacing=None if self.spacing is None else spacing_mm,
         )
-        if self.min_component_size > 0 or self.min_hole_size > 0:
-            mask = np.asarray(repair(mask[None].astype(np.uint8)))[0] > 0
-        return self._keep(mask, image).astype(np.uint8)
-
-    def _keep(self, mask: Mask, image: Tensor) -> Mask:
-        if self.num_components is None:
-            return mask
-        topology: dict[str, Any] = {"connectivity": self.connectivity, "border": self.border}
-        ids = label_components(torch.from_numpy(np.ascontiguousarray(mask))[None], **topology)[0].numpy()
-        size = np.bincount(np.maximum(ids, 0).ravel())
-        persistence = np.zeros(len(size))
-        if self.keep == "most_persistent" and len(size) > self.num_components + 1:
-            tree = merge_tree(image[None], **topology)
-            values = tree.pairs.values(image[None]).double().numpy()
-            np.maximum.at(persistence, np.maximum(ids.flat[tree.extremum.numpy()], 0), values[:, 0] - values[:, 1])
-            if self.border == "open":
-                persistence[ids.flat[int(tree.pairs.essential[0])]] = np.inf
-        order = np.lexsort((-size[1:], -persistence[1:])) + 1
-        kept = np.isin(np.arange(len(size)), order[: self.num_components])
-        return np.asarray(kept[np.maximum(ids, 0)] | (ids < 0))
+        mask = steps.mask(
+            min_persistence=self.min_persistence,
+            reconnect=self.reconnect,
+            min_component_size=self.min_component_size,
+            min_hole_size=self.min_hole_size,
+            num_components=self.num_components,
+            keep=self.keep,
+        )
+        return mask.astype(np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, which JSON can hold."""
@@ -282,6 +255,11 @@ class CleanUp(ArrayTransform):
             if not isinstance(settings, dict):
                 raise UserError(f"Expected an object of settings, but got {type(settings).__name__}.")
             return cls.from_dict(settings, spatial_dims=spatial_dims, connectivity=connectivity)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"Expected a file of a clean-up, such as RUN/cleanup.json, but got {os.fspath(path)!r}, which does not "
+                "exist."
+            ) from error
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: {error}") from error
 

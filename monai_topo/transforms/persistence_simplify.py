@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class PersistenceSimplify(PersistenceTransform):
     def compute(self, array: Array, spacing_mm: tuple[float, ...]) -> Array:
         """Return the simplified image."""
         dims = self.dims_of(array)
-        return np.stack([self._simplify(image[None], dims)[0].numpy() for image in self.images_of(array)])
+        return np.stack([self.simplify_image(image[None], dims)[0].numpy() for image in self.images_of(array)])
 
     def dims_of(self, array: Array) -> tuple[int, ...]:
         """Return the dimensions to simplify for a channel-first array."""
@@ -88,17 +89,24 @@ class PersistenceSimplify(PersistenceTransform):
             )
         return dims
 
-    def _simplify(self, image: Tensor, dims: tuple[int, ...]) -> Tensor:
-        # Repeat until nothing changes: features inside a removed hole have lost a part of their persistence.
-        while True:
-            before = image
-            for dim in dims:
+    def simplify_image(self, image: Tensor, dims: tuple[int, ...], first_tree: MergeTree | None = None) -> Tensor:
+        """Simplify one image, `(1, *spatial)`; `first_tree` is the merge tree of the image in the first dimension."""
+        # In turn until no dimension has anything to remove: features inside a removed hole have lost a part of their
+        # persistence. A dimension itself has nothing to remove after its turn.
+        num_settled = 0
+        for dim in cycle(dims):
+            if first_tree is None:
                 tree = merge_tree(
                     image, dim=dim, filtration=self.filtration, connectivity=self.connectivity, border=self.border
                 )
-                image = simplify(image, tree, self._pairs_to_remove(image, tree))
-            if torch.equal(image, before):
-                return image
+            else:
+                tree, first_tree = first_tree, None
+            before = image
+            image = simplify(image, tree, self._pairs_to_remove(image, tree))
+            num_settled = num_settled + 1 if torch.equal(image, before) else 1
+            if num_settled >= len(dims):
+                break
+        return image
 
     def _pairs_to_remove(self, image: Tensor, tree: MergeTree) -> Tensor:
         values = tree.pairs.values(image).double()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from scipy import stats
 
-from monai_topo import choose_cleanup, topology_report
-from monai_topo.cleanup.cross_validation import paired_test
-from monai_topo.cleanup.scores import Scorer, dice
-from monai_topo.report.metric_guide import group_columns
+from monai_topo import choose_cleanup
 from monai_topo.transforms import CleanUp
 
 
@@ -286,48 +281,3 @@ LABEL = bars()
 def test_bad_input_is_refused_with_a_sentence(cases, settings, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         choose(cases, **settings)
-
-
-@pytest.mark.parametrize("shape", [(24, 30), (10, 12, 14)])
-@pytest.mark.parametrize("settings", [{}, {"connectivity": "face", "border": "foreground", "instances": "background"}])
-def test_metrics_are_those_of_topology_report(shape, settings):
-    generator = np.random.default_rng(1)
-    label, prediction = (
-        np.kron(generator.random([n // 2 for n in shape]) < p, np.ones([2] * len(shape))) > 0 for p in (0.4, 0.5)
-    )
-    report = topology_report(prediction, label, **settings)
-    groups = group_columns(report)
-    columns = {column.name: column for group in groups for column in group.columns}
-    tested = 0
-    for name, value in report.items():
-        if not columns[name].better or name.startswith(("bottleneck", "wasserstein")):
-            continue
-        scorer = Scorer(
-            name,
-            settings.get("connectivity", "full"),
-            settings.get("border", "open"),
-            settings.get("instances", "foreground"),
-        )
-        assert scorer.score(prediction, label) == pytest.approx(value, nan_ok=True), name
-        assert scorer.sign == {"lower": 1, "higher": -1}[columns[name].better], name
-        tested += 1
-    assert tested > 30
-    assert dice(prediction, label) == pytest.approx(report["dice"])
-
-
-def test_paired_tests():
-    generator = np.random.default_rng(0)
-    differences = generator.normal(0.3, 1, 9)
-    p_value, name = paired_test(differences)
-    exact = stats.permutation_test(
-        (differences, np.zeros(9)),
-        lambda x, y, axis: np.mean(x - y, axis=axis),
-        permutation_type="samples",
-        alternative="greater",
-        n_resamples=math.inf,
-    )
-    assert name == "sign flips"
-    assert p_value == pytest.approx(exact.pvalue)
-    many = generator.normal(0.3, 1, 20)
-    assert paired_test(many) == (pytest.approx(stats.wilcoxon(many, alternative="greater").pvalue), "Wilcoxon")
-    assert paired_test(np.zeros(9))[0] == 1

@@ -16,7 +16,7 @@ import pytest
 
 from monai_topo.__main__ import main
 
-COMMANDS = ["report", "labels", "cleanup"]
+COMMANDS = ["report", "labels", "cleanup", "nnunet", "export", "publish"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,7 +69,7 @@ def test_the_example_of_a_command_parses(
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
     assert main(shlex.split(example)) == 0
-    assert len(vars(parsed[0])) > 3
+    assert parsed[0].run is not None
 
 
 @pytest.mark.slow

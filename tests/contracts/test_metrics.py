@@ -179,7 +179,7 @@ def test_handler_shows_the_settings_of_its_metric(handler_class: type[TopologyMe
         "output_transform",
         "save_details",
     }
-    with pytest.raises(TypeError, match="but `get_not_nans`"):
+    with pytest.raises(TypeError, match="except `get_not_nans`"):
         handler_class(get_not_nans=True)
     with pytest.raises(TypeError, match="unexpected keyword argument 'dimension'"):
         handler_class(dimension=1)

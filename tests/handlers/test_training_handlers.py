@@ -18,7 +18,6 @@ from monai.handlers import MeanDice, from_engine
 from monai.inferers import SimpleInferer
 from PIL import Image
 
-from monai_topo._utils.io import atomic_write
 from monai_topo.bundle import new_run_dir
 from monai_topo.handlers import (
     AtomicCheckpointSaver,
@@ -28,8 +27,6 @@ from monai_topo.handlers import (
     ValidationHistory,
     ValidationSchedule,
 )
-from monai_topo.handlers.panels import error_panel
-from monai_topo.masks.structure_errors import skeleton_errors
 
 
 def loss_of(weight: float, **components: float) -> Any:
@@ -118,89 +115,6 @@ def test_progress_is_one_bar_for_all_epochs(capsys: pytest.CaptureFixture[str]) 
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
-def test_a_break_is_missing_and_a_bridge_is_spurious() -> None:
-    label = bar()
-    broken = label.copy()
-    broken[:, 12] = False
-    missing, spurious = skeleton_errors(broken, label)
-    assert np.argwhere(missing).tolist() == [[7, 12]]
-    assert not spurious.any()
-    bridged = label.copy()
-    bridged[0:6, 5] = True
-    missing, spurious = skeleton_errors(bridged, label)
-    assert not missing.any()
-    assert set(np.argwhere(spurious)[:, 1]) == {5}
-
-
-def test_a_thicker_or_thinner_rim_is_not_a_structure_error() -> None:
-    label = np.zeros((15, 24), dtype=bool)
-    label[5:10, :] = True  # from border to border: no ends, where skeletons fork
-    thicker, thinner = np.zeros_like(label), np.zeros_like(label)
-    thicker[4:11, :] = True
-    thinner[7, :] = True
-    for prediction in (thicker, thinner):
-        missing, spurious = skeleton_errors(prediction, label)
-        assert not missing.any()
-        assert not spurious.any()
-
-
-MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE = "#d55e00", "#f0b400", "#2d8fd5", "#56d4f4", "#cc79a7", "#00b386"
-KINDS = MISSING, BREAK, SPURIOUS, BRIDGE, FILLED, HOLE
-ENDS = "#9a8a5c", "#6f8b99"
-
-
-def colored(prediction: np.ndarray, label: np.ndarray) -> dict[str, tuple[float, ...]]:
-    """Colors of errors in a panel, with the center (y, x) of each."""
-    panel = error_panel(prediction, label)
-    seen = {color: (panel == tuple(bytes.fromhex(color[1:]))).all(-1) for color in (*KINDS, *ENDS)}
-    return {color: tuple(np.argwhere(where).mean(0)) for color, where in seen.items() if where.any()}
-
-
-def ring(shape: tuple[int, ...]) -> np.ndarray:
-    """A ring three voxels thick in the plane of the first two axes; in a volume with margin above and below."""
-    plane = np.zeros(shape[:2], dtype=bool)
-    plane[4:21, 5:30] = True
-    plane[7:18, 8:27] = False
-    if len(shape) == 2:
-        return plane
-    volume = np.zeros(shape, dtype=bool)
-    volume[:, :, 4:7] = plane[..., None]
-    return volume
-
-
-@pytest.mark.parametrize("shape", [(25, 36), (25, 36, 11)])
-def test_loops_and_components_are_colored(shape: tuple[int, ...]) -> None:
-    label = ring(shape)
-    opened, halved, bare = label.copy(), label.copy(), label.copy()
-    opened[11:14, 5:8] = False
-    assert colored(opened, label) == {BREAK: (6, 12)}  # a loop is missing: a break; the readers' x is upright here
-    assert colored(label, opened) == {BRIDGE: (6, 12)}  # a loop is spurious: a bridge
-    halved[:, 16:19] |= label.any(axis=1, keepdims=True)  # a rung: two loops for one
-    assert list(colored(halved, label)) == [BRIDGE]
-    bare[:] = False
-    dot = bare.copy()
-    dot[11:14, 16:19] = label.any(axis=(0, 1))
-    assert colored(bare, dot) == {MISSING: (17, 12)}
-    assert colored(dot, bare) == {SPURIOUS: (17, 12)}
-    assert colored(label, label) == {}
-
-
-def test_cavities_and_pinholes_are_colored() -> None:
-    solid = np.zeros((25, 36, 11), dtype=bool)
-    solid[5:20, 6:30, 2:9] = True
-    hollow = solid.copy()
-    hollow[12, 20, 5] = False
-    assert colored(solid, hollow)[FILLED] == (20, 12)
-    assert colored(hollow, solid)[HOLE] == (20, 12)
-
-
-@pytest.mark.parametrize("shape", [(15, 24), (6, 15, 24)])
-def test_empty_full_and_volumes_can_be_drawn(shape: tuple[int, ...]) -> None:
-    empty, full = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
-    for prediction, label in ((empty, empty), (full, empty), (empty, full), (full, full)):
-        assert error_panel(prediction, label).shape == (24, 15, 3)  # x first in memory, y first in a picture
-
-
 def test_pictures_show_the_selected_epochs(tmp_path: Path) -> None:
     loss, label = loss_of(0.0), bar()
     pictures = PredictionPictures(tmp_path / "all.png", loss=loss, max_cases=2, titles={"Dice": "val_dice"})
@@ -227,17 +141,6 @@ def test_pictures_show_the_selected_epochs(tmp_path: Path) -> None:
 
 
 # --- atomic files ---------------------------------------------------------------------------------------------------
-
-
-def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
-    file = tmp_path / "new folder" / "file.txt"
-    with atomic_write(file) as unfinished:
-        unfinished.write_text("first")
-        assert not file.exists()
-    with pytest.raises(UnicodeEncodeError), atomic_write(file) as unfinished:
-        unfinished.write_text("second \ud800", encoding="utf-8")
-    assert file.read_text() == "first"
-    assert [entry.name for entry in file.parent.iterdir()] == ["file.txt"]
 
 
 def test_a_failed_save_keeps_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

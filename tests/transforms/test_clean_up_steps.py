@@ -1,0 +1,93 @@
+"""Steps that several clean-ups share: the same masks as those of the transforms, each called on its own."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from monai_topo._utils.packed_masks import pack_mask, unpack_mask
+from monai_topo.transforms import PersistenceSimplify, ReconnectComponents, RepairLabel
+from monai_topo.transforms import _clean_up_steps as module
+from monai_topo.transforms._clean_up_steps import CleanUpSteps
+
+TENTHS = st.integers(1, 9).map(lambda tenths: tenths / 10)
+LIKELIHOODS = st.sampled_from([(6, 9), (4, 5, 6)]).flatmap(
+    lambda shape: arrays(np.float32, shape, elements=TENTHS.map(lambda x: float(np.float32(x))))
+)
+TOPOLOGY = st.fixed_dictionaries(
+    {"connectivity": st.sampled_from(["full", "face"]), "border": st.sampled_from(["open", "foreground"])}
+)
+#: Every combination of a few values, many of which have their first steps in common.
+COMBINATIONS = [
+    {"min_persistence": persistence, "reconnect": reconnect, "min_component_size": size, "min_hole_size": hole}
+    for persistence, reconnect, size, hole in itertools.product(
+        (0.0, 0.1, 0.3),
+        (None, *({"max_path_length": n, "min_likelihood": p} for n in (1, 3) for p in (0.2, 0.3, 0.4))),
+        (0, 3),
+        (0, 2),
+    )
+]
+
+
+def by_transforms(image, topology, spacing, *, min_persistence, reconnect, min_component_size, min_hole_size):
+    """Apply the transforms of the steps one after another."""
+    image = image[None]
+    if min_persistence:
+        image = PersistenceSimplify(min_persistence=min_persistence, **topology)(image).numpy()
+    if reconnect is not None:
+        image = ReconnectComponents(spacing=spacing, **reconnect, **topology)(image).numpy()
+    mask = (image > 0.5).astype(np.uint8)
+    sizes = {"min_component": min_component_size, "min_hole": min_hole_size}
+    return RepairLabel(spacing=spacing, **sizes, **topology)(mask).numpy()[0] > 0
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["small images", "large images"])
+@given(image=LIKELIHOODS, topology=TOPOLOGY, seed=st.integers(0, 99), in_mm=st.booleans())
+@settings(max_examples=15)
+def test_masks_are_those_of_the_transforms_in_any_order(small, image, topology, seed, in_mm):
+    spacing = (0.5, 2.0, 1.0)[: image.ndim] if in_mm else None
+    steps = CleanUpSteps(image, threshold=0.5, spacing=spacing, least_likelihood=0.2, **topology)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_SMALL_IMAGE_VOX", image.size if small else 0)
+        generator = np.random.default_rng(seed)
+        # Out of order, but often after one that begins alike.
+        order = np.argsort(np.arange(len(COMBINATIONS)) + generator.normal(0, 3, len(COMBINATIONS)))
+        for number in order[generator.integers(50) :][:35]:
+            found = steps.mask(num_components=None, keep="largest", **COMBINATIONS[number])
+            assert (found == by_transforms(image, topology, spacing, **COMBINATIONS[number])).all()
+            if number % 5 == 0:
+                steps.release()
+
+
+def test_the_first_of_the_joins_are_those_of_a_greater_likelihood():
+    """Three gaps of different likelihood, of which one is exactly the limit."""
+    image = np.zeros((5, 20), dtype=np.float32)
+    image[2, :] = 0.9
+    image[2, [4, 9, 14]] = 0.2, 0.7 - 0.3, 0.3
+    steps = CleanUpSteps(image, threshold=0.5, connectivity="full", border="open", spacing=None, least_likelihood=0.1)
+    settings = {"min_persistence": 0.0, "min_component_size": 0, "min_hole_size": 0, "num_components": None}
+    filled = {
+        least: np.flatnonzero(
+            steps.mask(reconnect={"min_likelihood": least}, keep="largest", **settings)[2, [4, 9, 14]]
+        )
+        for least in (0.4, 0.1, 0.3, 0.2)
+    }
+    assert {least: found.tolist() for least, found in filled.items()} == {
+        0.4: [1],
+        0.3: [1, 2],
+        0.2: [0, 1, 2],
+        0.1: [0, 1, 2],
+    }
+
+
+@given(mask=st.sampled_from([(6, 9), (1, 1), (4, 5, 6)]).flatmap(lambda shape: arrays(np.bool_, shape)))
+def test_packed_masks_are_restored(mask):
+    assert (unpack_mask(pack_mask(mask), mask.shape) == mask).all()
+    other = mask.copy()
+    other.flat[0] ^= True
+    assert pack_mask(other) != pack_mask(mask)
