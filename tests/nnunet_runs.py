@@ -38,6 +38,11 @@ def has_nnunet() -> bool:
     return True
 
 
+def modules_without_nnunet() -> set[str]:
+    """Return the modules that cannot be imported here, because nnU-Net is not installed."""
+    return set() if has_nnunet() else {f"monai_topo.nnunet.{name}" for name in ("trainers", "variants")}
+
+
 @cache
 def _fits_torchvision() -> bool:
     try:

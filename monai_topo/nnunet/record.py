@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.io import atomic_write
 
-__all__ = ["check_unchanged", "write_record"]
+__all__ = ["check_unchanged", "read_state", "write_record", "write_state"]
 
 _MAY_CHANGE = {"sources", "num_threads", "monai_topo"}  # nothing that the network depends on
 
@@ -36,6 +39,23 @@ def check_unchanged(path: Path, content: Mapping[str, Any]) -> None:
                 f"Expected this training to continue with {name} = {before.get(name)}, as it began, but got "
                 f"{now.get(name)}: set it as before, or delete {path} to change it on purpose."
             )
+
+
+def write_state(checkpoint: Path, state: Mapping[str, Tensor]) -> None:
+    """Write the buffers of the gradient ratio beside the checkpoint of the same time."""
+    write_record(_state_file(checkpoint), {name: value.tolist() for name, value in state.items()})
+
+
+def read_state(checkpoint: Path) -> dict[str, Tensor] | None:
+    """Read the buffers that belong to a checkpoint; None if there are none."""
+    path = _state_file(checkpoint)
+    if not path.exists():
+        return None
+    return {name: torch.tensor(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _state_file(checkpoint: Path) -> Path:
+    return checkpoint.with_suffix(".topology.json")
 
 
 def _flat(content: Mapping[str, Any]) -> dict[str, Any]:

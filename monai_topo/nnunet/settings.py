@@ -19,7 +19,7 @@ __all__ = ["FILE", "PREFIX", "Plan", "TopologySettings", "read_settings"]
 FILE = "topology.json"
 PREFIX = "nnUNet_topology_"
 
-_OWN = ("weight", "warm_up_epochs", "classes")
+_OWN = ("weight", "ratio", "warm_up_epochs", "classes")
 #: Attributes of nnU-Net's trainer that a setting of the same name replaces.
 _OF_TRAINER = ("num_epochs", "num_iterations_per_epoch", "num_val_iterations_per_epoch", "save_every")
 #: Options of the losses that follow from nnU-Net's labels.
@@ -45,7 +45,8 @@ class TopologySettings:
     """Checked settings of the topology term.
 
     Attributes:
-        weight: Weight of the term after the warm-up.
+        weight: Weight of the term after the warm-up; None if it follows from the ratio.
+        ratio: Gradient of the term as a multiple of that of nnU-Net's own loss; None if there is a weight.
         warm_up_epochs: Number of epochs without the term, at the beginning of the training.
         classes: Names of the classes or regions that the term counts.
         options: Options of the loss.
@@ -53,7 +54,8 @@ class TopologySettings:
         sources: Where the settings that are not defaults come from.
     """
 
-    weight: float
+    weight: float | None
+    ratio: float | None
     warm_up_epochs: int
     classes: tuple[str, ...]
     options: dict[str, Any]
@@ -101,13 +103,14 @@ def read_settings(
     for name, text in _from_environment(environment):
         given[name], sources[name] = text, PREFIX + name
     _check_names(given, (*_OWN, *options, *_OF_TRAINER), sources)
-    values = {**defaults, **given}
+    values = {**_without_other_weight(defaults, given, sources), **given}
     training = {name: values[name] for name in _OF_TRAINER if name in values}
     with _naming(sources):
         for name, number in training.items():
             check_whole_number(name, number, least=1)
         settings = TopologySettings(
-            weight=_check_weight(values["weight"]),
+            weight=_check_number("weight", values.get("weight")),
+            ratio=_check_number("ratio", values.get("ratio")),
             warm_up_epochs=_check_warm_up(values.get("warm_up_epochs"), training.get("num_epochs", plan.num_epochs)),
             classes=_check_classes(values.get("classes"), plan.classes),
             options={name: values[name] for name in options if name in values},
@@ -165,10 +168,27 @@ def _places(sources: Mapping[str, str]) -> str:
     return ", ".join(dict.fromkeys(sources.values())) or "defaults"
 
 
-def _check_weight(weight: Any) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-        raise ValueError(f"Expected `weight` to be a number, but got {weight!r}.")
-    return float(check_at_least("weight", weight))
+def _without_other_weight(
+    defaults: Mapping[str, Any], given: Mapping[str, Any], sources: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the defaults without a weight or ratio if the other one is given."""
+    chosen = {"weight", "ratio"} & given.keys()
+    if len(chosen) == 2:
+        raise UserError(
+            f"Expected `weight` or `ratio`, but got both, in {sources['weight']} and {sources['ratio']}: a ratio finds "
+            "the weight."
+        )
+    return {name: value for name, value in defaults.items() if not chosen or name not in ("weight", "ratio")}
+
+
+def _check_number(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"Expected `{name}` to be a number, but got {value!r}.")
+    if name == "ratio" and value == 0:
+        raise ValueError("Expected `ratio` to be greater than 0, but got 0: for no term use nnUNetTrainer.")
+    return float(check_at_least(name, value))
 
 
 def _check_warm_up(epochs: Any, num_epochs: int) -> int:

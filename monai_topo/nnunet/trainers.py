@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from torch._dynamo import OptimizedModule
 
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.nnunet.folder import check_nnunet
 from monai_topo.nnunet.label_values import check_label_values
-from monai_topo.nnunet.record import check_unchanged, write_record
+from monai_topo.nnunet.record import check_unchanged, read_state, write_record, write_state
 from monai_topo.nnunet.resources import check_memory, count_threads
 from monai_topo.nnunet.settings import FILE, Plan, loss_options, read_settings
 from monai_topo.nnunet.term import TopologyTerm, loss_settings, read_channels
@@ -51,7 +52,7 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
     """
 
     topology_loss: ClassVar[type[nn.Module]] = PersistenceLoss
-    topology_defaults: ClassVar[Mapping[str, Any]] = {"weight": 0.1, "matching": "spatial", "border": "foreground"}
+    topology_defaults: ClassVar[Mapping[str, Any]] = {"ratio": 1.0, "matching": "spatial", "border": "foreground"}
     topology_bytes_per_voxel: ClassVar[float] = 40
 
     def __init__(
@@ -111,7 +112,10 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
 
     def _build_loss(self) -> nn.Module:
         base = super()._build_loss()
-        return TopologyAwareLoss(self._wrap_base(base), self._make_topology_term(base), weight=0.0)
+        ratio = self.topology.ratio
+        if ratio is not None:
+            _undo_compile(base)
+        return TopologyAwareLoss(self._wrap_base(base), self._make_topology_term(base), weight=0.0, ratio=ratio)
 
     def _wrap_base(self, base: nn.Module) -> nn.Module:
         """Return nnU-Net's own loss, called with all outputs and targets."""
@@ -161,7 +165,8 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         """Switch the term on after the warm-up."""
         super().on_train_epoch_start()
         is_on = self.current_epoch >= self.topology.warm_up_epochs
-        self.loss.set_weight(self.topology.weight if is_on else 0.0)
+        weight = 1.0 if self.topology.weight is None else self.topology.weight  # a ratio finds its own factor
+        self.loss.set_weight(weight if is_on else 0.0)
         self._topology_values = []
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +181,8 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         super().on_train_epoch_end(train_outputs)
         if self._topology_values:
             mean = sum(self._topology_values) / len(self._topology_values)
-            self.print_to_log_file(f"topology {mean:.4g}, weight {self.loss.weight:.4g}")
+            weight = self.loss.weight * float(self.loss.last_components.get("factor", 1.0))
+            self.print_to_log_file(f"topology {mean:.4g}, weight {weight:.4g}")
             for logger in self.logger.loggers:
                 logger.log("topology", mean, self.current_epoch)
 
@@ -184,3 +190,29 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         """Validate with nnU-Net's loss alone."""
         super().on_validation_epoch_start()
         self.loss.set_weight(0.0)
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Save the state of the ratio beside nnU-Net's checkpoint."""
+        super().save_checkpoint(filename)
+        if self.local_rank == 0 and self.loss.gradient_ratio is not None and not self.disable_checkpointing:
+            write_state(Path(filename), self.loss.gradient_ratio.state_dict())
+
+    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
+        """Load a checkpoint and the state of the ratio, which starts anew if it is not there."""
+        super().load_checkpoint(filename_or_checkpoint)
+        if isinstance(filename_or_checkpoint, str) and self.loss.gradient_ratio is not None:
+            state = read_state(Path(filename_or_checkpoint))
+            if state is not None:
+                self.loss.gradient_ratio.load_state_dict(state)
+
+
+def _undo_compile(loss: nn.Module) -> None:
+    """Replace compiled parts of nnU-Net's loss by the original ones.
+
+    The ratio needs the gradient of the loss before the backward pass, and a compiled Dice in 3D refuses to compute it
+    twice ("compiled with non-empty donated buffers").
+    """
+    for module in list(loss.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, OptimizedModule):
+                setattr(module, name, child._orig_mod)

@@ -26,7 +26,7 @@ class nnUNetTrainerTopologyBettiMatching(nnUNetTrainerTopology):  # noqa: N801 -
     """Train with nnU-Net's own loss and, after a warm-up, the Betti matching loss on the finest output."""
 
     topology_loss = BettiMatchingLoss
-    topology_defaults: ClassVar[Mapping[str, Any]] = {"weight": 0.1, "border": "foreground"}
+    topology_defaults: ClassVar[Mapping[str, Any]] = {"ratio": 1.0, "border": "foreground"}
     topology_bytes_per_voxel = 80
 
 

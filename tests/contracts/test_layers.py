@@ -5,11 +5,11 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from monai.bundle import ComponentLocator
+from nnunet_runs import modules_without_nnunet
 
 import monai_topo
 
@@ -60,15 +60,12 @@ def test_imports_point_down(path):
         assert other != "_core" or (name == "monai_topo._core" and path.stem == "kernel")
 
 
-NEEDS_NNUNET = "monai_topo.nnunet.trainers"
-
-
 def test_no_public_class_has_a_name_of_monai():
     # MONAI's bundles find classes by bare name in every package whose name begins with "monai".
     table = ComponentLocator(excludes=["monai_topo"]).get_component_module_name
     taken = {}
     for info in pkgutil.walk_packages([str(PACKAGE)], "monai_topo."):
-        if info.name.startswith("monai_topo._core") or (info.name == NEEDS_NNUNET and not find_spec("nnunetv2")):
+        if info.name.startswith("monai_topo._core") or info.name in modules_without_nnunet():
             continue
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from nnunet_runs import modules_without_nnunet
 
 import monai_topo
 
@@ -21,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def modules():
     found = [info.name for info in pkgutil.walk_packages(monai_topo.__path__, "monai_topo.")]
-    return [name for name in found if name != "monai_topo._core"]
+    return [name for name in found if name not in {"monai_topo._core", *modules_without_nnunet()}]
 
 
 @pytest.mark.parametrize("name", modules())

@@ -67,6 +67,14 @@ def test_values_of_the_environment_are_json_or_text():
     )  # the whole patch of the network
 
 
+def test_a_weight_replaces_a_ratio_and_a_ratio_a_weight():
+    assert (read().weight, read().ratio) == (0.1, None)
+    settings = read(environment=variables(ratio="2"))
+    assert (settings.weight, settings.ratio) == (None, 2.0)
+    settings = read(environment=variables(weight="3"), defaults={"weight": None, "ratio": 1.0})
+    assert (settings.weight, settings.ratio) == (3.0, None)
+
+
 def test_the_trainer_can_be_shortened_and_the_warm_up_follows():
     settings = read(environment=variables(num_epochs="60", save_every="5"))
     assert settings.training == {"num_epochs": 60, "save_every": 5}
@@ -87,6 +95,8 @@ def test_options_that_follow_from_the_labels_are_no_settings():
         ({"softmax": "true"}, "but got 'softmax' in nnUNet_topology_softmax"),
         ({"weight": "much"}, r"\(nnUNet_topology_weight\): Expected `weight` to be a number, but got 'much'"),
         ({"weight": "-1"}, "Expected `weight` to be finite and at least 0, but got -1"),
+        ({"weight": "1", "ratio": "1"}, "Expected `weight` or `ratio`, but got both, in nnUNet_topology_weight and"),
+        ({"ratio": "0"}, "Expected `ratio` to be greater than 0, but got 0"),
         ({"weight": "true"}, "Expected `weight` to be a number, but got True"),
         ({"warm_up_epochs": "1000"}, "below the number of epochs, 1000, but got 1000: the term would never be used"),
         ({"warm_up_epochs": "2.5"}, "Expected `warm_up_epochs` to be a whole number"),

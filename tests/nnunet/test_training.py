@@ -121,51 +121,6 @@ def test_the_test_case_is_predicted(membranes):
 
 
 @pytest.fixture(scope="module")
-def stacks(shared_data, tmp_path_factory):
-    """Real vessels in 3D, Betti matching on two of three dimensions; full resolution, low resolution and the cascade."""
-    cases = real_vessels(shared_data, 7)
-    labels = {"background": 0, "vessel": 1}
-    project = NnunetProject(tmp_path_factory.mktemp("stacks"), labels, ".nii.gz", "3d_fullres")
-    project.write(cases[:6], cases[6][0])
-    project.succeed(project.plan())
-    (project.preprocessed / "topology.json").write_text(json.dumps({"dims": [0, 1], "patch_size": 16}))
-    return project
-
-
-def with_cascade(project):
-    """Add to the plans what nnU-Net plans for large images: a low resolution, and a cascade."""
-    path = project.preprocessed / "nnUNetPlans.json"
-    plans = json.loads(path.read_text())
-    full = plans["configurations"]["3d_fullres"]
-    low = {**full, "data_identifier": "nnUNetPlans_3d_lowres", "spacing": [1, 2, 2], "patch_size": [12, 20, 16]}
-    plans["configurations"]["3d_lowres"] = {**low, "next_stage": "3d_cascade_fullres"}
-    plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
-    path.write_text(json.dumps(plans))
-
-
-def test_volumes_train_at_both_resolutions_and_in_the_cascade(stacks, tmp_path):
-    trainer = f"{TOPOLOGY}BettiMatching"
-    with_cascade(stacks)
-    preprocess = ["nnUNet_n_proc_DA=1", "nnUNetv2_preprocess", "-d", stacks.number, "-np", 1, "-c", "3d_lowres"]
-    full = stacks.train(trainer)
-    low, cascade = (
-        [part if part != "3d_fullres" else name for part in full] for name in ("3d_lowres", "3d_cascade_fullres")
-    )
-    # The cascade needs the low resolution of all cases, here from a training on all of them.
-    low_of_all = [part if part != 0 else "all" for part in low]
-    output = stacks.succeed(preprocess, full, low_of_all, cascade)
-    assert len(terms_of(output)) == 3
-    for configuration, patch in (("3d_fullres", 16), ("3d_lowres", 16), ("3d_cascade_fullres", 16)):
-        model = stacks.model(trainer).with_name(f"{trainer}__nnUNetPlans__{configuration}")
-        record = record_of(model, "all" if configuration == "3d_lowres" else 0)
-        assert record["options"] == {"border": "foreground", "dims": [0, 1], "patch_size": [12, patch, patch]}
-    rows = rows_of_report(
-        tmp_path, stacks.model(trainer).with_name(f"{trainer}__nnUNetPlans__3d_cascade_fullres"), stacks.raw
-    )
-    assert rows
-
-
-@pytest.fixture(scope="module")
 def classes(tmp_path_factory):
     """Arteries and veins in volumes; only the arteries have a topology."""
 
