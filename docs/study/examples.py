@@ -1,13 +1,15 @@
-"""Pictures of repaired and remaining errors, for the test case that is worst without a topology loss."""
+"""Pictures of what is left after the clean-up, for the test case that is worst without a topology term."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
-from methods import BASE
+from methods import BASE, COMPARED
 from numpy.typing import NDArray
-from runs import mask_file
-from sets import SETS, load_cases
+from scoring import METRIC, choose, read_likelihoods
+from sets import load_cases
 from tables import summary
 from training import Run
 
@@ -15,30 +17,36 @@ from monai_topo._utils.io import atomic_write
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, classify_errors
 from monai_topo.visualize import error_overlay
 
-SHOWN = (BASE, "soft clDice", "persistence, spatial", "soft clDice + persistence, spatial")
 SIDE = 256  # pixels per side of the window
 
 
 def write_examples(first: Run, cases: pd.DataFrame) -> None:
     """Write `examples.npz`, one picture `(rows, columns, 3)` per method with its structural errors in colors.
 
-    Case and window are the worst of the pixel loss alone with the first seed, so the choice favors no topology loss.
+    Case and window are the worst of the cleaned pixel loss alone with the first seed, so the choice favors no term.
+    The pictures are of the raw and the cleaned pixel loss, and of the cleaned masks of the compared methods.
     """
-    study_set = SETS[first.set_name]
-    base = cases[(cases.method == BASE) & (cases.seed == first.seed) & (cases.split == "test")]
-    number = list(study_set.splits["test"]).index(base.case[base.betti_matching_error.idxmax()])
-    label = load_cases(study_set, first.data, "test")[number]["label"][0].bool().numpy()
-    weights = summary(cases).query("seed == @first.seed").set_index("method").weight
-    pictures = {}
-    window = (slice(None), slice(None))
-    for method in (name for name in SHOWN if name in weights):
-        with np.load(mask_file(first.out, method, float(weights[method]), first.seed)) as masks:
-            mask = masks[f"arr_{number}"]
-        errors = classify_errors(mask, label, connectivity=study_set.connectivity)
+    base = cases.query("method == @BASE and seed == 0 and base_steps == 0 and split == 'test' and cleaned")
+    number = int(base.case[base[METRIC].idxmax()])
+    label = load_cases(first.study_set, first.data, "test")[number]["label"][0].numpy() > 0
+    weights = summary(cases, cleaned=True).query("seed == 0").set_index("method").weight
+    masks = {}
+    for method in (name for name in (BASE, *COMPARED) if name in weights):
+        file = replace(first, method=method, weight=float(weights[method])).likelihoods
+        likelihood = read_likelihoods(file, "test")[number]
         if method == BASE:
-            window = _worst_window(np.isin(errors, CHANGES_OF_TOPOLOGY))
-        overlay = error_overlay(mask, label, errors, view_axis=label.ndim - 1)[window]
-        pictures[method] = overlay.swapaxes(0, 1)  # the first axis of the data reader is x
+            masks[f"{method}, raw"] = likelihood > 0.5
+        cleanup = choose(first.study_set, first.data, file).cleanup
+        masks[method] = np.asarray(cleanup(likelihood[None]))[0] > 0
+    errors = {
+        name: classify_errors(mask, label, connectivity=first.study_set.connectivity) for name, mask in masks.items()
+    }
+    window = _worst_window(np.isin(errors[BASE], CHANGES_OF_TOPOLOGY))
+    pictures = {
+        # The first axis of the data reader is x.
+        name: error_overlay(mask, label, errors[name], view_axis=label.ndim - 1)[window].swapaxes(0, 1)
+        for name, mask in masks.items()
+    }
     with atomic_write(first.out / "examples.npz") as file:
         np.savez_compressed(file, **pictures)
 

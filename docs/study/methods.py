@@ -1,4 +1,4 @@
-"""The compared methods: the pixel loss alone, and with one topology loss in addition."""
+"""The compared methods: the pixel loss alone, and with one topology term in addition."""
 
 from __future__ import annotations
 
@@ -6,117 +6,88 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from monai.losses import DiceCELoss, SoftclDiceLoss
+from monai.losses import DiceCELoss
 from sets import Case, StudySet
-from torch import Tensor
+from torch import Tensor, nn
 
-from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, SkeletonRecallLoss, WarpingLoss
-from monai_topo.persistence import persistence_pairs
+from monai_topo.losses import (
+    BettiMatchingLoss,
+    ClDiceLoss,
+    PersistenceLoss,
+    SCNPLoss,
+    SkeletonRecallLoss,
+)
 
-WEIGHTS, SMALL_WEIGHTS = (0.1, 0.3, 1.0), (0.003, 0.01, 0.03)
 BASE = "CE + Dice"
+SMALL, MIDDLE, LARGE = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0), (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), (0.1, 0.3, 1, 3, 10, 30)
 
 
 @dataclass(frozen=True)
 class Method:
-    """A topology loss, or None, with the weights to try; `loss` makes it with the settings of a data set."""
+    """A topology term, or None, with the six weights to begin the search with.
 
-    loss: Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]] | None
+    Attributes:
+        term: Makes the loss with the settings of a data set.
+        weights: Weights to choose from. While the best one is at the edge, the search goes on beyond it.
+        target: What the loss compares the output with, the label or its tubed skeleton.
+    """
+
+    term: Callable[[StudySet], nn.Module] | None
+    weights: tuple[float, ...] = MIDDLE
     target: str = "label"
-    weights: tuple[float, ...] = WEIGHTS  # to choose from; a loss that pulls many voxels needs smaller ones
-    weight_of: str | None = None  # the method whose chosen weight is used
-    from_start: bool = False  # whether the term is also used in the first half
 
 
-def _persistence(
-    kind: type[PersistenceLoss] = PersistenceLoss, **settings: Any
-) -> Callable[[StudySet], Callable[[Tensor, Tensor], Tensor]]:
-    def loss(study_set: StudySet) -> Callable[[Tensor, Tensor], Tensor]:
+def _of_pairs(kind: type[nn.Module], **settings: Any) -> Callable[[StudySet], nn.Module]:
+    def term(study_set: StudySet) -> nn.Module:
         common = {"connectivity": study_set.connectivity, "border": study_set.border, "patch_size": study_set.patch}
         return kind(**{"sigmoid": True, **common, **settings})
 
-    return loss
+    return term
 
 
-def _both(study_set: StudySet) -> Callable[[Tensor, Tensor], Tensor]:
-    """Combine both losses with the weights that were chosen for each alone on the first data set."""
-    cldice, persistence = SoftclDiceLoss(sigmoid=True), _persistence(matching="spatial")(study_set)
-    return lambda logits, label: cldice(logits, label) + 0.3 * persistence(logits, label)
+def _persistence(**settings: Any) -> Callable[[StudySet], nn.Module]:
+    return _of_pairs(PersistenceLoss, matching="spatial", **settings)
+
+
+def _betti_matching(**settings: Any) -> Callable[[StudySet], nn.Module]:
+    return _of_pairs(BettiMatchingLoss, **settings)
 
 
 METHODS = {
     BASE: Method(None),
-    "soft clDice": Method(lambda _: SoftclDiceLoss(sigmoid=True)),
-    "skeleton recall": Method(lambda _: SkeletonRecallLoss(sigmoid=True), target="skeleton"),
-    "persistence, wasserstein": Method(_persistence(matching="wasserstein")),
-    "persistence, rank": Method(_persistence(matching="rank")),
-    "persistence, spatial": Method(_persistence(matching="spatial")),
-    "Betti matching": Method(
-        lambda s: BettiMatchingLoss(sigmoid=True, connectivity=s.connectivity, border=s.border, patch_size=s.patch)
-    ),
-    "soft clDice + persistence, spatial": Method(_both, weights=(1.0,)),
+    "soft clDice": Method(lambda _: ClDiceLoss(sigmoid=True, skeleton="soft"), LARGE),
+    "clDice, exact skeletons": Method(lambda _: ClDiceLoss(sigmoid=True, skeleton="hard"), LARGE),
+    "skeleton recall": Method(lambda _: SkeletonRecallLoss(sigmoid=True), LARGE, target="skeleton"),
+    "SCNP": Method(lambda _: SCNPLoss(DiceCELoss(sigmoid=True)), LARGE),
+    "persistence": Method(_persistence()),
+    "persistence, support": Method(_persistence(support=0.2)),
+    "persistence, support, cross-entropy": Method(_persistence(support=0.2, penalty="cross_entropy"), SMALL),
+    "Betti matching": Method(_betti_matching()),
+    "Betti matching, support": Method(_betti_matching(support=0.2)),
+    "Betti matching, support, cross-entropy": Method(_betti_matching(support=0.2, penalty="cross_entropy"), SMALL),
 }
-COMPARED = tuple(METHODS)
+COMPARED = ("soft clDice", "skeleton recall", "SCNP", "persistence, support", "Betti matching, support")
 
-# Losses that pull whole structures: each voxel has the force of a critical voxel, so the weights are smaller.
+# One setting changed.
 METHODS |= {
-    "spatial, along structures": Method(_persistence(matching="spatial", gradient="structure"), weights=SMALL_WEIGHTS),
-    "spatial, along structures towards the label": Method(
-        _persistence(matching="spatial", gradient="structure_towards_label"), weights=SMALL_WEIGHTS
-    ),
-    "warping": Method(lambda s: WarpingLoss(sigmoid=True, connectivity=s.connectivity), weights=(0.0003, 0.001, 0.003)),
-}
-
-# Ablations: the spatial loss with one setting changed, at the weight chosen for the unchanged loss.
-VARIANTS = {
-    "spatial, open border": {"border": "open"},
-    "spatial, components only": {"dims": [0]},
-    "spatial, loops only": {"dims": [1]},
-    "spatial, min_persistence 0.1": {"min_persistence": 0.1},
-    "spatial, half patches": {"patch_size": 32},
-    "spatial, double patches": {"patch_size": 128},
-}
-METHODS |= {
-    name: Method(_persistence(matching="spatial", **changed), weight_of="persistence, spatial")
-    for name, changed in VARIANTS.items()
+    "persistence, support, loops only": Method(_persistence(support=0.2, dims=[1])),
+    "Betti matching, loops only": Method(_betti_matching(dims=[1])),
+    "Betti matching, support, loops only": Method(_betti_matching(support=0.2, dims=[1])),
+    "persistence, support, whole crops": Method(_persistence(support=0.2, patch_size=None)),
+    "Betti matching, support, whole crops": Method(_betti_matching(support=0.2, patch_size=None)),
+    "persistence, support, open border": Method(_persistence(support=0.2, border="open")),
 }
 
 
-class PerFeature(PersistenceLoss):
-    """Take the mean over the features of a patch instead of their sum."""
+class StudyLoss(nn.Module):
+    """The loss of a batch, `base + weight * term`."""
 
-    def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss of every patch, `(N,)`."""
-        pairs = persistence_pairs(images.detach(), connectivity=self.connectivity, border=self.border)
-        return super().per_image(images, labels) / (1 + pairs.image.bincount(minlength=len(images)))
+    def __init__(self, method: Method, weight: float, study_set: StudySet) -> None:
+        super().__init__()
+        self.base, self.weight, self.target = DiceCELoss(sigmoid=True), weight, method.target
+        self.term = method.term(study_set) if method.term else None
 
-
-def _steeper(factor: float) -> Method:
-    """Change the slope of the sigmoid: a steep one saturates values far from 0.5, the critical voxels stay the same."""
-    likelihood = _persistence(
-        matching="spatial", sigmoid=False, other_act=lambda logits: torch.sigmoid(factor * logits)
-    )
-    return Method(likelihood, weights=(0.3, 1.0) if factor < 1 else WEIGHTS)
-
-
-METHODS |= {
-    "spatial, from the start": Method(
-        _persistence(matching="spatial"), weight_of="persistence, spatial", from_start=True
-    ),
-    "spatial, mean over features": Method(_persistence(PerFeature, matching="spatial"), weights=(1.0, 3.0, 10.0)),
-    "spatial, softened": _steeper(1 / 3),
-    "spatial, sharpened": _steeper(3),
-}
-
-
-def total_loss(method: Method, weight: float, study_set: StudySet) -> Callable[[Tensor, Case], Tensor]:
-    """Return the loss of a batch: `base + weight * topology`."""
-    base = DiceCELoss(sigmoid=True)
-    topology = method.loss(study_set) if method.loss else None
-
-    def total(logits: Tensor, batch: Case) -> Tensor:
-        value = base(logits, batch["label"])
-        return value if topology is None else value + weight * topology(logits, batch[method.target])
-
-    return total
+    def forward(self, logits: Tensor, batch: Case) -> Tensor:
+        """Compute the loss of logits `(B, 1, *spatial)`."""
+        value: Tensor = self.base(logits, batch["label"])
+        return value if self.term is None else value + self.weight * self.term(logits, batch[self.target])

@@ -11,36 +11,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from methods import BASE, COMPARED
+from scoring import METRIC
 from sets import SETS
-from tables import MEASURES, PLACES, chosen_here, cost, markdown, overview, summary
+from tables import MEASURES, cost, markdown, overview, summary
 
 from monai_topo._utils.io import atomic_write
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLORS
 
-IN_SHORT = ("soft clDice", "persistence, wasserstein", "persistence, spatial", "soft clDice + persistence, spatial")
 RESULTS = Path(__file__).parent / "results"
-COLORS = dict(
-    zip(
-        COMPARED,
-        ("#000000", "#e69f00", "#56b4e9", "#009e73", "#999999", "#0072b2", "#d55e00", "#cc79a7"),
-        strict=True,
-    )
-)
+COLORS = dict(zip((BASE, *COMPARED), ("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"), strict=True))
+DRAWN = ("dice", METRIC, "missing_0", "spurious_1", "missing_1", "voi")
 
 
 def make_all(images: Path) -> None:
     """Write `results/SET.md` and `images/study_SET.png` for every set that has results, and `results/overview.md`."""
     folders = [RESULTS / name for name in SETS if (RESULTS / name).is_dir()]
+    if not folders:
+        return
     sets = {folder.name: pd.read_csv(folder / "cases.csv") for folder in folders}
     with atomic_write(RESULTS / "overview.md") as file:
-        file.write_text(overview(sets, IN_SHORT) + "\n", encoding="utf-8")
+        file.write_text(overview(sets, COMPARED) + "\n", encoding="utf-8")
     for folder in folders:
         cases, runs = sets[folder.name], pd.read_csv(folder / "runs.csv")
         with atomic_write(RESULTS / f"{folder.name}.md") as file:
-            tables = [markdown(cases), markdown(cases, PLACES), cost(runs)]
-            if not chosen_here(cases):
-                tables += ["The tuning cases, on which nothing was chosen here:", markdown(cases, split="tune")]
+            tables = [
+                "After clean-up:",
+                markdown(cases, cleaned=True),
+                "Raw:",
+                markdown(cases, cleaned=False),
+                cost(runs),
+            ]
             file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
         draw(cases, images / f"study_{folder.name}.png")
         if (folder / "examples.npz").exists():
@@ -48,23 +49,20 @@ def make_all(images: Path) -> None:
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:
-    """Draw the test cases, one dot per seed, and, where the weight was chosen here, its search, one line per method."""
-    shown = cases[cases.method.isin(COMPARED)]
-    seeds = summary(shown)
-    errors = [name for name in MEASURES if name in seeds and name.startswith("patch_betti")]
-    measures = ["dice", "cldice", *errors, "betti_matching_error"]
-    searched = chosen_here(cases)
-    widths = [1] * len(measures) + [1.8] * searched
+    """Draw the cleaned test cases, one dot per seed, and the search for the weights, one line per method."""
+    shown = cases[cases.method.isin(COLORS)]
+    seeds = summary(shown, cleaned=True)
+    measures = [name for name in DRAWN if name in seeds]
+    widths = [1.0] * len(measures) + [1.8]
     figure = Figure(figsize=(2.2 * (sum(widths) + 0.2), 3.2), layout="constrained", dpi=100)
     panels = figure.subplots(1, len(widths), width_ratios=widths)
-    methods = [name for name in COMPARED if name in set(seeds.method)]
+    methods = [name for name in COLORS if name in set(seeds.method)]
     for panel, measure in zip(panels, measures, strict=False):
         _dots(panel, {name: seeds[measure][seeds.method == name].tolist() for name in methods})
         panel.set_title(MEASURES[measure], fontsize=10)
         panel.set_yticks(range(len(methods)), methods if panel is panels[0] else [""] * len(methods))
         panel.tick_params(labelsize=8)
-    if searched:
-        _search(panels[-1], shown, errors)
+    _search(panels[-1], shown)
     figure.savefig(path)
 
 
@@ -75,7 +73,7 @@ def draw_examples(pictures: Path, path: Path) -> None:
     figure = Figure(figsize=(3.1 * len(shown), 4.2), layout="constrained", dpi=100)
     for panel, (method, picture) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         panel.imshow(picture, interpolation="nearest")
-        panel.set_title(method.replace(" + persistence", " +\npersistence"), fontsize=10)
+        panel.set_title(method, fontsize=10)
         panel.set_axis_off()
     kinds = [Patch(color=color, label=STRUCTURE_ERRORS[kind]) for kind, color in ERROR_COLORS.items()]
     figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds), fontsize=8, frameon=False)
@@ -91,10 +89,10 @@ def _dots(panel: Axes, values: Mapping[str, Sequence[float]]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _search(panel: Axes, cases: pd.DataFrame, errors: Sequence[str]) -> None:
-    tuned = cases[(cases.split == "tune") & (cases.seed == 0)]
-    means = tuned.assign(error=tuned[list(errors)].sum(axis=1)).groupby(["method", "weight"]).error.mean()
-    for method in (name for name in COMPARED if name in means):
+def _search(panel: Axes, cases: pd.DataFrame) -> None:
+    tuned = cases[(cases.split == "tune") & (cases.seed == 0) & cases.cleaned]
+    means = tuned.groupby(["method", "weight"])[METRIC].mean()
+    for method in (name for name in COLORS if name in means):
         curve, color = means[method], COLORS[method]
         if method == BASE:
             panel.axhline(float(curve.iloc[0]), color=color, linewidth=1)
@@ -102,6 +100,6 @@ def _search(panel: Axes, cases: pd.DataFrame, errors: Sequence[str]) -> None:
             panel.plot(curve.index, curve, "o-", color=color, markersize=3, linewidth=1)
     panel.set_xscale("log")
     panel.set_xlabel("weight", fontsize=8)
-    panel.set_title("patch Betti errors, tuning split, seed 0", fontsize=10)
+    panel.set_title("Betti matching error, cleaned tuning cases, seed 0", fontsize=10)
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)

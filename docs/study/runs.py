@@ -1,4 +1,4 @@
-"""All runs of a data set, in parallel processes; finished runs are saved, and a second start continues."""
+"""All runs of a data set, in parallel processes; finished runs are kept, and a second start continues."""
 
 from __future__ import annotations
 
@@ -13,73 +13,72 @@ from typing import Any, TypeVar
 
 import pandas as pd
 from methods import BASE, METHODS
-from scoring import score
-from sets import SETS
+from scoring import METRIC, measure, predict_cases
 from tqdm import tqdm
-from training import Run, second_half, warm_up
+from training import Run, train_base, train_method
 
 from monai_topo._utils.io import atomic_write
 from monai_topo.benchmark.machine import processor
 
-DICE_LOST = 0.005  # the most that a weight may cost on the tuning split
-KEYS = ["method", "weight", "seed"]
+DICE_LOST = 0.01  # the most that a weight may cost on the cleaned tuning cases
+BEYOND_THE_EDGE = 3  # weights that are tried beyond the first ones, at most
+KEYS = ["method", "weight", "seed", "base_steps"]
 Rows = list[dict[str, Any]]
 T = TypeVar("T")
 
 
-def study(
-    first: Run, methods: Sequence[str], weights: Sequence[float] | Path | None, seeds: int, jobs: int
-) -> pd.DataFrame:
+def study(first: Run, methods: Sequence[str], weights: Sequence[float] | None, seeds: int, jobs: int) -> pd.DataFrame:
     """Do the missing runs and return the table of all cases.
 
-    The weight of a method is chosen on the tuning split with the first seed, before the other seeds run. If `weights`
-    is the results folder of another data set, the weights chosen there are used.
+    The weight of a method is chosen with the first seed, before the other seeds run.
     """
     results = Results(first.out)
-    results.begin({"warmup_steps": first.warmup_steps, "steps": first.steps})
+    results.begin({"steps": first.steps, "max_base_steps": first.max_base_steps})
     of_seed = [replace(first, seed=seed) for seed in range(seeds)]
-    for _ in _map(warm_up, [run for run in of_seed if not run.first_half.exists()], jobs, "first halves"):
+    for _ in _map(train_base, [run for run in of_seed if not run.base.with_suffix(".pt").exists()], jobs, "bases"):
         pass
     results.add([replace(run, method=BASE) for run in of_seed], jobs)
-    if isinstance(weights, Path):
-        chosen = choose_weights(Results(weights).cases())
-    else:
-        searched = [name for name in methods if name != BASE and not METHODS[name].weight_of]
-        tried = [(name, weight) for name in searched for weight in weights or METHODS[name].weights]
-        results.add([replace(first, method=name, weight=weight) for name, weight in tried], jobs)
+    tried = {name: weights or METHODS[name].weights for name in methods if name != BASE}
+    while tried:
+        results.add([replace(first, method=name, weight=weight) for name in tried for weight in tried[name]], jobs)
         chosen = choose_weights(results.cases())
-    results.add(
-        [
-            replace(run, method=name, weight=chosen[METHODS[name].weight_of or name])
-            for run in of_seed
-            for name in methods
-            if name != BASE
-        ],
-        jobs,
-    )
+        tried = {} if weights else {name: new for name in tried if (new := beyond_the_edge(name, results, chosen))}
+    results.add([replace(run, method=m, weight=chosen[m]) for run in of_seed for m in methods if m != BASE], jobs)
     return results.cases()
 
 
 def choose_weights(cases: pd.DataFrame) -> dict[str, float]:
-    """Choose for each method the weight with the fewest patch-wise Betti errors on the tuning split, seed 0.
+    """Choose for each method the weight with the lowest cross-validated error of the cleaned tuning cases, seed 0.
 
-    Weights that lose more than `DICE_LOST` of Dice compared with the pixel loss alone are excluded. If all do, the
-    weight that loses least is chosen.
+    Weights that lose more than `DICE_LOST` of Dice there, compared with the pixel loss alone, are excluded. If all do,
+    the weight that loses least is chosen.
     """
-    tuned = cases[(cases.split == "tune") & (cases.seed == 0)].copy()
-    tuned["error"] = tuned.filter(like="patch_betti_error").sum(axis=1)
-    means = tuned.groupby(["method", "weight"])[["dice", "error"]].mean().reset_index()
+    tuned = cases[(cases.split == "tune") & cases.cleaned & (cases.seed == 0)]
+    means = tuned.groupby(["method", "weight"])[["dice", METRIC]].mean().reset_index()
     least = float(means[means.method == BASE].dice.iloc[0]) - DICE_LOST
     chosen = {}
     for method, rows in means[means.method != BASE].groupby("method"):
         allowed = rows[rows.dice >= least]
-        best = allowed.error.idxmin() if len(allowed) else rows.dice.idxmax()
+        best = allowed[METRIC].idxmin() if len(allowed) else rows.dice.idxmax()
         chosen[str(method)] = float(rows.weight[best])
     return chosen
 
 
+def beyond_the_edge(method: str, results: Results, chosen: dict[str, float]) -> tuple[float, ...]:
+    """Return the next weight to try if the best one so far is the smallest or the largest of those tried."""
+    cases = results.cases()
+    tried = sorted(cases.weight[cases.method == method].unique())
+    if len(tried) >= len(METHODS[method].weights) + BEYOND_THE_EDGE:
+        return ()
+    if chosen[method] == tried[-1]:
+        return (float(f"{tried[-1] * tried[-1] / tried[-2]:.1g}"),)
+    if chosen[method] == tried[0]:
+        return (float(f"{tried[0] * tried[0] / tried[1]:.1g}"),)
+    return ()
+
+
 class Results:
-    """The two tables of a data set on disk: `runs.csv` with the cost of each run, `cases.csv` with its measures."""
+    """The tables of a data set on disk: `runs.csv` with cost and clean-up of a run, `cases.csv` with its measures."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -108,8 +107,8 @@ class Results:
     def add(self, runs: Sequence[Run], jobs: int) -> None:
         """Do the runs that are missing."""
         there = self._there()
-        missing = [run for run in runs if (run.method, run.weight, run.seed) not in there]
-        for cost, cases in _map(one_run, missing, jobs, "second halves"):
+        missing = [run for run in runs if tuple(_key(run).values()) not in there]
+        for cost, cases in _map(one_run, missing, jobs, "runs"):
             # The cases first: a run counts as done once its cost is recorded.
             self._append("cases.csv", cases)
             self._append("runs.csv", [cost])
@@ -122,7 +121,7 @@ class Results:
         file, table = self.out / name, pd.DataFrame(rows)
         if file.exists():
             table = pd.concat([pd.read_csv(file), table]).drop_duplicates(
-                [*KEYS, *{"split", "case"} & set(table)], keep="last"
+                [*KEYS, *{"split", "case", "cleaned"} & set(table)], keep="last"
             )
         with atomic_write(file) as unfinished:
             table.to_csv(unfinished, index=False, float_format="%.6g")
@@ -134,22 +133,24 @@ def _commit() -> str:
     return run.stdout.strip() or "unknown"
 
 
+def _key(run: Run) -> dict[str, Any]:
+    return {"method": run.method, "weight": run.weight, "seed": run.seed, "base_steps": run.base_steps or 0}
+
+
 def one_run(run: Run) -> tuple[dict[str, Any], Rows]:
-    """Train the second half and measure the final network; no checkpoint is selected."""
-    network, cost = second_half(run)
-    key = {"method": run.method, "weight": run.weight, "seed": run.seed}
-    masks = mask_file(run.out, run.method, run.weight, run.seed)
-    study_set = SETS[run.set_name]
-    cases = [
-        *score(network, study_set, run.data, "tune"),
-        *score(network, study_set, run.data, "test", masks),
+    """Train with a method and measure the final network; no checkpoint is selected."""
+    cost = run.likelihoods.with_suffix(".json")
+    if not cost.exists():
+        network, numbers = train_method(run)
+        predict_cases(network, run.study_set, run.data, run.likelihoods)
+        with atomic_write(cost) as file:
+            file.write_text(json.dumps(numbers))
+        run.unfinished.unlink()
+    cases, choice = measure(run.study_set, run.data, run.likelihoods)
+    settings = {row["name"]: row["settings"] for row in choice.rows}["chosen"]
+    return {**_key(run), **json.loads(cost.read_text()), "clean_up": settings}, [
+        {**_key(run), **case} for case in cases
     ]
-    return {**key, **cost}, [{**key, **case} for case in cases]
-
-
-def mask_file(out: Path, method: str, weight: float, seed: int) -> Path:
-    """Return the path of the masks of the test cases of a run."""
-    return out / "masks" / f"{method}, {weight}, seed {seed}.npz"
 
 
 def _map(task: Callable[[Run], T], runs: Sequence[Run], jobs: int, what: str) -> Iterator[T]:

@@ -1,62 +1,86 @@
-"""Predict every case of a split with sliding windows, and measure it as a whole and in patches."""
+"""Measure the predictions of a run twice: raw, and after the clean-up that is chosen for it on the tuning cases."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import UNet
-from sets import Split, StudySet, load_cases
-from torch import Tensor
+from numpy.typing import NDArray
+from sets import Case, Split, StudySet, load_cases
+from training import predict
 
+from monai_topo import CleanUpChoice, choose_cleanup
 from monai_topo._utils.io import atomic_write
-from monai_topo.metrics import compute_betti_error
 from monai_topo.metrics.all_metrics import topology_report
+from monai_topo.transforms import CleanUp
 
-PATCHES = 100  # random patches per case, the same for every method
-
-
-def score(
-    network: UNet, study_set: StudySet, data: Path, split: Split, masks: Path | None = None
-) -> list[dict[str, float | str]]:
-    """Measure the masks at likelihood 0.5, one row per case; save them to `masks` if it is given."""
-    network.eval()
-    inferer = SlidingWindowInferer(study_set.crop, sw_batch_size=4, overlap=0.5, mode="gaussian")
-    rows, kept = [], []
-    for number, case in enumerate(load_cases(study_set, data, split)):
-        with torch.inference_mode():
-            mask = (inferer(case["image"][None], network) > 0).float()[0]
-        if "mask" in case:  # ignore everything outside the field of view
-            mask = mask * (case["mask"] > 0)
-        rows.append(
-            {"split": split, "case": study_set.splits[split][number], **_measures(study_set, mask, case["label"])}
-        )
-        kept.append(mask[0].bool().numpy())
-    if masks:
-        with atomic_write(masks) as file:
-            np.savez_compressed(file, *kept)
-    return rows
+METRIC = "betti_matching_error"
+MEASURES = ("dice", "cldice", "voi", "adapted_rand_error", METRIC)
+Likelihood = NDArray[np.float32]
 
 
-def _measures(study_set: StudySet, mask: Tensor, label: Tensor) -> dict[str, float]:
-    report = topology_report(
-        mask[0], label[0], connectivity=study_set.connectivity, border="open", instances=study_set.instances
-    )
-    names = {"dice": "dice", "cldice": "cldice", "voi": "voi", "adapted_rand_error": "adapted_rand_error"}
-    names |= {f"betti_error_{k}": f"betti_error_{k}" for k in range(study_set.ndim)}
-    names |= {"betti_matching_error": "betti_matching_error"}
-    names |= {f"{kind}_{k}": f"topology_{kind}_{k}" for k in range(study_set.ndim) for kind in ("spurious", "missing")}
-    patches = compute_betti_error(
-        mask[None],
-        label[None],
-        connectivity=study_set.connectivity,
-        border=study_set.border,
-        patch_size=[min(sizes) for sizes in zip(study_set.patch, mask.shape[1:], strict=True)],
-        num_patches=PATCHES,
-    )
-    return {
-        **{name: report[key] for name, key in names.items()},
-        **{f"patch_betti_error_{k}": float(error) for k, error in enumerate(patches[0, 0])},
+def predict_cases(network: UNet, study_set: StudySet, data: Path, file: Path) -> None:
+    """Keep the likelihoods of the tuning and test cases in half precision, so that they can be measured again."""
+    arrays = {
+        f"{split} {number}": predict(network, study_set, case)
+        for split in ("tune", "test")
+        for number, case in enumerate(load_cases(study_set, data, split))
     }
+    with atomic_write(file) as unfinished:
+        np.savez_compressed(unfinished, **arrays)
+
+
+def read_likelihoods(file: Path, split: Split) -> list[Likelihood]:
+    """Read the likelihoods of a split, float32."""
+    with np.load(file) as arrays:
+        names = [name for name in arrays.files if name.startswith(split)]
+        return [arrays[name].astype(np.float32) for name in names]
+
+
+def measure(study_set: StudySet, data: Path, file: Path) -> tuple[list[dict[str, Any]], CleanUpChoice]:
+    """Choose a clean-up on the tuning cases; measure both splits raw and cleaned, one row per case.
+
+    The cleaned tuning cases are cross-validated: each is cleaned by a setting that was chosen without it.
+    """
+    choice = choose(study_set, data, file)
+    validated = choice.cross_validated
+    rows: list[dict[str, Any]] = []
+    for cleaned, dice, errors in (
+        (False, validated.dice_raw, validated.raw),
+        (True, validated.dice_chosen, validated.chosen),
+    ):
+        for case, values in enumerate(zip(dice, errors, strict=True)):
+            rows.append({"split": "tune", "case": case, "cleaned": cleaned, "dice": values[0], METRIC: values[1]})
+    tests = zip(read_likelihoods(file, "test"), _labels(load_cases(study_set, data, "test")), strict=True)
+    for case, (likelihood, label) in enumerate(tests):
+        for cleaned, step in enumerate((CleanUp(connectivity=study_set.connectivity), choice.cleanup)):
+            mask = np.asarray(step(likelihood[None]))[0]
+            numbers = dict(_measures(topology_report(mask, label, border="open", **_shared(study_set)), label.ndim))
+            rows.append({"split": "test", "case": case, "cleaned": bool(cleaned), **numbers})
+    return rows, choice
+
+
+def choose(study_set: StudySet, data: Path, file: Path) -> CleanUpChoice:
+    """Choose the clean-up of a run on the tuning cases."""
+    tuning, labels = read_likelihoods(file, "tune"), _labels(load_cases(study_set, data, "tune"))
+    return choose_cleanup(zip(tuning, labels, strict=True), progress=False, **_shared(study_set))
+
+
+def _shared(study_set: StudySet) -> dict[str, Any]:
+    return {"connectivity": study_set.connectivity, "instances": study_set.instances}
+
+
+def _labels(cases: Sequence[Case]) -> list[NDArray[np.float32]]:
+    return [case["label"][0].numpy() for case in cases]
+
+
+def _measures(report: dict[str, Any], ndim: int) -> Iterator[tuple[str, float]]:
+    for name in MEASURES:
+        yield name, report[name]
+    for dim in range(ndim):
+        yield f"betti_error_{dim}", report[f"betti_error_{dim}"]
+        for kind in ("spurious", "missing"):
+            yield f"{kind}_{dim}", report[f"topology_{kind}_{dim}"]

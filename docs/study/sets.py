@@ -18,21 +18,38 @@ from monai_topo.transforms import LabelToForegroundd, TubedSkeletond
 
 Split = Literal["train", "tune", "test"]
 Case = dict[str, Tensor]
+Files = dict[str, str]
 
 
 @dataclass(frozen=True)
 class StudySet:
-    """A data set with the settings that all methods share."""
+    """A data set with the settings that all methods share.
 
+    Attributes:
+        name: Name of the set, and of its folder of results.
+        folder: Folder of the data below `--data`.
+        splits: Training, tuning and test cases, as indices into the data list, its training cases first.
+        foreground: Argument of `LabelToForeground`.
+        connectivity: Connectivity of the foreground.
+        crop: Size of the training crops; its length is the number of spatial axes.
+        patch: Size of the patches of the topology losses.
+        instances: What variation of information and Rand error compare: vessels, or cells between membranes.
+        channels: Channels of the images.
+        labels: The kind of the labels of TopoMortar for training and tuning; its test labels are accurate.
+        border: Border of the patches of the topology losses. Whole images are measured with an open border.
+    """
+
+    name: str
     folder: str
-    splits: dict[Split, Sequence[int]]  # indices into the datalist, training cases before validation cases
-    foreground: int | str  # argument of `LabelToForeground`
+    splits: dict[Split, Sequence[int]]
+    foreground: int | str
     connectivity: Connectivity
     crop: tuple[int, ...]
-    patch: tuple[int, ...]  # size for the topology losses and the patch-wise Betti errors
-    instances: Literal["foreground", "background"]  # compared by variation of information: vessels, or cells
-    training_labels: str = "accurate"  # TopoMortar also has noisy ones; test labels are always accurate
-    border: Border = "foreground"  # for patches; whole images are scored with an open border
+    patch: tuple[int, ...]
+    instances: Literal["foreground", "background"]
+    channels: int = 1
+    labels: str = ""
+    border: Border = "foreground"
 
     @property
     def ndim(self) -> int:
@@ -40,8 +57,9 @@ class StudySet:
         return len(self.crop)
 
 
-SETS = {
-    "isbi2012": StudySet(
+_SETS = [
+    StudySet(
+        "isbi2012",
         "isbi2012",
         {"train": range(12), "tune": range(12, 15), "test": range(15, 20)},
         foreground=0,
@@ -50,7 +68,8 @@ SETS = {
         patch=(64, 64),
         instances="background",
     ),
-    "drive": StudySet(
+    StudySet(
+        "drive",
         "drive",
         {"train": range(9), "tune": range(9, 12), "test": range(12, 16)},
         foreground=">127",
@@ -58,35 +77,41 @@ SETS = {
         crop=(128, 128),
         patch=(64, 64),
         instances="foreground",
+        channels=3,
     ),
-    "vesselnn": StudySet(
+    StudySet(
         "vesselnn",
-        {"train": [1, 2, 3], "tune": [0], "test": [4]},
+        "vesselnn",
+        {"train": [1, 2], "tune": [0], "test": [3, 4]},
         foreground=">127",
         connectivity="full",
         crop=(64, 64, 16),
         patch=(32, 32, 16),
         instances="foreground",
     ),
-    **{
-        f"topomortar_{labels}": StudySet(
-            "topomortar",
-            {"train": range(5), "tune": range(5, 7), "test": range(7, 10)},
+    *(
+        StudySet(
+            f"topomortar_{labels}",
+            "topomortar_full",
+            {"train": range(50), "tune": range(50, 70), "test": range(70, 120)},
             foreground=">127",
             connectivity="full",
             crop=(128, 128),
             patch=(64, 64),
             instances="background",
-            training_labels=labels,
+            channels=3,
+            labels=labels,
         )
-        for labels in ("accurate", "noisy")
-    },
-}
+        for labels in ("accurate", "noisy", "pseudo")
+    ),
+]
+SETS = {study_set.name: study_set for study_set in _SETS}
 
 
 def load_cases(study_set: StudySet, data: Path, split: Split) -> list[Case]:
     """Read the images, the labels `(1, *spatial)` and the tubed skeletons of the labels of one split."""
-    files = _files(study_set, data / study_set.folder, split)
+    files = list_files(study_set, data / study_set.folder)
+    files = [files[i] for i in study_set.splits[split]]
     keys = ["image", "label"] + ["mask"] * ("mask" in files[0])
     read = Compose(
         [
@@ -95,25 +120,51 @@ def load_cases(study_set: StudySet, data: Path, split: Split) -> list[Case]:
             LabelToForegroundd("label", foreground=study_set.foreground),
             NormalizeIntensityd("image", channel_wise=True),
             *([MaskIntensityd("label", mask_key="mask")] if "mask" in keys else []),
-            TubedSkeletond("label", new_key_prefix="skeleton_of_"),
+            *([TubedSkeletond("label", new_key_prefix="skeleton_of_")] if split == "train" else []),
         ]
     )
     cases = []
     for case in map(read, files):
-        tensors = {key: torch.as_tensor(case[key]).as_subclass(Tensor).float() for key in keys}
-        tensors["skeleton"] = torch.as_tensor(case["skeleton_of_label"]).as_subclass(Tensor).float()
+        case["skeleton"] = case.pop("skeleton_of_label", case["label"])
+        tensors = {key: torch.as_tensor(case[key]).as_subclass(Tensor).float() for key in [*keys, "skeleton"]}
         # A stack with fewer slices than a crop is padded with its last slice.
         cases.append(SpatialPadd(list(tensors), study_set.crop, mode="edge")(tensors) if split == "train" else tensors)
     return cases
 
 
-def _files(study_set: StudySet, folder: Path, split: Split) -> list[dict[str, str]]:
-    if study_set.folder == "topomortar":
-        labels = "accurate" if split == "test" else study_set.training_labels
-        images = sorted((folder / "train" / "images").iterdir())
-        files = [{"image": str(image), "label": str(folder / "train" / labels / image.name)} for image in images]
-    else:
+def list_files(study_set: StudySet, folder: Path) -> list[Files]:
+    """List the files of all cases, those for training before those for validation and test."""
+    if not study_set.labels:
         datalist = json.loads((folder / "datalist.json").read_text())
-        listed = datalist["training"] + datalist["validation"]
-        files = [{key: str(folder / path) for key, path in case.items()} for case in listed]
-    return [files[i] for i in study_set.splits[split]]
+        listed = [case for part in ("training", "validation", "test") for case in datalist.get(part, [])]
+        return [{key: str(folder / path) for key, path in case.items()} for case in listed]
+    return [
+        {"image": str(image), "label": str(folder / part / labels / image.name)}
+        for part, labels in (("train", study_set.labels), ("val", study_set.labels), ("test", "accurate"))
+        for image in sorted((folder / part / "images").iterdir())
+    ]
+
+
+def unknown_set(name: str, data: Path) -> StudySet:
+    """Describe any folder with a `datalist.json`: its training cases, and half of the others each to tune and test."""
+    file = data / name / "datalist.json"
+    if not file.exists():
+        raise SystemExit(f"Expected SET to be one of {', '.join(SETS)} or a folder with {file}, but got {name!r}.")
+    datalist = json.loads(file.read_text())
+    train, others = (len(datalist.get(part, [])) for part in ("training", "validation"))
+    tests = len(datalist.get("test", [])) or others - others // 2
+    tune = others if datalist.get("test") else others // 2
+    read = Compose([LoadImaged("image", reader=FormatReader, image_only=True), EnsureChannelFirstd("image")])
+    channels, *size = read({"image": str(file.parent / datalist["training"][0]["image"])})["image"].shape
+    ndim = len(size)
+    return StudySet(
+        name,
+        name,
+        {"train": range(train), "tune": range(train, train + tune), "test": range(train + tune, train + tune + tests)},
+        foreground="nonzero",
+        connectivity="full",
+        crop=(128, 128) if ndim == 2 else (64, 64, 16),
+        patch=(64, 64) if ndim == 2 else (32, 32, 16),
+        instances="foreground",
+        channels=channels,
+    )

@@ -4,48 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
-from methods import BASE, COMPARED, METHODS
+from methods import BASE, METHODS
 from runs import choose_weights
-from sets import Split
+from scipy.stats import wilcoxon
+from scoring import METRIC
 
 MEASURES = {
+    METRIC: "Betti matching",
     "dice": "Dice",
     "cldice": "clDice",
     **{f"betti_error_{k}": f"b{k}" for k in range(3)},
-    **{f"patch_betti_error_{k}": f"patch b{k}" for k in range(3)},
-    "betti_matching_error": "Betti matching",
+    **{f"{kind}_{k}": f"{kind} b{k}" for k in range(3) for kind in ("spurious", "missing")},
     "voi": "VOI",
     "adapted_rand_error": "Rand",
 }
-# By location: in Betti errors a missing and a spurious feature cancel.
-PLACES = {f"{kind}_{k}": f"{kind} b{k}" for k in range(3) for kind in ("spurious", "missing")}
 
 
-def summary(cases: pd.DataFrame, split: Split = "test") -> pd.DataFrame:
-    """Compute the mean over the cases of a split for each method, at its chosen weight, and each seed."""
+def chosen_runs(cases: pd.DataFrame) -> pd.DataFrame:
+    """Select the test cases of each method at its chosen weight, continued from a converged network."""
     weights = {BASE: 0.0, **choose_weights(cases)}
-    chosen = cases[(cases.split == split) & (cases.weight == cases.method.map(weights))]
-    measures = [name for name in [*MEASURES, *PLACES] if name in chosen]
-    means = chosen.groupby(["method", "weight", "seed"])[measures].mean().reset_index()
+    is_chosen = cases.weight == cases.method.map(weights)
+    return cases[(cases.split == "test") & (cases.base_steps == 0) & is_chosen]
+
+
+def summary(cases: pd.DataFrame, *, cleaned: bool) -> pd.DataFrame:
+    """Compute the mean over the test cases for each method, at its chosen weight, and each seed."""
+    chosen = chosen_runs(cases)
+    measures = [name for name in MEASURES if name in chosen]
+    means = chosen[chosen.cleaned == cleaned].groupby(["method", "weight", "seed"])[measures].mean().reset_index()
     return means.sort_values("method", key=lambda names: names.map([*METHODS].index), kind="stable")
 
 
-def chosen_here(cases: pd.DataFrame) -> bool:
-    """Return whether the weights were chosen on this set rather than on another one."""
-    return bool(cases[cases.method.isin(COMPARED)].groupby("method").weight.nunique().max() > 1)
-
-
-def markdown(cases: pd.DataFrame, titles: Mapping[str, str] = MEASURES, split: Split = "test") -> str:
-    """Format one row per method: mean ± standard deviation over seeds."""
-    seeds = summary(cases, split)
-    measures = [name for name in titles if name in seeds]
-    heads = ["loss", "weight", "seeds", *(titles[name] for name in measures)]
-    rows = [
-        [str(method), f"{runs.weight.iloc[0]:g}", str(len(runs)), *(_mean_and_spread(runs[name]) for name in measures)]
-        for method, runs in seeds.groupby("method", sort=False)
-    ]
+def markdown(cases: pd.DataFrame, *, cleaned: bool) -> str:
+    """Format one row per method: mean ± standard deviation over seeds, and the p-value of the Betti matching error."""
+    seeds = summary(cases, cleaned=cleaned)
+    measures = [name for name in MEASURES if name in seeds]
+    heads = ["loss", "weight", "seeds", "p", *(MEASURES[name] for name in measures)]
+    rows = []
+    for method, runs in seeds.groupby("method", sort=False):
+        numbers = [_mean_and_spread(runs[name]) for name in measures]
+        p_value = "" if method == BASE else p_against_base(cases, str(method), cleaned=cleaned)
+        rows.append([str(method), f"{runs.weight.iloc[0]:g}", str(len(runs)), p_value, *numbers])
     return _table(heads, rows)
+
+
+def p_against_base(cases: pd.DataFrame, method: str, *, cleaned: bool) -> str:
+    """Test the Betti matching errors of a method against those of the pixel loss, paired over cases and seeds."""
+    chosen = chosen_runs(cases)
+    errors = chosen[chosen.cleaned == cleaned].pivot_table(METRIC, ["case", "seed"], "method")
+    difference = (errors[method] - errors[BASE]).dropna()
+    if not difference.any():
+        return "1"
+    return f"{wilcoxon(difference).pvalue:.1g}"
 
 
 def _mean_and_spread(values: pd.Series) -> str:
@@ -55,16 +67,18 @@ def _mean_and_spread(values: pd.Series) -> str:
 
 
 def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
-    """Format one row per data set and method: points of Dice gained, and the remaining share of each error."""
-    errors = ("betti_error_0", "betti_error_1", "betti_error_2", "betti_matching_error", "voi", "adapted_rand_error")
+    """Format one row per data set and method: the share of each error of the pixel loss that is left after clean-up."""
+    errors = [name for name in MEASURES if name not in ("dice", "cldice") and not name.startswith(("sp", "mi"))]
     rows = []
     for name, cases in sets.items():
-        means = summary(cases).groupby("method").mean(numeric_only=True)
-        for method in (method for method in methods if method in means.index):
-            gained = round(100 * (means.dice[method] - means.dice[BASE]), 1) + 0.0  # no minus zero
-            left = [f"{means[e][method] / means[e][BASE]:.2f}" if e in means else "" for e in errors]
-            rows.append([f"`{name}`", method, f"{gained:+.1f}", *left])
-    return _table(["set", "loss", "Dice, points", *(MEASURES[error] for error in errors)], rows)
+        means = {c: summary(cases, cleaned=c).groupby("method").mean(numeric_only=True) for c in (False, True)}
+        for method in (method for method in methods if method in means[True].index):
+            shares = {c: table.loc[method] / table.loc[BASE] for c, table in means.items()}
+            gained = round(100 * (means[True].dice[method] - means[True].dice[BASE]), 1) + 0.0  # no minus zero
+            left = [f"{shares[True][e]:.2f}" if np.isfinite(shares[True].get(e, np.nan)) else "" for e in errors]
+            rows.append([f"`{name}`", method, f"{shares[False][METRIC]:.2f}", *left, f"{gained:+.1f}"])
+    heads = ["set", "loss", "Betti matching, raw", *(MEASURES[error] for error in errors), "Dice, points"]
+    return _table(heads, rows)
 
 
 def cost(runs: pd.DataFrame) -> str:
@@ -75,7 +89,7 @@ def cost(runs: pd.DataFrame) -> str:
         [str(method), f"{seconds:.3f}", f"{seconds / base:.2f}", f"{memory:.0f}"]
         for method, (seconds, memory) in means.iterrows()
     ]
-    return _table(["loss", "s a step, one core", "x", "peak MiB"], rows)
+    return _table(["loss", "s per step, one core", "ratio", "peak MiB"], rows)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -134,8 +134,10 @@ def find_sizes(case: Case, threshold: float, connectivity: Connectivity, border:
     return found
 
 
-def find_persistences(case: Case, threshold: float, connectivity: Connectivity, border: Border) -> Features:
-    """Measure the components and holes (dimension d-1) that are alive at the threshold."""
+def find_persistences(
+    case: Case, threshold: float, connectivity: Connectivity, border: Border
+) -> tuple[Features, NDArray[np.float64]]:
+    """Measure the components and holes (dimension d-1) that are alive at the threshold, and the components alone."""
     image, label = torch.from_numpy(case.prediction), case.label.ravel()
     values, is_true = [], []
     for dim in (0, case.label.ndim - 1):
@@ -144,7 +146,7 @@ def find_persistences(case: Case, threshold: float, connectivity: Connectivity, 
         alive = (birth > threshold) & (death <= threshold)
         values.append((birth - death)[alive])
         is_true.append(label[tree.extremum.numpy()[alive]] == (dim == 0))
-    return Features(np.concatenate(values), np.concatenate(is_true))
+    return Features(np.concatenate(values), np.concatenate(is_true)), values[0]
 
 
 def count_components(case: Case, connectivity: Connectivity, border: Border) -> int:

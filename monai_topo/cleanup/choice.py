@@ -19,7 +19,7 @@ from monai_topo._utils.validation import check_at_least
 from monai_topo.cleanup.cases import read_cases
 from monai_topo.cleanup.cross_validation import CrossValidatedScores, cross_validate
 from monai_topo.cleanup.evaluation import Score, SettingEvaluator
-from monai_topo.cleanup.grid import least_likelihood, make_grid, measure_features
+from monai_topo.cleanup.grid import CaseFeatures, least_likelihood, make_grid, measure_features
 from monai_topo.cleanup.progress import search_progress
 from monai_topo.cleanup.scores import Instances, Scorer
 from monai_topo.cleanup.search import Search
@@ -179,6 +179,9 @@ def choose_cleanup(
         if all(math.isnan(score.metric) for score in evaluator.evaluate([Setting()], range(len(read)))[Setting()]):
             raise UserError(f"Expected `metric` to apply to at least one case, but got NaN for {metric!r} in all.")
 
+        def is_tried(setting: Setting) -> bool:
+            return not setting.reconnects or sum(case.count_joined(setting) for case in measured) <= _MAX_JOINED
+
         def search(numbers: Sequence[int]) -> dict[str, Setting]:
             grid = make_grid(
                 [measured[number] for number in numbers],
@@ -186,7 +189,7 @@ def choose_cleanup(
                 has_likelihoods=has_likelihoods,
                 in_voxels=spacing is None,
             )
-            return Search(evaluator, grid, numbers, dice_lost).run()
+            return Search(evaluator, grid, numbers, dice_lost, is_tried).run()
 
         best = {"raw": Setting(), **search(range(len(read)))}
         validated = cross_validate(evaluator, lambda numbers: search(numbers)["chosen"], num_cases=len(read))
@@ -197,7 +200,7 @@ def choose_cleanup(
         best={name: setting.to_cleanup(**fixed) for name, setting in best.items()},
         cross_validated=validated,
         is_better_than_raw=validated.is_improvement and best["chosen"] != Setting(),
-        notes=[] if has_likelihoods else [_MASKS_ONLY],
+        notes=_notes(measured, has_likelihoods=has_likelihoods),
         chosen_by={
             "metric": metric,
             "dice_lost": dice_lost,
@@ -208,7 +211,21 @@ def choose_cleanup(
     )
 
 
+#: Components that are joined at most, in all cases together: each takes milliseconds, for each setting.
+_MAX_JOINED = 5000
 _MASKS_ONLY = "Some predictions are masks: persistence and reconnection, which need likelihoods, were not tried."
+
+
+def _notes(measured: Sequence[CaseFeatures], *, has_likelihoods: bool) -> list[str]:
+    joined = sum(case.count_joined(Setting()) for case in measured)
+    if not has_likelihoods:
+        return [_MASKS_ONLY]
+    if joined > _MAX_JOINED:
+        return [
+            f"The masks have {joined} components, more than {_MAX_JOINED}: reconnection was tried only together with "
+            "steps that remove most of them."
+        ]
+    return []
 
 
 def _row(name: str, setting: Setting, evaluator: SettingEvaluator, *, unit: tuple[str, str]) -> dict[str, Any]:

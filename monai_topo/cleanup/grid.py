@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Border, Connectivity
 from monai_topo.cleanup.cases import Case, Features, count_components, find_persistences, find_sizes
+from monai_topo.cleanup.settings import Setting
 
 __all__ = ["CaseFeatures", "Grid", "least_likelihood", "make_grid", "measure_features"]
 
@@ -29,13 +30,20 @@ class CaseFeatures:
 
     Attributes:
         features: By the setting that they give candidates for.
+        component_persistences: Of the components of the mask that have a pair, empty for masks.
         label_components: Number of components of the label.
         step: Geometric mean of the voxel spacing.
     """
 
     features: dict[str, Features]
+    component_persistences: NDArray[np.float64]
     label_components: int
     step: float
+
+    def count_joined(self, setting: Setting) -> int:
+        """Count the components that a reconnection may join, at most."""
+        large = np.count_nonzero(self.features["min_component_size"].values >= setting.min_component_size)
+        return int(min(large, np.count_nonzero(self.component_persistences > setting.min_persistence) + 1))
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,11 @@ def measure_features(
 ) -> CaseFeatures:
     """Measure the components and holes of one case."""
     features = find_sizes(case, threshold, connectivity, border)
+    of_components = np.zeros(0)
     if has_likelihoods:
-        features["min_persistence"] = find_persistences(case, threshold, connectivity, border)
+        features["min_persistence"], of_components = find_persistences(case, threshold, connectivity, border)
     number = count_components(case, connectivity, border)
-    return CaseFeatures(features, number, math.prod(case.spacing) ** (1 / len(case.spacing)))
+    return CaseFeatures(features, of_components, number, math.prod(case.spacing) ** (1 / len(case.spacing)))
 
 
 def make_grid(measured: Sequence[CaseFeatures], *, threshold: float, has_likelihoods: bool, in_voxels: bool) -> Grid:

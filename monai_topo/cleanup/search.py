@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, get_args
@@ -36,12 +36,14 @@ class Search:
         grid: Candidates of these cases.
         cases: Their numbers.
         dice_lost: Points of Dice that a setting may lose.
+        is_tried: Which settings may be tried.
     """
 
     evaluator: SettingEvaluator
     grid: Grid
     cases: Sequence[int]
     dice_lost: float
+    is_tried: Callable[[Setting], bool]
 
     def run(self) -> dict[str, Setting]:
         """Return the best setting of each kind that has candidates, and of all, `"chosen"`.
@@ -65,7 +67,7 @@ class Search:
         Of equal ones it is the one with the greater Dice, then with fewer steps, then without a
         number of components, then with smaller limits.
         """
-        dice = self.evaluator.dice([_RAW, *settings], self.cases)
+        dice = self.evaluator.dice([_RAW, *filter(self.is_tried, settings)], self.cases)
         least = np.mean(dice[_RAW]) - self.dice_lost / 100 - 1e-11
         scores = self.evaluator.evaluate_contenders(
             [one for one in dice if one == _RAW or np.mean(dice[one]) >= least], self.cases
@@ -104,7 +106,8 @@ class Search:
             start = Setting(
                 max_path_length=_middle(axes["max_path_length"]), min_likelihood=_middle(axes["min_likelihood"])
             )
-            best["reconnection"] = self.best([_RAW, self._descend(start, KINDS["reconnection"], rounds=1)])
+            if self.is_tried(start):
+                best["reconnection"] = self.best([_RAW, self._descend(start, KINDS["reconnection"], rounds=1)])
         return best
 
     def _descend(self, setting: Setting, names: Sequence[str], *, rounds: int) -> Setting:

@@ -22,6 +22,7 @@ from monai_topo.report.cli import (
     SOURCE,
     add_key,
     add_label_foreground,
+    add_masks,
     add_metric_settings,
     add_nnunet,
     add_pattern,
@@ -58,9 +59,11 @@ def add_cleanup_command(commands: Any, epilog: str) -> None:
     files = parser.add_argument_group("files")
     add_pattern(files, "prediction", "*_likelihood.nii.gz")
     add_pattern(files, "label", "*.nii.gz")
+    add_masks(files, "before they are cleaned up")
     add_section(files, "'validation' if it exists, otherwise the only section")
     add_key(files, "prediction", "pred")
     add_key(files, "label", "label")
+    add_key(files, "mask", "mask", optional=True)
     add_nnunet(files, "probabilities let the clean-up use persistence and reconnection")
     meaning = parser.add_argument_group("values of the files")
     add_label_foreground(meaning, None, NNUNET_CLASSES)

@@ -44,12 +44,7 @@ def add_report_command(commands: Any, epilog: str) -> None:
     files = parser.add_argument_group("files")
     add_pattern(files, "prediction", "*_mask.png")
     add_pattern(files, "label", "*.nii.gz")
-    files.add_argument(
-        "--masks",
-        metavar="MASKS",
-        help=f"fields of view: {SOURCE}; prediction and label are cleared where a mask is 0, before all metrics",
-    )
-    add_pattern(files, "mask", "*_mask.gif")
+    add_masks(files, "before all metrics")
     files.add_argument(
         "--images",
         metavar="IMAGES",
@@ -144,6 +139,16 @@ def add_pattern(group: Any, kind: str, example: str) -> None:
     group.add_argument(
         f"--{kind}-files", metavar="PATTERN", help=f"pattern of the files in a folder, such as '{example}'"
     )
+
+
+def add_masks(group: Any, moment: str) -> None:
+    """Add the options for the files of fields of view."""
+    group.add_argument(
+        "--masks",
+        metavar="MASKS",
+        help=f"fields of view: {SOURCE}; prediction and label are cleared where a mask is 0, {moment}",
+    )
+    add_pattern(group, "mask", "*_mask.gif")
 
 
 def add_section(group: Any, default: str) -> None:

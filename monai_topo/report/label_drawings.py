@@ -1,4 +1,4 @@
-"""Pictures of likely accidents in a label: specks, pinholes, and parts attached only by a corner."""
+"""Pictures of likely artifacts in a label: specks, pinholes, and parts attached only by a corner."""
 
 from __future__ import annotations
 

@@ -73,6 +73,33 @@ def test_millimeters_of_headers(tmp_path):
     assert speck < chosen.min_component_size <= label.sum() * 0.5
 
 
+def test_what_lies_outside_of_the_field_of_view_has_no_effect(pictures, capsys):
+    """Specks outside of it, which are larger than the one inside."""
+    inside = np.ones((40, 60), dtype=bool)
+    inside[:, :8] = False
+    outside = likelihood()
+    outside[2:38, 1:4] = 1
+    for number in range(5):
+        save_picture(pictures / "pred" / f"{number}_pred.png", outside)
+        save_picture(pictures / "fov" / f"{number}_mask.png", inside)
+    cleared = [(likelihood() * inside, ladder() * inside)] * 5
+    assert cleanup(pictures, "--masks", str(pictures / "fov"), "--mask-files", "*_mask.png") == 0
+    expected = choose_cleanup(cleared, progress=False)
+    assert settings(pictures).to_dict() == expected.cleanup.to_dict()
+    assert capsys.readouterr().out.startswith(expected.table())
+    without = choose_cleanup([(outside, ladder())] * 5, progress=False)
+    assert without.cleanup.min_component_size > 108 > expected.cleanup.min_component_size
+
+
+def test_a_field_of_view_that_is_missing_is_named(pictures, capsys):
+    (pictures / "fov").mkdir()
+    save_picture(pictures / "fov" / "0_mask.png", ladder())
+    assert cleanup(pictures, "--masks", str(pictures / "fov")) == 1
+    assert "1.png: a label without a mask" in capsys.readouterr().err
+    assert cleanup(pictures, "--mask-files", "*.png") == 2
+    assert "Expected --masks along with --mask-files" in capsys.readouterr().err
+
+
 def test_a_file_without_a_partner_is_named(pictures, capsys):
     (pictures / "pred" / "4_pred.png").unlink()
     assert cleanup(pictures) == 1

@@ -54,10 +54,13 @@ def test_masks_are_those_of_the_transforms_in_any_order(small, image, topology, 
     steps = CleanUpSteps(image, threshold=0.5, spacing=spacing, least_likelihood=0.2, **topology)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_SMALL_IMAGE_VOX", image.size if small else 0)
-        for number in np.random.default_rng(seed).permutation(len(COMBINATIONS))[:30]:
+        generator = np.random.default_rng(seed)
+        # Out of order, but often after one that begins alike.
+        order = np.argsort(np.arange(len(COMBINATIONS)) + generator.normal(0, 3, len(COMBINATIONS)))
+        for number in order[generator.integers(50) :][:35]:
             found = steps.mask(num_components=None, keep="largest", **COMBINATIONS[number])
             assert (found == by_transforms(image, topology, spacing, **COMBINATIONS[number])).all()
-            if number % 3 == 0:
+            if number % 5 == 0:
                 steps.release()
 
 
