@@ -3,7 +3,7 @@
 from monai_topo._utils.errors import UserError
 from monai_topo.bundle.case_checks import check_cases
 from monai_topo.bundle.cases import find_images, fingerprint, prepare_dataset
-from monai_topo.bundle.cleanup import determine_cleanup, load_cleanup
+from monai_topo.bundle.cleanup import check_cleanup_settings, determine_cleanup, load_cleanup
 from monai_topo.bundle.error_hook import install_error_hook
 from monai_topo.bundle.image_saver import AtomicSaveImaged
 from monai_topo.bundle.inference import InferenceDataset, InferenceEvaluator
@@ -21,6 +21,7 @@ __all__ = [
     "UserError",
     "check_cases",
     "check_checkpoint",
+    "check_cleanup_settings",
     "check_known_settings",
     "check_sizes",
     "check_space",

@@ -24,7 +24,8 @@ _MODEL, _STATE, _CONFIG = "model.pt", "checkpoint.pt", "config.json"
 #: Settings that may differ in a resumed run, since they change no result: paths, machine, and what MONAI adds.
 CHANGES_NO_RESULT = {
     *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
-    *("num_workers", "cpu_threads", "device", "checkpoint_interval", "determine_cleanup", "_meta_", "_requirements_"),
+    *("num_workers", "cpu_threads", "device", "checkpoint_interval", "_meta_", "_requirements_"),
+    *("determine_cleanup", "cleanup_units", "cleanup_voxels"),
     FORMAT,
 }
 

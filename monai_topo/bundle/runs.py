@@ -23,7 +23,8 @@ __all__ = ["report_evaluation", "report_inference", "report_training"]
 
 _HISTORY, _MODEL = "validation.csv", "model.pt"
 # Settings that the printed commands state themselves, or do not need.
-_PATHS = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume", "determine_cleanup"}
+_NOT_PRINTED = {"bundle_root", "dataset_dir", "output_dir", "run_dir", "resume"}
+_NOT_PRINTED |= {"determine_cleanup", "cleanup_units", "cleanup_voxels"}
 Row = Mapping[str, str]
 
 
@@ -54,7 +55,7 @@ def report_training(run_dir: str | os.PathLike[str], *, bundle_root: str, datase
     print(f"TensorBoard  {python} -m tensorboard.main --logdir {relative_path(folder)}")
     start = f"{python} -m monai.bundle run --bundle_root {shlex.quote(root)} --config_file"
     given = {"ckpt_path": relative_path(folder / _MODEL), "dataset_dir": relative_path(Path(dataset_dir))}
-    changed = changed_settings(running_config().get(), configs / "train.json", without=_PATHS)
+    changed = changed_settings(running_config().get(), configs / "train.json", without=_NOT_PRINTED)
     both = f"\"['{root}/configs/train.json','{root}/configs/evaluate.json']\""
     print(f"Evaluate     {start} {both} {_as_arguments({**changed, **given})}")
     known = json.loads((configs / "inference.json").read_text(encoding="utf-8"))

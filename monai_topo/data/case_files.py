@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,9 @@ from monai.transforms import LoadImage
 from monai_topo._utils.errors import UserError, describe_cause, describe_error
 from monai_topo.data.readers import FormatReader
 
-__all__ = ["check_grids", "describe_read_error", "read_image"]
+__all__ = ["check_grids", "describe_read_error", "has_spacing", "read_image"]
 
+_WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _WITHOUT_AFFINE = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -26,6 +28,11 @@ def read_image(file: str) -> Any:
         return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
     except Exception as error:  # the readers pass on whatever their libraries raise
         raise UserError(f"Expected {file} to be an image, but got {describe_read_error(file, error)}") from error
+
+
+def has_spacing(file: str | os.PathLike[str]) -> bool:
+    """Return whether a file's format has a reliable voxel size in its header."""
+    return os.fspath(file).lower().endswith(_WITH_SPACING)
 
 
 def describe_read_error(file: str, error: BaseException) -> str:

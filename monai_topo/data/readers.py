@@ -11,6 +11,8 @@ import numpy as np
 from monai.data.image_reader import ImageReader, ITKReader, NibabelReader, PILReader
 from monai.utils import ensure_tuple
 
+from monai_topo.data.headers import check_header
+
 __all__ = ["FormatReader"]
 
 _NIFTI = (".nii", ".nii.gz")
@@ -52,6 +54,8 @@ class FormatReader(ImageReader):
         readers = {id(reader): reader for reader in map(self._reader_of, ensure_tuple(data))}
         if len(readers) != 1:
             raise ValueError(f"Expected files of one kind, but got {ensure_tuple(data)}")
+        for file in ensure_tuple(data):
+            check_header(file)
         (reader,) = readers.values()
         return reader, reader.read(data, **kwargs)
 

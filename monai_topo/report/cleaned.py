@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.typing import Connectivity, Mask
+from monai_topo.data.case_files import has_spacing
 from monai_topo.masks.components import components
 from monai_topo.masks.structure_errors import StructureError, dilate_mask
 from monai_topo.report.files import Case
-from monai_topo.report.reading import Images, has_spacing, read_label
+from monai_topo.report.reading import Images, read_label
 from monai_topo.transforms.clean_up import CleanUp
 
 __all__ = ["check_cleanup", "clean_prediction", "find_overlaps", "read_cleanup"]

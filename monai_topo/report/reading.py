@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.typing import Array, Mask
-from monai_topo.data.case_files import check_grids, read_image
+from monai_topo.data.case_files import check_grids, has_spacing, read_image
 from monai_topo.data.labels import foreground_mask
 from monai_topo.data.nnunet_folders import read_probabilities
 from monai_topo.report.files import Case
 from monai_topo.visualize import rescale_intensity
 
-__all__ = ["Images", "has_spacing", "read_case", "read_label", "to_mask"]
+__all__ = ["Images", "read_case", "read_label", "to_mask"]
 
 _MAX_CHANGED = 0.1  # of a class; one of nnU-Net's regions may lie on top of another in the segmentation
-_WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 class Images(NamedTuple):
@@ -122,11 +121,6 @@ def _likelihood_of_class(segmentation: Array, case: Case) -> tuple[Array, str]:
             f"class {case.label_class.name!r}: the segmentation was changed afterwards; predict again."
         )
     return likelihood, "probabilities"
-
-
-def has_spacing(path: Path) -> bool:
-    """Return whether a file's format has a reliable voxel size in its header."""
-    return path.name.lower().endswith(_WITH_SPACING)
 
 
 def read_label(path: Path, spacing_mm: Sequence[float] | None = None) -> tuple[Array, tuple[float, ...]]:
