@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 IMAGES = {"membrane_2d_segmentation": "membrane.png", "vessel_3d_segmentation": "vessel.nii.gz"}
 LABELS = {"membrane_2d_segmentation": "membrane", "vessel_3d_segmentation": "vessel"}
-MASKS = {2: dict(min_component_size=30, min_hole_size=20), 3: dict(min_component_size=60)}
+MASKS = {2: {"min_component_size": 30, "min_hole_size": 20}, 3: {"min_component_size": 60}}
 
 
 @dataclass
