@@ -122,7 +122,7 @@ def test_the_test_case_is_predicted(membranes):
 
 @pytest.fixture(scope="module")
 def stacks(shared_data, tmp_path_factory):
-    """Real vessels in 3D, Betti matching on two of three dimensions; full resolution, low resolution and the cascade."""
+    """Real vessels in 3D, Betti matching on two of three dimensions; full and low resolution, and the cascade."""
     cases = real_vessels(shared_data, 7)
     labels = {"background": 0, "vessel": 1}
     project = NnunetProject(tmp_path_factory.mktemp("stacks"), labels, ".nii.gz", "3d_fullres")
