@@ -8,7 +8,6 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from monai.utils import optional_import
 
 from monai_topo._utils.distributed import world_size
+from monai_topo._utils.formats import package_version
 from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.cases import fingerprint
 from monai_topo.bundle.cleanup import CLEANUP_TABLE
@@ -119,7 +119,11 @@ def _provenance(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict
         file
         for section in sections
         for case in load_datalist(
-            parsed["dataset_dir"], section, datalist=parsed["datalist"], file_keys=parsed["file_keys"]
+            parsed["dataset_dir"],
+            section,
+            datalist=parsed["datalist"],
+            file_keys=parsed["file_keys"],
+            allow_outside=True,  # the run has asked, or was refused
         )
         for file in case.values()
     ]
@@ -133,15 +137,8 @@ def _provenance(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict
     }
     if torch.cuda.is_available():
         rows["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
-    rows |= {name: _version(name) for name in _PACKAGES}
+    rows |= {name: package_version(name) for name in _PACKAGES}
     return [{"what": name, "value": value} for name, value in rows.items()]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -25,6 +25,7 @@ _MODEL, _STATE, _CONFIG = "model.pt", "checkpoint.pt", "config.json"
 CHANGES_NO_RESULT = {
     *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
     *("num_workers", "cpu_threads", "device", "checkpoint_interval", "determine_cleanup", "_meta_", "_requirements_"),
+    "allow_outside",
     FORMAT,
 }
 

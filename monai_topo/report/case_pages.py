@@ -90,7 +90,14 @@ def _read_settings(options: argparse.Namespace) -> CaseSettings:
 
 def _find_cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
     def find(source: str, pattern: str | None, key: str) -> list[FoundFile]:
-        return find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
+        return find_files(
+            source,
+            pattern=pattern,
+            key=key,
+            section=options.section,
+            all_sections=False,
+            allow_outside=options.allow_outside,
+        )
 
     optional: dict[str, list[FoundFile]] = {}
     for kind in ("mask", "image"):

@@ -120,7 +120,14 @@ def choose_from_files(options: argparse.Namespace) -> int:
 
 def _find_cases(options: argparse.Namespace) -> tuple[list[Case], list[str]]:
     predictions, labels = (
-        find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
+        find_files(
+            source,
+            pattern=pattern,
+            key=key,
+            section=options.section,
+            all_sections=False,
+            allow_outside=options.allow_outside,
+        )
         for source, pattern, key in (
             (options.predictions, options.prediction_files, options.prediction_key),
             (options.labels, options.label_files, options.label_key),
