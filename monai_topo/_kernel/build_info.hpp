@@ -3,8 +3,12 @@
 
 namespace topo {
 
-#if defined(__VERSION__)
+#if defined(__clang__)
 inline constexpr const char* compiler = __VERSION__;
+#elif defined(__GNUC__)
+inline constexpr const char* compiler = "GCC " __VERSION__;
+#elif defined(_MSC_VER)
+inline constexpr const char* compiler = "MSVC";
 #else
 inline constexpr const char* compiler = "unknown compiler";
 #endif
