@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_topo._utils.kernel import finite_array
 from monai_topo._utils.typing import Array, Border, Connectivity
-from monai_topo._utils.validation import check_at_least, check_images, check_topology_settings
+from monai_topo._utils.validation import check_at_least, check_images, check_topology_settings, is_number
 from monai_topo.persistence.joining import OUTCOMES, JoinLimits, JoinRow, find_candidates, join_candidates
 
 __all__ = ["OUTCOMES", "Joins", "reconnect_components"]
@@ -178,6 +178,7 @@ def join_limits(
         min_likelihood=min_likelihood,
         min_component_size=min_component_size,
         max_component_size=max_component_size,
+        allow_loops=allow_loops,
     )
     steps = _check_spacing(spacing, spatial_dims)
     voxel_size = math.prod(steps)
@@ -207,6 +208,7 @@ def check_reconnection(
     min_likelihood: float,
     min_component_size: float,
     max_component_size: float | None,
+    allow_loops: bool = False,
 ) -> None:
     """Check the settings of :py:func:`reconnect_components`.
 
@@ -220,11 +222,13 @@ def check_reconnection(
     for name, limit in (("max_path_length", max_path_length), ("max_component_size", max_component_size)):
         if limit is not None:
             check_at_least(name, limit)
+    if not isinstance(allow_loops, bool):
+        raise ValueError(f"Expected `allow_loops` to be True or False, but got {allow_loops!r}.")
 
 
 def check_threshold(threshold: float) -> float:
     """Check that a threshold of likelihoods is at least 0 and less than 1, and return it."""
-    if not 0 <= threshold < 1:
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise ValueError(f"Expected `threshold` to be at least 0 and less than 1, but got {threshold!r}.")
     return threshold
 

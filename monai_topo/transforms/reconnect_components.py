@@ -94,9 +94,9 @@ class ReconnectComponents(ArrayTransform):
             "max_component_size": max_component_size,
             "connectivity": connectivity,
             "border": border,
+            "allow_loops": allow_loops,
         }
         check_reconnection(**self.settings)
-        self.settings["allow_loops"] = allow_loops
         self.spacing = check_spacing(spacing)
 
     def __call__(self, image: NdarrayOrTensor) -> NdarrayOrTensor:
