@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from packaging.requirements import Requirement
 
+from monai_topo._utils.commands import add_command
 from monai_topo._utils.formats import package_version
 from monai_topo._utils.kernel import kernel
 from monai_topo.fuzz import Failure, run_cases
-from monai_topo.report.cli import add_command
 
 __all__ = ["OPTIONAL", "add_doctor_command"]
 
