@@ -52,8 +52,8 @@ class TopologyAwareLoss(_Loss):
         weight: Current weight.
         gradient_ratio: The `GradientRatio`, or None.
         last_components: Detached values of the last call: `"base"`, `"topology"` (unweighted; absent while the weight
-            is 0, and between the calls that `every` selects) and `"total"`; with a ratio also `"factor"`, and if it was measured, the norms `"base_gradient"` and
-            `"topology_gradient"`.
+            is 0, and between the calls that `every` selects) and `"total"`; with a ratio also `"factor"`, and if it was
+            measured, the norms `"base_gradient"` and `"topology_gradient"`.
 
     Example:
         >>> import torch

@@ -33,7 +33,10 @@ pytestmark = pytest.mark.slow
 
 IMAGES = {"membrane_2d_segmentation": "membrane.png", "vessel_3d_segmentation": "vessel.nii.gz"}
 LABELS = {"membrane_2d_segmentation": "membrane", "vessel_3d_segmentation": "vessel"}
-MASKS = {2: dict(min_component_size=30, min_hole_size=20), 3: dict(min_component_size=60)}
+CLEANUPS: dict[int, dict[str, float]] = {
+    2: {"min_component_size": 30, "min_hole_size": 20},
+    3: {"min_component_size": 60},
+}
 
 
 @dataclass
@@ -90,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for bundle in BUNDLES:
         ignored = shutil.ignore_patterns("data", "runs", "eval", "predictions")
         shutil.copytree(bundle.root, running.root(bundle), ignore=ignored)
-        CleanUp(**MASKS[bundle.spatial_dims], border="foreground").save(running.root(bundle) / "models/cleanup.json")
+        CleanUp(**CLEANUPS[bundle.spatial_dims], border="foreground").save(running.root(bundle) / "models/cleanup.json")
     save_images(home / "studies")
     models = ",".join(bundle.name for bundle in BUNDLES)
     settings = {"models": models, "zoo_source": "local", "skip_trainers": "true", "sam2": "false"}

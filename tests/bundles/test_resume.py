@@ -20,6 +20,7 @@ from bundle_runs import (
     Training,
     at_step,
     last_line,
+    leaves,
     rows_of,
     same_results,
     started,
@@ -65,7 +66,8 @@ def test_a_killed_training_with_a_gradient_ratio_resumes_with_its_factor(trainin
     shared = trainings[MEMBRANES.name]
     settings = {**shared.settings, "topology_ratio": 1.0, "warmup_epochs": 0, "determine_cleanup": False}
     succeeded(MEMBRANES.run(["train.json", "smoke.json"], shared.home, run_dir="ratio", **settings))
-    killed(MEMBRANES, shared.home, MID_EPOCH, run_dir="ratio_killed", **settings)
+    run = trapped(MEMBRANES, shared.home, MID_EPOCH, run_dir="ratio_killed", **settings)
+    assert run.returncode == -signal.SIGKILL, run.stdout + run.stderr
     whole, folder = shared.home / "ratio", shared.home / "ratio_killed"
     measured = torch.load(folder / "checkpoint.pt", weights_only=True)["objects"]["loss"]
     assert measured["gradient_ratio.steps"] == 2, "the steps of the first epoch"
