@@ -1,4 +1,4 @@
-"""`monai-topo COMMAND` (or `python -m monai_topo`): reports, choice of a clean-up, trainers of nnU-Net."""
+"""`monai-topo COMMAND` (or `python -m monai_topo`): reports, choice of a clean-up, nnU-Net, exports, self-check."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from monai_topo.bundle.commands import add_export_command, add_publish_command
 from monai_topo.nnunet.command import add_nnunet_command
 from monai_topo.report.cleanup_command import add_cleanup_command
 from monai_topo.report.cli import add_labels_command, add_report_command
+from monai_topo.report.doctor_command import add_doctor_command
 
 _COMMANDS = (
     add_report_command,
@@ -20,6 +21,7 @@ _COMMANDS = (
     add_nnunet_command,
     add_export_command,
     add_publish_command,
+    add_doctor_command,
 )
 _EPILOG = """exit status:
   0    all is written; all cases are in the report, or in the choice of the clean-up
@@ -33,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog=_program(),
-        description="HTML reports on the topology of segmentations, choice of a clean-up, trainers for nnU-Net, and "
-        "trained networks for use elsewhere.",
+        description="HTML reports on the topology of segmentations, choice of a clean-up, trainers for nnU-Net, "
+        "trained networks for use elsewhere, and a self-check.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

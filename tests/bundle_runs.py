@@ -123,6 +123,19 @@ class Training:
     def inference(self) -> subprocess.CompletedProcess[str]:
         return succeeded(started([*self.printed("Infer"), "--save_likelihood", "True"], self.home))
 
+    @cached_property
+    def cleanup_arguments(self) -> list[str]:
+        """Return the arguments that the training run prints for its clean-up."""
+        [line] = [line for line in self.process.stdout.splitlines() if line.startswith("Clean-up     ")]
+        return shlex.split(line.split(": ")[1])
+
+    @cached_property
+    def cleaned(self) -> Path:
+        """Return the folder of an inference with the clean-up and the likelihoods."""
+        arguments = ["--output_dir", "cleaned", "--save_likelihood", "True", *self.cleanup_arguments]
+        succeeded(started([*self.printed("Infer"), *arguments], self.home))
+        return self.home / "cleaned"
+
 
 MEMBRANES = Bundle("membrane_2d_segmentation", 2, ".png", {"channels": [4, 8, 8, 8]})
 # Settings that differ from the defaults, including the network: the printed commands must contain them all.

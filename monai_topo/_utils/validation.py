@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ __all__ = [
     "check_shape",
     "check_topology_settings",
     "check_whole_number",
+    "is_number",
 ]
 
 
@@ -123,9 +125,14 @@ def check_connectivity(connectivity: object) -> None:
         )
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is an int or a float, Python's or numpy's; a bool is not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def check_at_least(name: str, value: float, least: float = 0) -> float:
-    """Check that a number is finite and not below its least value, and return it."""
-    if not least <= value < math.inf:
+    """Check that a value is a number (not a bool), finite and not below its least value, and return it."""
+    if not is_number(value) or not least <= value < math.inf:
         raise ValueError(f"Expected `{name}` to be finite and at least {least:g}, but got {value!r}.")
     return value
 

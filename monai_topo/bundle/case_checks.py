@@ -32,6 +32,7 @@ def check_cases(
     spatial_dims: int,
     smallest_shape: int | Sequence[int] | None = None,
     file_keys: Sequence[str] = ("image", "label"),
+    allow_outside: bool = False,
 ) -> None:
     """Read every file of every case once, and raise an error if some cannot be used.
 
@@ -48,6 +49,7 @@ def check_cases(
         smallest_shape: Smallest allowed shape of images outside the section `"training"` (whose images are padded), in
             the readers' axis order (x first): one number for all axes, or one per axis; None for no limit.
         file_keys: Keys of a case's files: image, label, and masks, which are read in the same way.
+        allow_outside: Whether the datalist may name files outside the folder.
 
     Raises:
         UserError: With one sentence that names the file for each of the first ten cases that do not fit: if a folder,
@@ -60,7 +62,7 @@ def check_cases(
     foreground = voxels = 0
     sections_of: dict[str, set[str]] = {}
     problems: list[str] = []
-    for section, case in _cases(dataset_dir, sections, datalist, file_keys):
+    for section, case in _cases(dataset_dir, sections, datalist, file_keys, allow_outside):
         sections_of.setdefault(case["image"], set()).add(section)
         try:
             images = {key: read_image(file) for key, file in case.items()}
@@ -87,12 +89,18 @@ def check_cases(
 
 
 def _cases(
-    dataset_dir: str | os.PathLike[str], sections: Sequence[str], datalist: str, file_keys: Sequence[str]
+    dataset_dir: str | os.PathLike[str],
+    sections: Sequence[str],
+    datalist: str,
+    file_keys: Sequence[str],
+    allow_outside: bool,
 ) -> Iterator[tuple[str, dict[str, str]]]:
     found = {}
     for section in sections:
         with as_user_error(OSError, ValueError):
-            found[section] = load_datalist(dataset_dir, section, datalist=datalist, file_keys=file_keys)
+            found[section] = load_datalist(
+                dataset_dir, section, datalist=datalist, file_keys=file_keys, allow_outside=allow_outside
+            )
         if len(found[section]) < world_size():
             raise UserError(
                 f"Expected section {section!r} of {datalist} to have a case for each of the {world_size()} processes, "

@@ -31,6 +31,9 @@ Example: %(prog)s runs/RUN/model.pt --bundle bundles/vessel_3d_segmentation --ou
     parser.add_argument(
         "--out", required=True, metavar="FILE", help="file to write: .pt2 by torch.export, .ts by TorchScript"
     )
+    parser.add_argument(
+        "--cleanup", metavar="FILE", help="clean-up to store as the extra file cleanup.json, such as RUN/cleanup.json"
+    )
     parser.set_defaults(run=guard("monai_topo.bundle.commands", "export_model", _NOTHING))
 
 
@@ -71,7 +74,7 @@ def export_model(options: argparse.Namespace) -> int:
     """Export the network, and return the exit status."""
     from monai_topo.bundle.exports import EXPORT_FORMATS, export_network
 
-    export_network(options.out, bundle_root=options.bundle, ckpt_path=options.model)
+    export_network(options.out, bundle_root=options.bundle, ckpt_path=options.model, cleanup=options.cleanup)
     print(f"{options.out} is the network, written by {EXPORT_FORMATS[Path(options.out).suffix]}.")
     return 0
 

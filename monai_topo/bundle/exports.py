@@ -17,8 +17,10 @@ from monai_topo._utils.checkpoints import DamagedFileError, load_checkpoint
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.io import atomic_write
 from monai_topo._utils.networks import SETTINGS, stored_settings
+from monai_topo.bundle.cleanup import CLEANUP_FILE
 from monai_topo.bundle.models import check_checkpoint
 from monai_topo.bundle.settings import stride_products
+from monai_topo.transforms.clean_up import CleanUp
 
 __all__ = ["EXPORT_FORMATS", "export_network", "load_network", "network_settings"]
 
@@ -66,6 +68,7 @@ def export_network(
     bundle_root: str | os.PathLike[str],
     ckpt_path: str | os.PathLike[str],
     settings: Mapping[str, Any] | None = None,
+    cleanup: str | os.PathLike[str] | None = None,
 ) -> None:
     """Export the network of a bundle, with its `metadata.json` and `inference.json` as extra files.
 
@@ -82,9 +85,11 @@ def export_network(
         ckpt_path: Weights, a plain state dict.
         settings: Settings that differ from those in `inference.json`, such as `channels` of the training run; those
             that a model of a run states itself need not be given.
+        cleanup: File of a clean-up to store as the extra file `cleanup.json`, for whoever turns logits into masks.
 
     Raises:
-        UserError: As for :py:func:`load_network`, and if the suffix is another one.
+        UserError: As for :py:func:`load_network`, if the suffix is another one, or if the file holds no clean-up for
+            images of this dimension.
 
     Cost: half a minute for `.pt2`, seconds for `.ts`.
     """
@@ -94,24 +99,35 @@ def export_network(
     settings = {**network_settings(ckpt_path), **(settings or {})}
     network = load_network(bundle_root, ckpt_path, settings)
     parser = _read_bundle(bundle_root, settings)
+    extra = {} if cleanup is None else {CLEANUP_FILE: _read_cleanup(cleanup, _spatial_dims(network))}
     metadata = {name: value for name, value in parser["_meta_"].items() if not name.startswith("_")}
     known = json.loads((Path(bundle_root) / "configs" / "inference.json").read_text(encoding="utf-8"))
-    inference = json.dumps({**known, **settings})  # the file describes the network, also if the settings differ
+    extra["inference.json"] = json.dumps({**known, **settings})  # describes the network, also if the settings differ
     with atomic_write(path) as unfinished:
         if path.suffix == ".ts":
-            script, extra = convert_to_torchscript(network), {"inference.json": inference.encode()}
-            save_net_with_metadata(script, str(unfinished), False, False, meta_values=metadata, more_extra_files=extra)
+            script = convert_to_torchscript(network)
+            contents = {name: text.encode() for name, text in extra.items()}
+            save_net_with_metadata(
+                script, str(unfinished), False, False, meta_values=metadata, more_extra_files=contents
+            )
         else:
             program = _program(network, int(parser["in_channels"]), parser["strides"])
-            files = {"metadata.json": json.dumps(metadata), "inference.json": inference}
-            torch.export.save(program, unfinished, extra_files=files)
+            torch.export.save(program, unfinished, extra_files={"metadata.json": json.dumps(metadata), **extra})
+
+
+def _read_cleanup(path: str | os.PathLike[str], spatial_dims: int) -> str:
+    CleanUp.load(path, spatial_dims=spatial_dims)
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _spatial_dims(network: torch.nn.Module) -> int:
+    return next(weights.ndim for weights in network.parameters() if weights.ndim > 2) - 2
 
 
 def _program(
     network: torch.nn.Module, in_channels: int, strides: Sequence[int | Sequence[int]]
 ) -> torch.export.ExportedProgram:
-    spatial_dims = next(weights.ndim for weights in network.parameters() if weights.ndim > 2) - 2
-    factors = stride_products(strides, spatial_dims)
+    factors = stride_products(strides, _spatial_dims(network))
     # The example has no size of 1, which would become a constant.
     example = torch.zeros(2, in_channels, *(2 * factor for factor in factors))
     shape: dict[int, Any] = {0: torch.export.Dim("batch")}

@@ -96,10 +96,12 @@ def _write_models(folder: Path, run: RunResults) -> None:
     models = folder / "models"
     models.mkdir()
     shutil.copyfile(run.folder / "model.pt", models / "model.pt")
-    if run.cleanup_table:
-        shutil.copyfile(run.folder / CLEANUP_FILE, models / CLEANUP_FILE)
+    cleanup = models / CLEANUP_FILE if run.cleanup_table else None
+    if cleanup is not None:
+        shutil.copyfile(run.folder / CLEANUP_FILE, cleanup)
     for suffix in EXPORT_FORMATS:
-        export_network(models / f"model{suffix}", bundle_root=folder, ckpt_path=models / "model.pt")
+        model = models / f"model{suffix}"
+        export_network(model, bundle_root=folder, ckpt_path=models / "model.pt", cleanup=cleanup)
 
 
 def _find_bundle(run: RunResults, bundle_root: str | os.PathLike[str] | None) -> Path:

@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from monai.utils import optional_import
 
 from monai_topo._utils.distributed import world_size
+from monai_topo._utils.formats import package_version
 from monai_topo._utils.io import atomic_write
 from monai_topo.bundle.cases import fingerprint
 from monai_topo.bundle.cleanup import CLEANUP_TABLE
@@ -118,7 +118,11 @@ def _provenance(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict
         file
         for section in sections
         for case in load_datalist(
-            parsed["dataset_dir"], section, datalist=parsed["datalist"], file_keys=parsed["file_keys"]
+            parsed["dataset_dir"],
+            section,
+            datalist=parsed["datalist"],
+            file_keys=parsed["file_keys"],
+            allow_outside=True,  # the run has asked, or was refused
         )
         for file in case.values()
     ]
@@ -131,7 +135,7 @@ def _provenance(config: Mapping[str, Any], sections: Sequence[str]) -> list[dict
     }
     if torch.cuda.is_available():
         rows["peak GPU memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
-    rows |= {name: _version(name) for name in _PACKAGES}
+    rows |= {name: package_version(name) for name in _PACKAGES}
     return [{"what": name, "value": value} for name, value in rows.items()]
 
 
@@ -142,13 +146,6 @@ def _peak_memory() -> str:
 
     unit_bytes = 1 if sys.platform == "darwin" else 2**10
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 2**20:.0f} MiB"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:

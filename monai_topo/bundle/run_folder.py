@@ -26,6 +26,7 @@ CHANGES_NO_RESULT = {
     *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
     *("num_workers", "cpu_threads", "device", "checkpoint_interval", "_meta_", "_requirements_"),
     *("determine_cleanup", "cleanup_units", "cleanup_voxels"),
+    "allow_outside",
     FORMAT,
 }
 

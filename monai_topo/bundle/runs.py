@@ -108,7 +108,8 @@ def _read_rows(path: Path) -> list[Row]:
 
 def _pattern_of(dataset_dir: str, datalist: str) -> str:
     """Build the pattern, relative to the folder, of files like the first validation image."""
-    first = Path(load_datalist(dataset_dir, "validation", datalist=datalist, file_keys=["image"])[0]["image"])
+    cases = load_datalist(dataset_dir, "validation", datalist=datalist, file_keys=["image"], allow_outside=True)
+    first = Path(cases[0]["image"])
     folder = Path(os.path.relpath(first.parent, Path(dataset_dir).expanduser()))
     return (folder / f"*{first.suffix}").as_posix()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DATALIST", "load_datalist", "read_section"]
+__all__ = ["DATALIST", "check_inside", "load_datalist", "read_section"]
 
 #: The usual name of a datalist.
 DATALIST = "datalist.json"
@@ -21,6 +21,7 @@ def load_datalist(
     *,
     datalist: str = DATALIST,
     file_keys: Sequence[str] = ("image", "label"),
+    allow_outside: bool = False,
 ) -> list[dict[str, str]]:
     """Load one section of a Decathlon-style datalist with absolute paths, and check that all its files exist.
 
@@ -30,6 +31,8 @@ def load_datalist(
         datalist: Path of the datalist, absolute or relative to `dataset_dir`.
         file_keys: Keys for which every entry has to name a file (or the folder of a DICOM series), such as a `"mask"`
             in addition to image and label.
+        allow_outside: Whether files may lie outside `dataset_dir`. A datalist from elsewhere could name any file of
+            this machine; the files that are links in the folder are not followed by this check.
 
     Returns:
         One dictionary per entry, in the datalist's order, with the absolute path of an existing file or folder for each
@@ -38,7 +41,7 @@ def load_datalist(
     Raises:
         FileNotFoundError: If the folder, the datalist, or files that it names do not exist (the first ten are named).
         ValueError: If the datalist is not JSON, has no such section, or the section is empty or has an entry without a
-            file name for one of `file_keys`.
+            file name for one of `file_keys`; if files lie outside `dataset_dir` and that is not allowed.
 
     Cost: One file-system query per file; no image is read.
     """
@@ -56,6 +59,9 @@ def load_datalist(
         for i, entry in enumerate(read_section(path, section))
     ]
     cases = [{key: str(folder / file) for key, file in entry.items()} for entry in entries]
+    if not allow_outside:
+        where = f"section {section!r} of {path}"
+        check_inside(folder, [file for case in cases for file in case.values()], where, "--allow_outside True")
     missing = [file for case in cases for file in case.values() if not Path(file).exists()]
     if missing:
         more = f", ... ({len(missing)} files)" if len(missing) > _MAX_LISTED else ""
@@ -64,6 +70,27 @@ def load_datalist(
             f"{', '.join(missing[:_MAX_LISTED])}{more}."
         )
     return cases
+
+
+def check_inside(folder: Path, files: Sequence[str | os.PathLike[str]], where: str, option: str) -> None:
+    """Check that all files lie in a folder, by their names; links in the folder are not followed.
+
+    Args:
+        folder: Folder of the data.
+        files: Their paths.
+        where: What names them, for the message.
+        option: Option that allows others, for the message.
+
+    Raises:
+        ValueError: If some lie outside.
+    """
+    inside = Path(os.path.abspath(folder))
+    outside = [str(file) for file in files if not Path(os.path.abspath(file)).is_relative_to(inside)]
+    if outside:
+        raise ValueError(
+            f"Expected the files of {where} to lie in {folder}, but got {len(outside)} outside, {outside[0]} first; "
+            f"move or link them there or, if you trust the datalist, set {option}."
+        )
 
 
 def read_section(path: Path, section: str) -> list[Any]:

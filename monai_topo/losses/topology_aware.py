@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from monai_topo._utils.validation import check_at_least
+from monai_topo._utils.validation import check_at_least, check_whole_number
 from monai_topo.losses.gradient_ratio import GradientRatio
 
 __all__ = ["TopologyAwareLoss"]
@@ -33,6 +33,10 @@ class TopologyAwareLoss(_Loss):
         topology: Topology loss, such as `PersistenceLoss`, called with `(input, target)`. Both losses apply their own
             activation.
         weight: Weight of the topology loss, finite and at least 0; with `ratio` 0 or 1 at the beginning.
+        every: Compute the topology loss in every n-th call with a gradient only, beginning with the first one of a
+            weight above 0, and multiply it by n: on average over n calls, the gradient is that of `every=1` at an n-th
+            of the cost. The number of calls is in the `state_dict`. Calls without a gradient compute it each time,
+            without the multiple.
         ratio: Ratio of the gradients, a number or a `GradientRatio` with further settings. None leaves the weight as it
             is. It is measured in every call with a gradient (with gradient accumulation: for every micro-batch), which
             costs a second backward pass through both losses, but none through the network. Autocast and a GradScaler
@@ -41,15 +45,15 @@ class TopologyAwareLoss(_Loss):
 
     Raises:
         TypeError: If `base` or `topology` is not callable.
-        ValueError: If the weight is negative or not finite, or both a weight and a ratio are given; at the call with
-            a ratio, if a loss is not a scalar.
+        ValueError: If the weight is negative or not finite, both a weight and a ratio are given, or `every` is not a
+            positive whole number; at the call with a ratio, if a loss is not a scalar.
 
     Attributes:
         weight: Current weight.
         gradient_ratio: The `GradientRatio`, or None.
         last_components: Detached values of the last call: `"base"`, `"topology"` (unweighted; absent while the weight
-            is 0) and `"total"`; with a ratio also `"factor"`, and if it was measured, the norms `"base_gradient"` and
-            `"topology_gradient"`.
+            is 0, and between the calls that `every` selects) and `"total"`; with a ratio also `"factor"`, and if it was
+            measured, the norms `"base_gradient"` and `"topology_gradient"`.
 
     Example:
         >>> import torch
@@ -68,6 +72,7 @@ class TopologyAwareLoss(_Loss):
         weight: float = 1.0,
         *,
         ratio: float | GradientRatio | None = None,
+        every: int = 1,
     ) -> None:
         super().__init__()
         for name, loss in (("base", base), ("topology", topology)):
@@ -82,6 +87,11 @@ class TopologyAwareLoss(_Loss):
                 f"Expected `weight` to be 0 or 1 with `ratio`, which it multiplies, but got {weight!r}: give either "
                 "a weight or a ratio."
             )
+        check_whole_number("every", every, 1)
+        self.every = every
+        if every > 1:
+            self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+            self.calls: Tensor
         self.gradient_ratio = ratio if isinstance(ratio, GradientRatio | None) else GradientRatio(ratio)
 
     def set_weight(self, weight: float) -> None:
@@ -106,19 +116,30 @@ class TopologyAwareLoss(_Loss):
         base = self.base(levels[0] if isinstance(input, Tensor) else levels, target)
         components = {"base": base}
         total = base
-        if self.weight > 0:
+        multiple = self._multiple(levels[0])
+        if multiple:
             topology = self.topology(levels[0], target)
             components["topology"] = topology
-            total = base + self.weight * self._balanced(base, topology, levels[0], components)
+            total = base + self.weight * multiple * self._balanced(base, topology, levels[0], components)
         components["total"] = total
         self.last_components = {name: value.detach() for name, value in components.items()}
         return total
+
+    def _multiple(self, output: Tensor) -> int:
+        """Return how many times the topology loss counts in this call, 0 if it is not due."""
+        if self.weight == 0:
+            return 0
+        if self.every == 1 or not _has_gradient(output):
+            return 1
+        is_due = int(self.calls) % self.every == 0
+        self.calls += 1
+        return self.every if is_due else 0
 
     def _balanced(self, base: Tensor, topology: Tensor, output: Tensor, components: dict[str, Tensor]) -> Tensor:
         """Return the topology loss times the factor of the gradients, 1 without a ratio."""
         if self.gradient_ratio is None:
             return topology
-        if torch.is_grad_enabled() and output.requires_grad:
+        if _has_gradient(output):
             for name, loss in (("base", base), ("topology", topology)):
                 if loss.numel() != 1:
                     raise ValueError(
@@ -129,6 +150,10 @@ class TopologyAwareLoss(_Loss):
             components["base_gradient"], components["topology_gradient"] = norms.unbind()
         components["factor"] = self.gradient_ratio.factor().to(topology.device)
         return components["factor"] * topology
+
+
+def _has_gradient(output: Tensor) -> bool:
+    return torch.is_grad_enabled() and output.requires_grad
 
 
 def _in_full_precision(output: Tensor) -> Tensor:

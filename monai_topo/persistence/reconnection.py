@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_topo._utils.kernel import finite_array
 from monai_topo._utils.typing import Array, Border, Connectivity
-from monai_topo._utils.validation import check_at_least, check_images, check_topology_settings
+from monai_topo._utils.validation import check_at_least, check_images, check_topology_settings, is_number
 from monai_topo.persistence.joining import OUTCOMES, JoinLimits, JoinRow, find_candidates, join_candidates
 
 __all__ = ["OUTCOMES", "Joins", "reconnect_components"]
@@ -84,6 +84,8 @@ class JoinSettings:
         for name in ("max_path_length", "max_component_size"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name))
+        if not isinstance(self.allow_loops, bool):
+            raise ValueError(f"Expected `allow_loops` to be True or False, but got {self.allow_loops!r}.")
 
     def to_limits(self, spatial_dims: int, spacing: Sequence[float] | None) -> JoinLimits:
         """Convert lengths and sizes, in mm if there is a spacing, to voxels."""
@@ -207,7 +209,7 @@ def join_components(
 
 def check_threshold(threshold: float) -> float:
     """Check that a threshold of likelihoods is at least 0 and less than 1, and return it."""
-    if not 0 <= threshold < 1:
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise ValueError(f"Expected `threshold` to be at least 0 and less than 1, but got {threshold!r}.")
     return threshold
 

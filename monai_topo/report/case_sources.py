@@ -70,4 +70,11 @@ def _find_optional(options: argparse.Namespace, dataset: NnunetDataset | None) -
 
 
 def _find(options: argparse.Namespace, source: str, pattern: str | None, key: str) -> list[FoundFile]:
-    return find_files(source, pattern=pattern, key=key, section=options.section, all_sections=False)
+    return find_files(
+        source,
+        pattern=pattern,
+        key=key,
+        section=options.section,
+        all_sections=False,
+        allow_outside=options.allow_outside,
+    )

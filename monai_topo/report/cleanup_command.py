@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from monai_topo._utils.commands import add_command
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.cleanup import choose_cleanup
+from monai_topo.data.case_files import has_spacing
 from monai_topo.report.case_sources import find_cases
 from monai_topo.report.cli import (
     FORMATS,
@@ -109,6 +110,12 @@ def choose_from_files(options: argparse.Namespace) -> int:
     if len(classes) > 1:
         raise UserError(
             f"Expected one class to choose a clean-up for, but got {', '.join(classes)}: name one by --classes."
+        )
+    without = [case.label for case in cases if options.mm and not has_spacing(case.label)]
+    if without:
+        raise UserError(
+            f"Expected labels in a format with a voxel size for --mm, but got {without[0]}: set --spacing-mm instead, "
+            "or measure sizes in voxels."
         )
     with as_user_error(TypeError, ValueError, rename=("`metric`", "--metric")):
         choice = choose_cleanup(

@@ -152,8 +152,11 @@ def add_masks(group: Any, moment: str) -> None:
 
 
 def add_section(group: Any, default: str) -> None:
-    """Add the option for the section of a datalist."""
+    """Add the options for the section of a datalist, and for files outside its folder."""
     group.add_argument("--section", default=None, help=f"section of a datalist (default: {default})")
+    group.add_argument(
+        "--allow-outside", action="store_true", help="read files outside the datalist's folder; only if you trust it"
+    )
 
 
 def add_key(group: Any, kind: str, default: str, *, optional: bool = False) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monai_topo._utils.errors import UserError, as_user_error
-from monai_topo.data.datalists import read_section
+from monai_topo.data.datalists import check_inside, read_section
 from monai_topo.data.nnunet_folders import LabelClass
 
 __all__ = ["Case", "FoundFile", "find_files", "pair_files", "strip_endings"]
@@ -50,7 +50,13 @@ class Case(NamedTuple):
 
 
 def find_files(
-    source: str, *, pattern: str | None, key: str, section: str | None, all_sections: bool
+    source: str,
+    *,
+    pattern: str | None,
+    key: str,
+    section: str | None,
+    all_sections: bool,
+    allow_outside: bool = False,
 ) -> list[FoundFile]:
     """Find the images of a folder (including subfolders), the images of a datalist, or a single image.
 
@@ -60,6 +66,7 @@ def find_files(
         key: Key of the files in a datalist.
         section: Section of a datalist; None for the default.
         all_sections: Whether the default is all sections, or `"validation"` if it exists and otherwise the only one.
+        allow_outside: Whether a datalist may name files outside its own folder.
 
     Returns:
         The files in alphabetical order, or in the datalist's. The name of a file in a folder is its path relative to
@@ -67,7 +74,7 @@ def find_files(
         those of the entry's image and label.
 
     Raises:
-        UserError: If no file is found.
+        UserError: If no file is found, or a file is outside.
     """
     path = Path(source)
     if path.is_dir():
@@ -78,7 +85,11 @@ def find_files(
         raise UserError(f"Expected a folder to search for {pattern!r}, but got the file {source!r}.")
     if path.suffix.lower() != ".json":
         return [FoundFile(path, (strip_endings(Path(path.name)),))]
-    return _find_in_datalist(path, key, section, all_sections)
+    found = _find_in_datalist(path, key, section, all_sections)
+    if not allow_outside:
+        with as_user_error(ValueError):
+            check_inside(path.parent, [one.path for one in found], str(path), "--allow-outside")
+    return found
 
 
 def pair_files(

@@ -47,7 +47,12 @@ def report_labels(options: argparse.Namespace) -> int:
     if options.worst < 0:
         raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     files = find_files(
-        options.labels, pattern=options.label_files, key=options.label_key, section=options.section, all_sections=True
+        options.labels,
+        pattern=options.label_files,
+        key=options.label_key,
+        section=options.section,
+        all_sections=True,
+        allow_outside=options.allow_outside,
     )
     paths = list(dict.fromkeys(file.path for file in files))
     left_out: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from monai.transforms.transform import Transform
 from monai.utils import ImageMetaKey, TransformBackends, convert_to_dst_type, convert_to_tensor
 
 from monai_topo._utils.typing import Array
+from monai_topo._utils.validation import is_number
 
 #: None: lengths are in voxels. `"affine"`: in millimeters, by the affine of the MetaTensor. Numbers: millimeters per
 #: voxel, one for all axes or one per axis.
@@ -101,8 +103,10 @@ def spacing_in_mm(tensor: torch.Tensor, spacing: Spacing) -> tuple[float, ...]:
 
 def check_spacing(spacing: Spacing) -> Spacing:
     """Check a spacing without an image, when the transform is constructed, and return it."""
-    lengths = [spacing] if isinstance(spacing, (int, float, str)) or spacing is None else list(spacing)
-    if spacing not in (None, "affine") and any(isinstance(x, str) or x is None or not x > 0 for x in lengths):
+    lengths = (
+        list(spacing) if isinstance(spacing, (Sequence, np.ndarray)) and not isinstance(spacing, str) else [spacing]
+    )
+    if spacing not in (None, "affine") and any(not is_number(x) or not 0 < x < math.inf for x in lengths):
         raise ValueError(
             f"Expected `spacing` to be None for voxels, 'affine', or millimeters greater than 0, but got {spacing!r}."
         )

@@ -113,6 +113,8 @@ class CleanUp(ArrayTransform):
         self.spatial_dims = spatial_dims
         topology: dict[str, Any] = {"connectivity": connectivity, "border": border}
         self.min_persistence = PersistenceSimplify(min_persistence=min_persistence, **topology).min_persistence
+        if reconnect is not None and not isinstance(reconnect, Mapping):
+            raise ValueError(f"Expected `reconnect` to be a dictionary of settings or None, but got {reconnect!r}.")
         self.reconnect = None if reconnect is None else dict(reconnect)
         if self.reconnect is not None:
             _refuse_unknown(self.reconnect, _RECONNECT_KEYS, "`reconnect`")

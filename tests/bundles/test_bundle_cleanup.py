@@ -35,12 +35,6 @@ from monai_topo.data import synthetic_vessels
 from monai_topo.transforms import CleanUp
 
 
-def apply_arguments(trained: Training) -> list[str]:
-    """Return the arguments that a training run prints for its clean-up."""
-    [line] = [line for line in trained.process.stdout.splitlines() if line.startswith("Clean-up     ")]
-    return shlex.split(line.split(": ")[1])
-
-
 def table_of(run_dir: Path) -> dict[str, dict[str, str]]:
     """Read the numbers of the table of a choice by the names of its rows."""
     titles, *lines = [line.split() for line in (run_dir / "cleanup.txt").read_text().splitlines()]
@@ -67,11 +61,11 @@ def test_printed_commands_apply_it_only_on_request(trained: Training) -> None:
     assert not [
         argument for name in ("Evaluate", "Infer") for argument in trained.printed(name) if "cleanup" in argument
     ]
-    assert apply_arguments(trained)[:2] == ["--cleanup", "run/cleanup.json"]
+    assert trained.cleanup_arguments[:2] == ["--cleanup", "run/cleanup.json"]
 
 
 def test_evaluation_with_the_clean_up_has_the_numbers_of_the_choice(trained: Training) -> None:
-    command = [*trained.printed("Evaluate"), "--run_dir", "eval_clean", *apply_arguments(trained)]
+    command = [*trained.printed("Evaluate"), "--run_dir", "eval_clean", *trained.cleanup_arguments]
     found = printed_metrics(succeeded(started(command, trained.home)))
     expected = table_of(trained.run_dir)["chosen"]
     for name in ("dice", *(f"betti_error_{dim}" for dim in range(trained.bundle.spatial_dims))):
@@ -81,13 +75,11 @@ def test_evaluation_with_the_clean_up_has_the_numbers_of_the_choice(trained: Tra
 
 def test_inference_with_the_clean_up_writes_cleaned_masks(trainings: dict[str, Training]) -> None:
     shared = trainings[VESSELS.name]
-    output = ["--output_dir", "cleaned", "--save_likelihood", "True"]
-    succeeded(started([*shared.printed("Infer"), *output, *apply_arguments(shared)], shared.home))
     cleanup, changed = CleanUp.load(shared.run_dir / "cleanup.json"), 0
     for case in range(4):
-        folder = shared.home / "cleaned" / "images"
         likelihood, mask = (
-            np.asarray(nibabel.load(folder / f"00{case}_{kind}.nii.gz").dataobj) for kind in ("likelihood", "mask")
+            np.asarray(nibabel.load(shared.cleaned / "images" / f"00{case}_{kind}.nii.gz").dataobj)
+            for kind in ("likelihood", "mask")
         )
         assert np.array_equal(mask, np.asarray(cleanup(likelihood[None]))[0])
         changed += int((mask != (likelihood > 0.5)).sum())

@@ -23,9 +23,9 @@ from monai_topo.bundle.folder_lock import lock_folder, unlock_folder
 
 FILES = ["train.json", "smoke.json"]
 FILL = """
-        with open({disk!r} + "/filler", "wb", buffering=0) as file:
+        with open({disk!r} + "/filler", "wb", buffering=0) as filler:
             try:
-                while True: file.write(bytes(4096))
+                while True: filler.write(bytes(4096))
             except OSError: pass"""
 
 

@@ -1,6 +1,7 @@
 """Datalists: absolute paths in order, and errors that name what is missing."""
 
 import json
+import os
 import re
 
 import pytest
@@ -70,3 +71,30 @@ def test_missing_files_are_named_the_first_ten_and_their_number(dataset_dir):
     named = re.findall(r"gone\d+\.png", str(error.value))
     assert named == [f"gone{i}.png" for i in range(10)]
     assert "a.png," not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "ABSOLUTE", "sub/../../secret.png"])
+def test_files_outside_the_folder_are_told_and_read_only_when_asked(name, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.png").touch()
+    (tmp_path / "secret.png").touch()
+    secret = str(tmp_path / "secret.png") if name == "ABSOLUTE" else name
+    write_datalist(folder, {"training": [{"image": "a.png", "label": secret}]})
+    told = r"of section 'training' of .*datalist\.json to lie in .*data, but got 1 outside, .*secret\.png first; move"
+    with pytest.raises(ValueError, match=told):
+        load_datalist(folder, "training")
+    [case] = load_datalist(folder, "training", allow_outside=True)
+    assert os.path.samefile(case["label"], tmp_path / "secret.png")
+
+
+def test_links_in_the_folder_and_folders_with_a_common_beginning(tmp_path):
+    for name in ("data", "data2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+    (tmp_path / "data" / "linked.png").symlink_to(tmp_path / "data2" / "a.png")
+    write_datalist(tmp_path / "data", {"training": [{"image": "a.png", "label": "linked.png"}]})
+    assert len(load_datalist(tmp_path / "data", "training")) == 1
+    write_datalist(tmp_path / "data", {"training": [{"image": "a.png", "label": "../data2/a.png"}]})
+    with pytest.raises(ValueError, match="got 1 outside"):
+        load_datalist(tmp_path / "data", "training")

@@ -109,8 +109,10 @@ def test_a_folder_is_read_as_a_dicom_series(tmp_path: Path) -> None:
 
 
 def test_files_of_two_kinds_are_not_stacked(tmp_path: Path) -> None:
+    reader = FormatReader()
+    opened = reader.read([tmp_path / "a.png", tmp_path / "b.nii"])
     with pytest.raises(ValueError, match="Expected files of one kind"):
-        FormatReader().read([tmp_path / "a.png", tmp_path / "b.nii"])
+        reader.get_data(opened)
 
 
 def test_real_files_on_which_other_readers_fail(shared_data: Path) -> None:

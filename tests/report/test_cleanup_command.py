@@ -142,6 +142,7 @@ def write_nan(folder):
         (None, ["--dice-lost", "-1"], "Expected --dice-lost to be finite"),
         (None, ["--threshold", "1"], "Expected `threshold` to be at least 0"),
         (None, ["--spacing-mm", "0"], "Expected --spacing-mm to be positive"),
+        (None, ["--mm"], "0.png: set --spacing-mm instead"),
         (None, ["--spacing-mm", "1", "--mm"], "Expected --mm or --spacing-mm, but got both"),
     ],
 )

@@ -177,3 +177,16 @@ def test_a_single_mask_belongs_to_a_single_label(tmp_path):
     touch(tmp_path, "x.png", "y.tif", "z.gif")
     cases, _ = pair_files(*(found(tmp_path / name) for name in ("x.png", "y.tif", "z.gif")))
     assert [case.mask for case in cases] == [tmp_path / "z.gif"]
+
+
+def test_a_datalist_that_points_outside_its_folder_is_told(tmp_path):
+    folder = touch(tmp_path / "data", "a.png")
+    touch(tmp_path, "secret.png")
+    datalist = folder / "datalist.json"
+    datalist.write_text(json.dumps({"validation": [{"label": "a.png"}, {"label": "../secret.png"}]}))
+    with pytest.raises(
+        UserError, match=r"to lie in .*data, but got 1 outside, .*secret\.png first; .*set --allow-outside"
+    ):
+        found(datalist)
+    allowed = find_files(str(datalist), pattern=None, key="label", section=None, all_sections=False, allow_outside=True)
+    assert [one.path.name for one in allowed] == ["a.png", "secret.png"]
