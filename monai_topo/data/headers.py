@@ -14,8 +14,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import itk
-import nibabel
 from monai.utils import optional_import
 
 from monai_topo.data._tiff import TIFF_STARTS, read_tiff_pages
@@ -101,6 +99,8 @@ def _memory_bytes() -> int:
 
 
 def _check_nifti(path: Path) -> None:
+    import nibabel  # here, because importing the package needs none of the readers
+
     image: Any = nibabel.load(path)  # reads the header only
     claim = math.prod(image.shape) * image.dataobj.dtype.itemsize
     offset = int(image.dataobj.offset)
@@ -190,6 +190,8 @@ def _count(path: Path, content: Any, claim: int) -> None:
 
 def _claim_of_itk(path: Path) -> int:
     """Return the bytes of voxels that a header claims, as ITK reads it."""
+    import itk  # as nibabel above
+
     factory, enums = getattr(itk, "ImageIOFactory"), getattr(itk, "CommonEnums")  # noqa: B009 - ITK loads them lazily
     io = factory.CreateImageIO(str(path), enums.IOFileMode_ReadMode)
     if io is None:
