@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 max_voxels: int
+build: dict[str, str]
 
 def persistence_pairs(
     images: NDArray[np.float32] | NDArray[np.float64],

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 
 _FOLDER = Path(__file__).resolve().parents[1] / "bundles"
@@ -161,6 +162,47 @@ def started(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
 def succeeded(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     assert run.returncode == 0, run.stdout + run.stderr
     return run
+
+
+def trapped(bundle: Bundle, home: Path, trap: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Start a training run in a process that first runs a piece of code, which lays a trap."""
+    arguments = bundle.command(["train.json", "smoke.json"], **settings)
+    start = f"import os, runpy, signal, sys, torch\n{trap}\nsys.argv = ['monai.bundle', *{arguments[2:]!r}]\n"
+    return started([sys.executable, "-c", f"{start}runpy.run_module('monai.bundle', run_name='__main__')"], home)
+
+
+def at_step(number: int, action: str) -> str:
+    """Make a trap: an action before a step of the optimizer, of which there are two in each of two epochs."""
+    return f"""
+steps = 0
+take_step = torch.optim.AdamW.step
+def step(self, *arguments, **settings):
+    global steps
+    steps += 1
+    if steps == {number}:
+        {action}
+    return take_step(self, *arguments, **settings)
+torch.optim.AdamW.step = step
+"""
+
+
+def same_results(folder: Path, whole: Path) -> bool:
+    """Compare the results of two training runs, bit by bit."""
+    tables = [rows_of(run / "validation.csv") for run in (folder, whole)]
+    states = [
+        [leaves(torch.load(run / name, weights_only=True)) for name in ("model.pt", "checkpoint.pt")]
+        for run in (folder, whole)
+    ]
+    return tables[0] == tables[1] and states[0] == states[1]
+
+
+def leaves(state: Any) -> list[Any]:
+    """Flatten a state for comparison, with tensors as bytes."""
+    if isinstance(state, torch.Tensor):
+        return [state.numpy().tobytes()]
+    if isinstance(state, dict):
+        return [(key, leaves(state[key])) for key in sorted(state, key=str)]
+    return [leaves(item) for item in state] if isinstance(state, (list, tuple)) else [state]
 
 
 def last_line(run: subprocess.CompletedProcess[str]) -> str:

@@ -3,6 +3,7 @@
 #include "bindings.hpp"
 
 #include "betti_matching.hpp"
+#include "build_info.hpp"
 #include "merge_tree.hpp"
 #include "persistence_pairs.hpp"
 #include "saddle_paths.hpp"
@@ -147,6 +148,12 @@ void bind_images(nb::module_& m) {
 NB_MODULE(_core, m) {
   m.doc() = "Cubical persistence with critical voxels: the compiled kernel of monai_topo.";
   m.attr("max_voxels") = topo::SaddleSaddleReduction::max_voxels;
+  nanobind::dict build;
+  build["compiler"] = topo::compiler;
+  build["instructions"] = topo::instructions;
+  build["assertions"] = topo::assertions;
+  build["sanitizers"] = topo::sanitizers;
+  m.attr("build") = build;
   topo::bindings::bind_images<float>(m);
   topo::bindings::bind_images<double>(m);
   topo::bind_masks(m);

@@ -37,6 +37,21 @@ def patch_slices(
     return [get_random_patch(image_size, size, state) for _ in range(num_patches)]
 
 
+def drawn_patches(patches: list[Slices], *, num_patches: int, seed: int, draw: int) -> list[Slices]:
+    """Return a random subset of the patches of a grid, in their order, without repetitions.
+
+    Args:
+        patches: All patches.
+        num_patches: Number of patches to draw, each subset with the same probability; all if there are fewer.
+        seed: Seed of all draws.
+        draw: Number of this draw. The subset depends on it, the seed and the two numbers of patches alone.
+    """
+    if num_patches >= len(patches):
+        return patches
+    chosen = np.random.RandomState([seed, draw]).permutation(len(patches))[:num_patches]
+    return [patches[i] for i in sorted(chosen)]
+
+
 def crop(masks: torch.Tensor, patch: Slices) -> torch.Tensor:
     """Return one patch, a view, of a tensor whose last axes are the spatial ones."""
     index: tuple[EllipsisType | slice, ...] = (..., *patch)

@@ -8,9 +8,13 @@ import sys
 import threading
 from types import FrameType, TracebackType
 
+from monai.utils import optional_import
+
 from monai_topo._utils.distributed import rank
 from monai_topo._utils.errors import UserError, causes, storage_error
 from monai_topo._utils.stop_signal import STOPPED
+
+tqdm, _ = optional_import("tqdm", name="tqdm")
 
 __all__ = ["install_error_hook"]
 
@@ -43,6 +47,8 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _print_with_cause_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    for bar in list(getattr(tqdm, "_instances", ())):  # an unfinished progress bar would be drawn once more at the end
+        bar.close()
     chain = list(causes(error))
     if any(isinstance(link, KeyboardInterrupt) for link in chain):
         print(f"\nInterrupted. {_GO_ON}", file=sys.stderr)

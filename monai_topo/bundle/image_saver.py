@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +14,15 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import SaveImage, SaveImaged
 
+from monai_topo.data.headers import check_header
+
 __all__ = ["SAVED_FILES", "UNFINISHED", "AtomicSaveImaged"]
 
 #: Key of the metadata with the files that an image was saved to.
 SAVED_FILES = "saved_files"
 #: Beginning of the names of temporary folders; a killed process may leave one.
 UNFINISHED = ".unfinished-"
+_FULL_BYTES = 2**16
 
 
 class AtomicSaveImaged(SaveImaged):  # MONAI Label and MONAI Deploy remove steps of this class
@@ -66,7 +71,11 @@ class _AtomicSaveImage(SaveImage):
         return img
 
     def _write(self, img: Any, meta: Mapping[str, Any], path: Path) -> None:
-        """Write with the first writer that can, like MONAI, but pass errors of the file system on."""
+        """Write with the first writer that can, like MONAI, and find out whether the disk was full.
+
+        ITK reports a full disk like any other error, and of a TIFF file not at all.
+        """
+        failure: Exception | None = None
         writers: Sequence[Any] = self.writers
         for writer_class in writers:
             try:
@@ -74,9 +83,11 @@ class _AtomicSaveImage(SaveImage):
                 writer.set_data_array(data_array=img, **self.data_kwargs)
                 writer.set_metadata(meta_dict=meta, **self.meta_kwargs)
                 writer.write(str(path), **self.write_kwargs)
+                check_header(path)
                 return
             except Exception as error:
-                failure = error
-                if isinstance(error, OSError):
-                    break
+                failure = failure or error
+                if shutil.disk_usage(path.parent).free < _FULL_BYTES:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        assert failure is not None, "there is no writer for this format"
         raise failure

@@ -22,7 +22,6 @@ from monai_topo.bundle.folder_lock import lock_folder, unlock_folder
 from monai_topo.bundle.image_saver import SAVED_FILES, UNFINISHED
 from monai_topo.bundle.run_folder import CHANGES_NO_RESULT, relative_path
 from monai_topo.bundle.settings import running_config
-from monai_topo.data.case_files import describe_read_error
 
 __all__ = ["FAILED", "InferenceDataset", "InferenceEvaluator"]
 
@@ -76,7 +75,7 @@ class InferenceDataset(Dataset):
             case = super().__getitem__(index)
             check_axes(file, case["image"].shape, self.in_channels, self.spatial_dims)
         except Exception as error:
-            return {_CASE: file, _FAILURE: describe_read_error(file, error)}
+            return {_CASE: file, _FAILURE: describe_cause(error)}
         return {**case, _CASE: file}
 
     def add_finished(self, file: str, saved: Sequence[str]) -> None:

@@ -128,6 +128,7 @@ def check_training_settings(
     val_interval: int,
     batch_size: int,
     topology_weight: float,
+    topology_ratio: float | None,
     learning_rate: float,
     lr_warmup_epochs: int,
     accumulation_steps: int,
@@ -153,6 +154,13 @@ def check_training_settings(
         check_choice("matching", matching, get_args(Matching))
         check_topology_settings(connectivity=connectivity, border=border)
     _check_number("topology_weight", topology_weight, or_equal=True)
+    if topology_ratio is not None:
+        _check_number("topology_ratio", topology_ratio, or_equal=False)
+        if topology_weight == 0:
+            raise UserError(
+                f"Expected `topology_ratio` to be null with topology_weight 0, but got {topology_ratio}: a ratio takes "
+                "the place of the weight, and 0 turns the topology term off."
+            )
     _check_number("learning_rate", learning_rate, or_equal=False)
     if warmup_epochs > epochs:
         raise UserError(

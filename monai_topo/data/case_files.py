@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from monai.transforms import LoadImage
 
-from monai_topo._utils.errors import UserError, describe_cause, describe_error
+from monai_topo._utils.errors import UserError, describe_error
 from monai_topo.data.readers import FormatReader
 
-__all__ = ["check_grids", "describe_read_error", "has_spacing", "read_image"]
+__all__ = ["check_grids", "has_spacing", "read_image"]
 
 _WITH_SPACING = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _WITHOUT_AFFINE = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
@@ -27,25 +27,12 @@ def read_image(file: str) -> Any:
     try:
         return LoadImage(reader=FormatReader(), image_only=True, ensure_channel_first=True)(file)
     except Exception as error:  # the readers pass on whatever their libraries raise
-        raise UserError(f"Expected {file} to be an image, but got {describe_read_error(file, error)}") from error
+        raise UserError(f"Expected {file} to be an image, but got {describe_error(error)}") from error
 
 
 def has_spacing(file: str | os.PathLike[str]) -> bool:
     """Return whether a file's format has a reliable voxel size in its header."""
     return os.fspath(file).lower().endswith(_WITH_SPACING)
-
-
-def describe_read_error(file: str, error: BaseException) -> str:
-    """Explain in one line why a file cannot be read or prepared.
-
-    Our own reader is tried again: LoadImage lists the failures of all readers in hundreds of lines.
-    """
-    try:
-        reader = FormatReader()
-        reader.get_data(reader.read(file))
-    except Exception as of_reader:
-        return describe_error(of_reader)
-    return describe_cause(error)
 
 
 def check_grids(case: Mapping[str, str], images: Mapping[str, Any]) -> None:

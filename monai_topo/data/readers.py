@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import numpy as np
 from monai.data.image_reader import ImageReader, ITKReader, NibabelReader, PILReader
 from monai.utils import ensure_tuple
 
+from monai_topo.data.headers import check_header
+
 __all__ = ["FormatReader"]
 
 _NIFTI = (".nii", ".nii.gz")
+_DICOM_TAG = re.compile("[0-9a-f]{4}\\|[0-9a-f]{4}", re.IGNORECASE)
 _PICTURE = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 
@@ -29,8 +33,13 @@ class FormatReader(ImageReader):
     such tags out of the metadata. The spacing in a TIFF file is the printing resolution in x and y, often a default of
     72 dots per inch (0.3528 mm), and 1 in z: take the spacing from the microscope instead.
 
+    Files whose header claims more voxels than they hold, or than the memory, are refused before memory is taken, see
+    :py:func:`monai_topo.data.headers.check_header`. Of the metadata of a DICOM file only those about the image and its
+    acquisition are kept, not those about the patient.
+
     Raises:
-        ValueError: If one call gets files of several kinds. Errors of nibabel, pillow and ITK pass through.
+        ValueError: If one call gets files of several kinds, or a file is refused. Errors of nibabel, pillow and ITK
+            pass through. All are raised by `get_data`.
 
     Example:
         >>> from monai.transforms import LoadImage
@@ -47,16 +56,30 @@ class FormatReader(ImageReader):
         """Accept any file: unknown formats are passed to ITK."""
         return True
 
-    def read(self, data: Any, **kwargs: Any) -> tuple[ImageReader, Any]:
-        """Open a file, a DICOM folder, or files to be stacked; return the reader and what it has opened."""
+    def read(self, data: Any, **kwargs: Any) -> tuple[ImageReader, Any] | Exception:
+        """Open a file, a DICOM folder, or files to be stacked; return the reader and what it has opened.
+
+        An error is returned too, and raised by `get_data`: if it were raised here, MONAI's LoadImage would pass a file
+        that is refused to its other readers.
+        """
+        try:
+            return self._read(data, **kwargs)
+        except Exception as error:
+            return error
+
+    def _read(self, data: Any, **kwargs: Any) -> tuple[ImageReader, Any]:
         readers = {id(reader): reader for reader in map(self._reader_of, ensure_tuple(data))}
         if len(readers) != 1:
             raise ValueError(f"Expected files of one kind, but got {ensure_tuple(data)}")
+        for file in ensure_tuple(data):
+            check_header(file)
         (reader,) = readers.values()
         return reader, reader.read(data, **kwargs)
 
-    def get_data(self, img: tuple[ImageReader, Any]) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
+    def get_data(self, img: tuple[ImageReader, Any] | Exception) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
         """Return the array and the metadata of what `read` has opened."""
+        if isinstance(img, Exception):
+            raise img
         reader, opened = img
         array, meta = reader.get_data(opened)
         return array, meta
@@ -81,6 +104,11 @@ def _detach(picture: Any) -> Any:
     return copy
 
 
+def _is_personal(key: str) -> bool:
+    """Return whether a DICOM tag, such as `0010|0010`, may be about the patient, and not the image or acquisition."""
+    return _DICOM_TAG.fullmatch(key) is not None and not key.startswith(("0018|", "0028|"))
+
+
 class _LenientITKReader(ITKReader):
     """An ITKReader that skips metadata of types that ITK's Python does not support."""
 
@@ -88,7 +116,7 @@ class _LenientITKReader(ITKReader):
         found = img.GetMetaDataDictionary()
         meta: dict[str, Any] = {}
         for key in found.GetKeys():
-            if key.startswith("ITK_"):
+            if key.startswith("ITK_") or _is_personal(key):
                 continue
             try:
                 value = found[key]

@@ -21,7 +21,8 @@ class LossComponentLogger:
 
     An `output_transform` for MONAI's StatsHandler and TensorBoardStatsHandler. The parts are `loss/total`, `loss/base`,
     `loss/topology` (unweighted; absent while it is not computed) and `loss/weight`, the current weight of the topology
-    term.
+    term. With a ratio of gradients also `loss/factor`, which multiplies the weight, and the norms `loss/base_gradient`
+    and `loss/topology_gradient`.
 
     Args:
         loss: Loss of the trainer, a `monai_topo.losses.TopologyAwareLoss`.

@@ -6,6 +6,7 @@ from monai_topo.losses._persistence_base import PersistenceBasedLoss
 from monai_topo.losses.betti_matching import BettiMatchingLoss
 from monai_topo.losses.betti_prior import BettiPriorLoss, adapt_to_prior
 from monai_topo.losses.cldice import ClDiceLoss
+from monai_topo.losses.gradient_ratio import GradientRatio
 from monai_topo.losses.neighbor_penalty import SCNPLoss
 from monai_topo.losses.persistence import PersistenceLoss
 from monai_topo.losses.skeleton_recall import SkeletonRecallLoss
@@ -16,6 +17,7 @@ __all__ = [
     "BettiMatchingLoss",
     "BettiPriorLoss",
     "ClDiceLoss",
+    "GradientRatio",
     "LikelihoodLoss",
     "MatchedFeatureLoss",
     "PersistenceBasedLoss",

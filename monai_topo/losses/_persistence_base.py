@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from monai_topo._utils.patches import check_patch_settings, crop, patch_slices
+from monai_topo._utils.patches import Slices, check_patch_settings, crop, drawn_patches, patch_slices
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo._utils.validation import check_topology_settings
+from monai_topo._utils.validation import check_topology_settings, check_whole_number
 from monai_topo.losses._base import LikelihoodLoss
 from monai_topo.losses._log_odds import LogOdds
 
@@ -41,6 +41,12 @@ class PersistenceBasedLoss(LikelihoodLoss):
         patch_size: The loss is the mean over a grid of patches of this size (one number or one per axis); the last
             patch along an axis is shifted inwards. None: the whole image. Patches prevent matches between distant
             features and keep the number of features small.
+        num_patches: In each call with a gradient, only this many patches of the grid count, drawn without repetition
+            and the same for all images and classes: an unbiased estimate of the mean over all patches, at its share of
+            the cost. Without a gradient (`torch.no_grad`) all patches count. None: all patches.
+        seed: Seed of the patches that are drawn. They depend on it and on the number of earlier draws, which is in the
+            `state_dict` of the loss: a resumed training run draws the same ones, and so do all processes of a
+            distributed one, each from its own images.
         num_threads: Number of threads over images and patches, `torch.get_num_threads()` by default.
 
     The remaining arguments are those of `LikelihoodLoss`.
@@ -57,6 +63,8 @@ class PersistenceBasedLoss(LikelihoodLoss):
     saturation: float = 0.0
     support: float = 0.0
     patch_size: int | Sequence[int] | None = None
+    num_patches: int | None = None
+    seed: int = 0
     num_threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -65,7 +73,13 @@ class PersistenceBasedLoss(LikelihoodLoss):
         check_topology_settings(
             connectivity=self.connectivity, border=self.border, dims=self.dims, num_threads=self.num_threads
         )
-        check_patch_settings(self.patch_size, num_patches=None)
+        check_patch_settings(self.patch_size, self.num_patches)
+        check_whole_number("seed", self.seed)
+        if self.seed >= 2**32:
+            raise ValueError(f"Expected `seed` to be less than 2^32, but got {self.seed}.")
+        if self.num_patches is not None:
+            self.register_buffer("draws", torch.zeros((), dtype=torch.long))
+            self.draws: Tensor
         if not 0 <= self.saturation < 0.5:
             raise ValueError(f"Expected `saturation` to be at least 0 and below 0.5, but got {self.saturation!r}.")
         if not 0 <= self.support < 1 - self.saturation:
@@ -81,13 +95,22 @@ class PersistenceBasedLoss(LikelihoodLoss):
     def per_class(self, likelihood: Tensor, target: Tensor, log_odds: LogOdds | None = None) -> Tensor:
         """Compute the mean of the loss over patches, `(B, C)`."""
         likelihood = self._with_plateaus(likelihood, target)
-        slices = patch_slices(likelihood.shape[2:], patch_size=self.patch_size, num_patches=None, seed=0)
+        slices = self._patches(likelihood.shape[2:])
         images = torch.stack([crop(likelihood, patch) for patch in slices], dim=2)
         labels = torch.stack([crop(target, patch) for patch in slices], dim=2)
         per_image: Callable[..., Tensor] = self.per_image
         details = () if log_odds is None else (log_odds.of_patches(slices),)
         loss = per_image(images.flatten(0, 2), labels.flatten(0, 2), *details)
         return loss.view(images.shape[:3]).mean(2)
+
+    def _patches(self, image_size: Sequence[int]) -> list[Slices]:
+        """Return the patches that count in this call."""
+        patches = patch_slices(image_size, patch_size=self.patch_size, num_patches=None, seed=0)
+        if self.num_patches is None or not torch.is_grad_enabled():
+            return patches
+        draw = int(self.draws)
+        self.draws += 1
+        return drawn_patches(patches, num_patches=self.num_patches, seed=self.seed, draw=draw)
 
     def _with_plateaus(self, likelihood: Tensor, target: Tensor) -> Tensor:
         """Set what lies outside of the support to 0, and what is saturated to 0 or 1."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from monai_topo._utils.validation import check_at_least
+from monai_topo._utils.validation import check_at_least, check_whole_number
+from monai_topo.losses.gradient_ratio import GradientRatio
 
 __all__ = ["TopologyAwareLoss"]
 
@@ -20,20 +22,38 @@ class TopologyAwareLoss(_Loss):
     configuration, `monai.handlers.ParamSchedulerHandler(parameter_setter=loss.set_weight, ...)`, changes the weight
     during training.
 
+    The best weight depends on the data: on their errors, on the size and number of the features, on the reduction of
+    the pixel loss. With `ratio` the loss is `base + weight * factor * topology`, and the factor follows the gradients,
+    see :py:class:`GradientRatio`: the gradient of the topology loss at the output of the network has `ratio` times the
+    norm of that of the pixel loss. A ratio of 1 is a good start. The weight is then a schedule that multiplies the
+    ratio: 0 during a warm-up, 1 after it.
+
     Args:
         base: Pixel loss, such as `monai.losses.DiceCELoss`, called with `(input, target)`.
         topology: Topology loss, such as `PersistenceLoss`, called with `(input, target)`. Both losses apply their own
             activation.
-        weight: Weight of the topology loss, finite and at least 0.
+        weight: Weight of the topology loss, finite and at least 0; with `ratio` 0 or 1 at the beginning.
+        every: Compute the topology loss in every n-th call with a gradient only, beginning with the first one of a
+            weight above 0, and multiply it by n: on average over n calls, the gradient is that of `every=1` at an n-th
+            of the cost. The number of calls is in the `state_dict`. Calls without a gradient compute it each time,
+            without the multiple.
+        ratio: Ratio of the gradients, a number or a `GradientRatio` with further settings. None leaves the weight as it
+            is. It is measured in every call with a gradient (with gradient accumulation: for every micro-batch), which
+            costs a second backward pass through both losses, but none through the network. Autocast and a GradScaler
+            change nothing: both losses then get a float32 copy of a float16 or bfloat16 output, in which a gradient
+            does not underflow. With deep supervision the gradients are those of the finest level.
 
     Raises:
         TypeError: If `base` or `topology` is not callable.
-        ValueError: If the weight is negative or not finite.
+        ValueError: If the weight is negative or not finite, both a weight and a ratio are given, or `every` is not a
+            positive whole number; at the call with a ratio, if a loss is not a scalar.
 
     Attributes:
         weight: Current weight.
+        gradient_ratio: The `GradientRatio`, or None.
         last_components: Detached values of the last call: `"base"`, `"topology"` (unweighted; absent while the weight
-            is 0) and `"total"`.
+            is 0, and between the calls that `every` selects) and `"total"`; with a ratio also `"factor"`, and if it was
+            measured, the norms `"base_gradient"` and `"topology_gradient"`.
 
     Example:
         >>> import torch
@@ -50,6 +70,9 @@ class TopologyAwareLoss(_Loss):
         base: Callable[[Any, Tensor], Tensor],
         topology: Callable[[Tensor, Tensor], Tensor],
         weight: float = 1.0,
+        *,
+        ratio: float | GradientRatio | None = None,
+        every: int = 1,
     ) -> None:
         super().__init__()
         for name, loss in (("base", base), ("topology", topology)):
@@ -59,6 +82,17 @@ class TopologyAwareLoss(_Loss):
         self.topology = topology
         self.last_components: dict[str, Tensor] = {}
         self.set_weight(weight)
+        if ratio is not None and self.weight not in (0, 1):
+            raise ValueError(
+                f"Expected `weight` to be 0 or 1 with `ratio`, which it multiplies, but got {weight!r}: give either "
+                "a weight or a ratio."
+            )
+        check_whole_number("every", every, 1)
+        self.every = every
+        if every > 1:
+            self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+            self.calls: Tensor
+        self.gradient_ratio = ratio if isinstance(ratio, GradientRatio | None) else GradientRatio(ratio)
 
     def set_weight(self, weight: float) -> None:
         """Set the weight of the topology loss, for example by `ParamSchedulerHandler(parameter_setter=...)`."""
@@ -74,15 +108,53 @@ class TopologyAwareLoss(_Loss):
             target: Target of both losses.
 
         Returns:
-            `base + weight * topology`.
+            `base + weight * topology`, with a ratio `base + weight * factor * topology`.
         """
-        base = self.base(input, target)
+        levels: list[Tensor] = [input] if isinstance(input, Tensor) else list(input)
+        if self.gradient_ratio is not None:
+            levels[0] = _in_full_precision(levels[0])
+        base = self.base(levels[0] if isinstance(input, Tensor) else levels, target)
         components = {"base": base}
         total = base
-        if self.weight > 0:
-            finest: Any = input[0] if isinstance(input, list | tuple) else input
-            components["topology"] = self.topology(finest, target)
-            total = base + self.weight * components["topology"]
+        multiple = self._multiple(levels[0])
+        if multiple:
+            topology = self.topology(levels[0], target)
+            components["topology"] = topology
+            total = base + self.weight * multiple * self._balanced(base, topology, levels[0], components)
         components["total"] = total
         self.last_components = {name: value.detach() for name, value in components.items()}
         return total
+
+    def _multiple(self, output: Tensor) -> int:
+        """Return how many times the topology loss counts in this call, 0 if it is not due."""
+        if self.weight == 0:
+            return 0
+        if self.every == 1 or not _has_gradient(output):
+            return 1
+        is_due = int(self.calls) % self.every == 0
+        self.calls += 1
+        return self.every if is_due else 0
+
+    def _balanced(self, base: Tensor, topology: Tensor, output: Tensor, components: dict[str, Tensor]) -> Tensor:
+        """Return the topology loss times the factor of the gradients, 1 without a ratio."""
+        if self.gradient_ratio is None:
+            return topology
+        if _has_gradient(output):
+            for name, loss in (("base", base), ("topology", topology)):
+                if loss.numel() != 1:
+                    raise ValueError(
+                        f"Expected `{name}` to be a scalar with `ratio`, but got shape {tuple(loss.shape)}: "
+                        "set its reduction to 'mean' or 'sum'."
+                    )
+            norms = self.gradient_ratio.measure(base, topology, output)
+            components["base_gradient"], components["topology_gradient"] = norms.unbind()
+        components["factor"] = self.gradient_ratio.factor().to(topology.device)
+        return components["factor"] * topology
+
+
+def _has_gradient(output: Tensor) -> bool:
+    return torch.is_grad_enabled() and output.requires_grad
+
+
+def _in_full_precision(output: Tensor) -> Tensor:
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output

@@ -15,6 +15,9 @@ __all__ = ["add_nnunet_command", "run_command"]
 TRAINERS = {
     "nnUNetTrainerTopology": "persistence by place",
     "nnUNetTrainerTopologyBettiMatching": "Betti matching",
+    "nnUNetTrainerTopologyClDice": "clDice with exact skeletons",
+    "nnUNetTrainerTopologySCNP": "nnU-Net's own loss of logits penalized by their neighbors",
+    "nnUNetTrainerTopologySkeletonRecall": "skeleton recall",
 }
 _FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 _DESCRIPTION = """\

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from monai_topo._utils.errors import UserError, as_user_error
-from monai_topo.losses import BettiMatchingLoss, PersistenceLoss, TopologyAwareLoss
+from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.nnunet.folder import check_nnunet
 from monai_topo.nnunet.label_values import check_label_values
 from monai_topo.nnunet.record import check_unchanged, write_record
@@ -28,7 +28,9 @@ check_nnunet()
 from nnunetv2.paths import nnUNet_results  # noqa: E402
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer  # noqa: E402
 
-__all__ = ["nnUNetTrainerTopology", "nnUNetTrainerTopologyBettiMatching"]
+__all__ = ["nnUNetTrainerTopology"]
+
+_PATCH_SIZE = {2: 64, 3: 32}
 
 
 class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
@@ -43,16 +45,13 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
     Attributes:
         topology_loss: Class of the loss.
         topology_defaults: Settings, see `docs/nnunet.md`.
+        topology_bytes_per_voxel: Memory of the loss for each voxel of a patch.
         topology: Checked settings of this training.
+        topology_channels: Foreground classes or regions.
     """
 
     topology_loss: ClassVar[type[nn.Module]] = PersistenceLoss
-    topology_defaults: ClassVar[Mapping[str, Any]] = {
-        "weight": 0.1,
-        "matching": "spatial",
-        "border": "foreground",
-        "patch_size": 64,
-    }
+    topology_defaults: ClassVar[Mapping[str, Any]] = {"weight": 0.1, "matching": "spatial", "border": "foreground"}
     topology_bytes_per_voxel: ClassVar[float] = 40
 
     def __init__(
@@ -71,33 +70,52 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
             are_regions=self.label_manager.has_regions,
             ignore_label=self.label_manager.ignore_label,
         )
-        patch_size = tuple(int(extent) for extent in self.configuration_manager.patch_size)
+        plan = Plan(
+            self.topology_channels.names,
+            tuple(int(extent) for extent in self.configuration_manager.patch_size),
+            self.num_epochs,
+        )
         self.topology = read_settings(
             None if self.preprocessed_dataset_folder_base is None else Path(self.preprocessed_dataset_folder_base),
-            options=loss_options(self.topology_loss),
-            defaults=self.topology_defaults,
-            plan=Plan(self.topology_channels.names, patch_size, self.num_epochs),
+            options=self._topology_options(),
+            defaults=self._default_settings(),
+            plan=plan,
         )
         for name, value in self.topology.training.items():
             setattr(self, name, value)
         self._topology_values: list[float] = []
-        self._build_topology_term()  # an option with a wrong value ends here
-
-    def _build_topology_term(self) -> TopologyTerm:
         with as_user_error(TypeError, ValueError, prefix=f"Topology settings ({self.topology.places()}): "):
-            loss = self.topology_loss(
-                **self._topology_options(), **loss_settings(self.topology_channels, self.topology.classes)
-            )
-        return TopologyTerm(loss, self.topology_channels)
+            self._make_topology_loss()  # an option with a wrong value ends here
 
-    def _topology_options(self) -> dict[str, Any]:
+    def _topology_options(self) -> list[str]:
+        """Return the names of the settings that are options of the loss."""
+        return loss_options(self.topology_loss)
+
+    def _default_settings(self) -> dict[str, Any]:
+        """Return the settings of the trainer, with those that depend on the configuration."""
+        defaults = dict(self.topology_defaults)
+        if "patch_size" in self._topology_options():
+            defaults.setdefault("patch_size", _PATCH_SIZE[len(self.configuration_manager.patch_size)])
+        return defaults
+
+    def _make_topology_loss(self) -> nn.Module:
+        """Make the loss from its options and nnU-Net's labels."""
         options = dict(self.topology.options)
-        if "num_threads" in loss_options(self.topology_loss) and options.get("num_threads") is None:
+        if "num_threads" in self._topology_options() and options.get("num_threads") is None:
             options["num_threads"] = count_threads()
-        return options
+        return self.topology_loss(**options, **loss_settings(self.topology_channels, self.topology.classes))
+
+    def _make_topology_term(self, base: nn.Module) -> nn.Module:
+        """Make the term beside nnU-Net's own loss, called with the finest output and the targets."""
+        return TopologyTerm(self._make_topology_loss(), self.topology_channels)
 
     def _build_loss(self) -> nn.Module:
-        return TopologyAwareLoss(super()._build_loss(), self._build_topology_term(), weight=0.0)
+        base = super()._build_loss()
+        return TopologyAwareLoss(self._wrap_base(base), self._make_topology_term(base), weight=0.0)
+
+    def _wrap_base(self, base: nn.Module) -> nn.Module:
+        """Return nnU-Net's own loss, called with all outputs and targets."""
+        return base
 
     def on_train_start(self) -> None:
         """Check memory and labels, and record the settings, before nnU-Net starts its workers."""
@@ -111,15 +129,14 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         super().on_train_start()
 
     def _check_memory(self) -> None:
-        patch = self.topology.options.get("patch_size") or self.configuration_manager.patch_size
-        in_image = math.prod(
-            -(-whole // part) for whole, part in zip(self.configuration_manager.patch_size, patch, strict=True)
-        )
+        whole = self.configuration_manager.patch_size
+        patch = self.topology.options.get("patch_size") or whole
+        in_image = math.prod(-(-extent // part) for extent, part in zip(whole, patch, strict=True))
         check_memory(
             bytes_per_voxel=self.topology_bytes_per_voxel,
             patch_size=patch,
             num_patches=self.batch_size * len(self.topology.classes) * in_image,
-            num_threads=self._topology_options().get("num_threads", 1),
+            num_threads=self.topology.options.get("num_threads") or count_threads(),
         )
 
     def _record_topology(self) -> None:
@@ -167,11 +184,3 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         """Validate with nnU-Net's loss alone."""
         super().on_validation_epoch_start()
         self.loss.set_weight(0.0)
-
-
-class nnUNetTrainerTopologyBettiMatching(nnUNetTrainerTopology):  # noqa: N801 - nnU-Net's names
-    """Train with nnU-Net's own loss and, after a warm-up, the Betti matching loss on the finest output."""
-
-    topology_loss = BettiMatchingLoss
-    topology_defaults: ClassVar[Mapping[str, Any]] = {"weight": 0.1, "border": "foreground", "patch_size": 64}
-    topology_bytes_per_voxel: ClassVar[float] = 80

@@ -59,6 +59,55 @@ class Joins:
         return self.outcome < OUTCOMES.index("too_long")
 
 
+@dataclass(kw_only=True, eq=False)
+class JoinSettings:
+    """Settings of :py:func:`reconnect_components`, as described there; also those of the transform.
+
+    Raises:
+        ValueError: If one of them is not as described there.
+    """
+
+    threshold: float = 0.5
+    connectivity: Connectivity = "full"
+    border: Border = "open"
+    max_path_length: float | None = None
+    min_likelihood: float = 0.0
+    min_component_size: float = 0
+    max_component_size: float | None = None
+    allow_loops: bool = False
+
+    def __post_init__(self) -> None:
+        check_topology_settings(connectivity=self.connectivity, border=self.border)
+        check_threshold(self.threshold)
+        check_at_least("min_likelihood", self.min_likelihood)
+        check_at_least("min_component_size", self.min_component_size)
+        for name in ("max_path_length", "max_component_size"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name))
+        if not isinstance(self.allow_loops, bool):
+            raise ValueError(f"Expected `allow_loops` to be True or False, but got {self.allow_loops!r}.")
+
+    def to_limits(self, spatial_dims: int, spacing: Sequence[float] | None) -> JoinLimits:
+        """Convert lengths and sizes, in mm if there is a spacing, to voxels."""
+        steps = _check_spacing(spacing, spatial_dims)
+        voxel_size = math.prod(steps)
+        length = math.inf if self.max_path_length is None else self.max_path_length
+        largest = math.inf if self.max_component_size is None else self.max_component_size
+        # A path or a component of exactly the limit passes, whatever the rounding of millimeters.
+        return JoinLimits(
+            threshold=self.threshold,
+            connectivity=self.connectivity,
+            border=self.border,
+            min_likelihood=self.min_likelihood,
+            max_voxels=length if spacing is None else length / min(steps),
+            max_length=math.inf if spacing is None else length * (1 + 1e-9),
+            min_component_vox=self.min_component_size / voxel_size * (1 - 1e-9),
+            max_component_vox=largest / voxel_size * (1 + 1e-9),
+            allow_loops=self.allow_loops,
+            steps=steps,
+        )
+
+
 def reconnect_components(
     likelihood: Tensor,
     *,
@@ -130,9 +179,7 @@ def reconnect_components(
         >>> masks.int().tolist(), joins.labels.tolist(), joins.num_voxels.tolist()
         ([[[1, 1, 1, 1, 0, 1]]], [[2, 1]], [2])
     """
-    check_images(likelihood)
-    limits = join_limits(
-        likelihood.ndim - 1,
+    settings = JoinSettings(
         threshold=threshold,
         connectivity=connectivity,
         border=border,
@@ -141,8 +188,16 @@ def reconnect_components(
         min_component_size=min_component_size,
         max_component_size=max_component_size,
         allow_loops=allow_loops,
-        spacing=spacing,
     )
+    return join_components(likelihood, settings, spacing)
+
+
+def join_components(
+    likelihood: Tensor, settings: JoinSettings, spacing: Sequence[float] | None
+) -> tuple[Tensor, Joins]:
+    """Join components by checked settings, see :py:func:`reconnect_components`."""
+    check_images(likelihood)
+    limits = settings.to_limits(likelihood.ndim - 1, spacing)
     images = finite_array(likelihood)
     check_likelihoods(images)
     masks, rows = np.zeros(images.shape, dtype=bool), []
@@ -150,80 +205,6 @@ def reconnect_components(
         masks[number], joined = join_candidates(number, image, find_candidates(image, limits), limits)
         rows += joined
     return torch.from_numpy(masks), _table(rows)
-
-
-def join_limits(
-    spatial_dims: int,
-    *,
-    threshold: float = 0.5,
-    connectivity: Connectivity = "full",
-    border: Border = "open",
-    max_path_length: float | None = None,
-    min_likelihood: float = 0.0,
-    min_component_size: float = 0,
-    max_component_size: float | None = None,
-    allow_loops: bool = False,
-    spacing: Sequence[float] | None = None,
-) -> JoinLimits:
-    """Check the settings of :py:func:`reconnect_components`, and convert them to voxels.
-
-    Raises:
-        ValueError: If one of them is not as described there.
-    """
-    check_reconnection(
-        threshold=threshold,
-        connectivity=connectivity,
-        border=border,
-        max_path_length=max_path_length,
-        min_likelihood=min_likelihood,
-        min_component_size=min_component_size,
-        max_component_size=max_component_size,
-        allow_loops=allow_loops,
-    )
-    steps = _check_spacing(spacing, spatial_dims)
-    voxel_size = math.prod(steps)
-    length = math.inf if max_path_length is None else max_path_length
-    largest = math.inf if max_component_size is None else max_component_size
-    # A path or a component of exactly the limit passes, whatever the rounding of millimeters.
-    return JoinLimits(
-        threshold=threshold,
-        connectivity=connectivity,
-        border=border,
-        min_likelihood=min_likelihood,
-        max_voxels=length if spacing is None else length / min(steps),
-        max_length=math.inf if spacing is None else length * (1 + 1e-9),
-        min_component_vox=min_component_size / voxel_size * (1 - 1e-9),
-        max_component_vox=largest / voxel_size * (1 + 1e-9),
-        allow_loops=allow_loops,
-        steps=steps,
-    )
-
-
-def check_reconnection(
-    *,
-    threshold: float,
-    connectivity: object,
-    border: object,
-    max_path_length: float | None,
-    min_likelihood: float,
-    min_component_size: float,
-    max_component_size: float | None,
-    allow_loops: bool = False,
-) -> None:
-    """Check the settings of :py:func:`reconnect_components`.
-
-    Raises:
-        ValueError: If one of them is not as described there.
-    """
-    check_topology_settings(connectivity=connectivity, border=border)
-    check_threshold(threshold)
-    check_at_least("min_likelihood", min_likelihood)
-    check_at_least("min_component_size", min_component_size)
-    for name, limit in (("max_path_length", max_path_length), ("max_component_size", max_component_size)):
-        if limit is not None:
-            check_at_least(name, limit)
-    if not isinstance(allow_loops, bool):
-        raise ValueError(f"Expected `allow_loops` to be True or False, but got {allow_loops!r}.")
 
 
 def check_threshold(threshold: float) -> float:

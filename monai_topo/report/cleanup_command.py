@@ -114,8 +114,8 @@ def choose_from_files(options: argparse.Namespace) -> int:
     without = [case.label for case in cases if options.mm and not has_spacing(case.label)]
     if without:
         raise UserError(
-            f"Expected labels in a format with a voxel size for --mm, but got {without[0]}: set --spacing-mm instead, or "
-            "measure sizes in voxels."
+            f"Expected labels in a format with a voxel size for --mm, but got {without[0]}: set --spacing-mm instead, "
+            "or measure sizes in voxels."
         )
     with as_user_error(TypeError, ValueError, rename=("`metric`", "--metric")):
         choice = choose_cleanup(

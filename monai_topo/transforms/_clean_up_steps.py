@@ -14,7 +14,7 @@ from monai_topo._utils.typing import Array, Border, Connectivity, Mask
 from monai_topo.masks.small_features import components_with_sizes, holes_with_sizes
 from monai_topo.persistence.joining import JoinLimits, JoinRow, find_candidates, join_candidates
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree
-from monai_topo.persistence.reconnection import is_mask, join_limits
+from monai_topo.persistence.reconnection import JoinSettings, is_mask
 from monai_topo.transforms.persistence_simplify import PersistenceSimplify
 
 __all__ = ["CleanUpSteps", "Keep"]
@@ -126,13 +126,8 @@ class CleanUpSteps:
             return mask
         least = reconnect.get("min_likelihood", 0.0)
         down_to = min(least, self.least_likelihood)
-        limits = join_limits(
-            mask.ndim,
-            threshold=self.threshold,
-            spacing=self.spacing,
-            **self._topology,
-            **{**reconnect, "min_likelihood": down_to},
-        )
+        settings = {**reconnect, "min_likelihood": down_to}
+        limits = JoinSettings(threshold=self.threshold, **self._topology, **settings).to_limits(mask.ndim, self.spacing)
         key = min_persistence, limits
         if key not in self._paths:
             self._paths[key] = self._join(min_persistence, limits)

@@ -257,6 +257,11 @@ class CleanUp(ArrayTransform):
             if not isinstance(settings, dict):
                 raise UserError(f"Expected an object of settings, but got {type(settings).__name__}.")
             return cls.from_dict(settings, spatial_dims=spatial_dims, connectivity=connectivity)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"Expected a file of a clean-up, such as RUN/cleanup.json, but got {os.fspath(path)!r}, which does not "
+                "exist."
+            ) from error
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: {error}") from error
 

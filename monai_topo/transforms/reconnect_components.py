@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,7 @@ from monai.config import NdarrayOrTensor
 from monai.data.meta_obj import get_track_meta
 from monai.utils import convert_to_tensor
 
-from monai_topo._utils.typing import Border, Connectivity
-from monai_topo.persistence.reconnection import OUTCOMES, Joins, check_reconnection, reconnect_components
+from monai_topo.persistence.reconnection import OUTCOMES, Joins, JoinSettings, join_components
 from monai_topo.transforms._base import (
     ArrayTransform,
     Spacing,
@@ -29,7 +29,8 @@ from monai_topo.transforms._dictionary import DictionaryTransform
 __all__ = ["ReconnectComponents", "ReconnectComponentsD", "ReconnectComponentsDict", "ReconnectComponentsd"]
 
 
-class ReconnectComponents(ArrayTransform):
+@dataclass(kw_only=True, eq=False)
+class ReconnectComponents(JoinSettings, ArrayTransform):
     """Close the breaks of a likelihood map where the likelihood itself shows the way.
 
     Components of `likelihood > threshold` are joined along their minimax paths, the paths whose lowest likelihood is
@@ -73,31 +74,11 @@ class ReconnectComponents(ArrayTransform):
         [[[True, True, True, True, False, True]]]
     """
 
-    def __init__(
-        self,
-        *,
-        threshold: float = 0.5,
-        max_path_length: float | None = None,
-        min_likelihood: float = 0.0,
-        min_component_size: float = 0,
-        max_component_size: float | None = None,
-        allow_loops: bool = False,
-        connectivity: Connectivity = "full",
-        border: Border = "open",
-        spacing: Spacing = None,
-    ) -> None:
-        self.settings: dict[str, Any] = {
-            "threshold": threshold,
-            "max_path_length": max_path_length,
-            "min_likelihood": min_likelihood,
-            "min_component_size": min_component_size,
-            "max_component_size": max_component_size,
-            "connectivity": connectivity,
-            "border": border,
-            "allow_loops": allow_loops,
-        }
-        check_reconnection(**self.settings)
-        self.spacing = check_spacing(spacing)
+    spacing: Spacing = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_spacing(self.spacing)
 
     def __call__(self, image: NdarrayOrTensor) -> NdarrayOrTensor:
         """Return the reconnected copy of a `(C, H, W)` or `(C, D, H, W)` likelihood, with the joins in its metadata."""
@@ -106,8 +87,8 @@ class ReconnectComponents(ArrayTransform):
         with file_named(tensor):
             array = as_float(channel_first(tensor, name="image", one_channel=False)).copy()
             spacing = None if self.spacing is None else spacing_in_mm(tensor, self.spacing)
-            masks, joins = reconnect_components(torch.from_numpy(array), spacing=spacing, **self.settings)
-        raised = np.nextafter(array.dtype.type(self.settings["threshold"]), array.dtype.type(1))
+            masks, joins = join_components(torch.from_numpy(array), self, spacing)
+        raised = np.nextafter(array.dtype.type(self.threshold), array.dtype.type(1))
         np.maximum(array, raised, out=array, where=masks.numpy())
         return record_in_metadata(with_metadata_of(tensor, array), "reconnections", _entries(joins, array.shape[1:]))
 

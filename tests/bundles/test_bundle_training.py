@@ -51,7 +51,7 @@ def test_model_loads_into_the_network(trained: Training) -> None:
         parser[name] = value
     network = parser.get_parsed_content("network_def")
     network.load_state_dict(torch.load(trained.model, weights_only=True))
-    assert not any(file.suffix == ".part" or file.name.startswith(".") for file in trained.run_dir.iterdir())
+    assert [file.name for file in trained.run_dir.iterdir() if file.name.startswith(".")] == [".lock"]
 
 
 def test_history_has_the_end_of_the_warm_up_and_the_end(trained: Training) -> None:

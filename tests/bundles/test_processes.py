@@ -17,24 +17,26 @@ pytestmark = pytest.mark.slow
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
-def test_training_in_two_processes_equals_that_in_one(trainings: dict[str, Training]) -> None:
+@pytest.mark.parametrize("balance", [{}, {"topology_ratio": 1.0, "warmup_epochs": 0}], ids=["weight", "ratio"])
+def test_training_in_two_processes_equals_that_in_one(balance: dict[str, Any], trainings: dict[str, Training]) -> None:
     # Whole images in place of random crops, so that a batch of two in one process is one image in each of two.
     shared = trainings[MEMBRANES.name]
-    settings: dict[str, Any] = {**shared.settings, "train::random_transforms": "[]"}
+    settings: dict[str, Any] = {**shared.settings, "train::random_transforms": "[]", **balance}
+    folders = [shared.home / f"{name}{len(balance)}" for name in ("one", "two")]
     one = ["train.json", "smoke.json"]
-    succeeded(MEMBRANES.run(one, shared.home, run_dir="one", batch_size=2, **settings))
-    two = MEMBRANES.command([*one, "multi_gpu_train.json"], run_dir="two", batch_size=1, **settings)
+    succeeded(MEMBRANES.run(one, shared.home, run_dir=folders[0].name, batch_size=2, **settings))
+    two = MEMBRANES.command([*one, "multi_gpu_train.json"], run_dir=folders[1].name, batch_size=1, **settings)
     run = succeeded(started([*TORCHRUN, *two], shared.home))
     assert run.stdout.count("best score (model.pt)") == 1, "only one process prints"
     assert run.stdout.count("Clean-up chosen on the validation cases") == 1
-    assert (shared.home / "two" / "cleanup.json").is_file()
+    assert (folders[1] / "cleanup.json").is_file()
     assert "--device" not in run.stdout, "the printed commands are for a single process"
-    expected, found = (rows_of(shared.home / name / "validation.csv") for name in ("one", "two"))
+    expected, found = (rows_of(folder / "validation.csv") for folder in folders)
     assert [row["epoch"] for row in found] == ["1", "2"]
     for row, other in zip(expected, found, strict=True):
         for name in row:  # sums in another order, and AdamW divides by small numbers
             assert float(other[name]) == pytest.approx(float(row[name]), rel=0.02, abs=0.02), name
-    weights = torch.load(shared.home / "two" / "model.pt", weights_only=True)
+    weights = torch.load(folders[1] / "model.pt", weights_only=True)
     assert list(weights) == list(torch.load(shared.model, weights_only=True)), "the plain network's names"
 
 

@@ -13,39 +13,34 @@ from typing import Any
 
 import pytest
 import torch
-from bundle_runs import MEMBRANES, VESSELS, Bundle, Training, last_line, rows_of, started, succeeded
+from bundle_runs import (
+    MEMBRANES,
+    VESSELS,
+    Bundle,
+    Training,
+    at_step,
+    last_line,
+    leaves,
+    rows_of,
+    same_results,
+    started,
+    succeeded,
+    trapped,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 pytestmark = pytest.mark.slow
 
-# The training run has two epochs of two steps.
-MID_EPOCH = """
-steps = 0
-take_step = torch.optim.AdamW.step
-def step(self, *arguments, **settings):
-    global steps
-    steps += 1
-    if steps == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return take_step(self, *arguments, **settings)
-torch.optim.AdamW.step = step
-"""
+MID_EPOCH = at_step(4, "os.kill(os.getpid(), signal.SIGKILL)")
 MID_WRITE = """
 save = torch.save
 def half(state, file, *arguments, **settings):
     save(state, file, *arguments, **settings)
     if isinstance(state, dict) and state.get("epoch") == 2:
-        os.truncate(file, os.path.getsize(file) // 2)
+        file.truncate(file.tell() // 2)
         os.kill(os.getpid(), signal.SIGKILL)
 torch.save = half
 """
-
-
-def killed(bundle: Bundle, home: Path, trap: str, **settings: Any) -> None:
-    arguments = bundle.command(["train.json", "smoke.json"], **settings)
-    start = f"import os, runpy, signal, sys, torch\n{trap}\nsys.argv = ['monai.bundle', *{arguments[2:]!r}]\n"
-    run = started([sys.executable, "-c", f"{start}runpy.run_module('monai.bundle', run_name='__main__')"], home)
-    assert run.returncode == -signal.SIGKILL, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(("bundle", "trap"), [(VESSELS, MID_EPOCH), (MEMBRANES, MID_WRITE)], ids=["epoch", "write"])
@@ -54,19 +49,35 @@ def test_a_killed_training_resumes_with_the_results_of_an_uninterrupted_one(
 ) -> None:
     whole = trainings[bundle.name]
     assert whole.process.returncode == 0
-    killed(bundle, whole.home, trap, run_dir="killed", **whole.settings)
+    run = trapped(bundle, whole.home, trap, run_dir="killed", **whole.settings)
+    assert run.returncode == -signal.SIGKILL, run.stdout + run.stderr
     folder = whole.home / "killed"
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert state["epoch"] == 1
     if trap is MID_WRITE:
         assert list(folder.glob(".checkpoint.*.pt")), "the kill came too early or too late"
     succeeded(bundle.run(["train.json", "smoke.json"], whole.home, resume="killed", **whole.settings))
-    assert (folder / "validation.csv").read_text() == (whole.run_dir / "validation.csv").read_text()
-    for name in ("model.pt", "checkpoint.pt"):
-        resumed, uninterrupted = (torch.load(run / name, weights_only=True) for run in (folder, whole.run_dir))
-        assert leaves(resumed) == leaves(uninterrupted)
+    assert same_results(folder, whole.run_dir)
     assert [file.name for file in folder.glob(".*")] == [".lock"], "no file is left unfinished"
     assert logged(folder) == logged(whole.run_dir), "a repeated epoch is shown once"
+
+
+def test_a_killed_training_with_a_gradient_ratio_resumes_with_its_factor(trainings: dict[str, Training]) -> None:
+    shared = trainings[MEMBRANES.name]
+    settings = {**shared.settings, "topology_ratio": 1.0, "warmup_epochs": 0, "determine_cleanup": False}
+    succeeded(MEMBRANES.run(["train.json", "smoke.json"], shared.home, run_dir="ratio", **settings))
+    run = trapped(MEMBRANES, shared.home, MID_EPOCH, run_dir="ratio_killed", **settings)
+    assert run.returncode == -signal.SIGKILL, run.stdout + run.stderr
+    whole, folder = shared.home / "ratio", shared.home / "ratio_killed"
+    measured = torch.load(folder / "checkpoint.pt", weights_only=True)["objects"]["loss"]
+    assert measured["gradient_ratio.steps"] == 2, "the steps of the first epoch"
+    succeeded(MEMBRANES.run(["train.json", "smoke.json"], shared.home, resume="ratio_killed", **settings))
+    resumed, uninterrupted = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (folder, whole))
+    assert leaves(resumed) == leaves(uninterrupted)
+    assert logged(folder) == logged(whole)
+    factors = [value for _, value in logged(whole)["loss/factor"]]
+    assert len(factors) == 4
+    assert len(set(factors)) == 4
 
 
 def logged(folder: Path) -> dict[str, list[Any]]:
@@ -76,15 +87,6 @@ def logged(folder: Path) -> dict[str, list[Any]]:
     tags = events.Tags()
     scalars = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags["scalars"]}
     return {**scalars, **{tag: [event.step for event in events.Images(tag)] for tag in tags["images"]}}
-
-
-def leaves(state: Any) -> list[Any]:
-    """Flatten a state for comparison, with tensors as bytes."""
-    if isinstance(state, torch.Tensor):
-        return [state.numpy().tobytes()]
-    if isinstance(state, dict):
-        return [(key, leaves(state[key])) for key in sorted(state, key=str)]
-    return [leaves(item) for item in state] if isinstance(state, (list, tuple)) else [state]
 
 
 def test_resuming_keeps_the_settings_and_the_folder(trainings: dict[str, Training], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ LAYERS = [
     {"masks"},
     {"persistence"},
     {"losses", "metrics", "transforms", "visualize"},
-    {"cleanup"},
+    {"cleanup", "fuzz"},
     {"handlers", "bundle", "benchmark", "report", "nnunet"},
     {"__main__"},
 ]

@@ -21,6 +21,7 @@ from PIL import Image
 from monai_topo.bundle import new_run_dir
 from monai_topo.handlers import (
     AtomicCheckpointSaver,
+    ImageProgress,
     LossComponentLogger,
     PredictionPictures,
     TrainingProgress,
@@ -195,6 +196,14 @@ except Exception as error:
     assert run.returncode == 1
     assert run.stderr.strip().splitlines()[-1] == last_line
     assert ("Traceback" in run.stderr) == has_traceback
+
+
+def test_progress_of_inference_is_one_bar_over_the_images(capsys: pytest.CaptureFixture[str]) -> None:
+    evaluator(handlers=[ImageProgress("validating")], predictions=[bar()] * 3, label=bar()).run()
+    drawn = capsys.readouterr().err
+    assert "validating" in drawn
+    assert "3/3" in drawn
+    assert drawn.count("\n") == 1
 
 
 def test_events_of_the_bar_end_with_the_run() -> None:

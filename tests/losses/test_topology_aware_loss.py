@@ -6,7 +6,7 @@ from ignite.engine import Engine, Events
 from monai.handlers import ParamSchedulerHandler
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 
-from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
+from monai_topo.losses import GradientRatio, PersistenceLoss, TopologyAwareLoss
 
 LABEL = torch.zeros(2, 1, 6, 7)
 LABEL[..., 2:4, :] = 1
@@ -58,6 +58,36 @@ def test_impossible_weight_is_refused(weight):
         make(weight)
     with pytest.raises(ValueError, match="weight"):
         make(1.0).set_weight(weight)
+
+
+def test_every_third_call_counts_three_times():
+    loss = TopologyAwareLoss(DiceCELoss(sigmoid=True), PersistenceLoss(sigmoid=True), 0.5, every=3)
+    logits = LOGITS.clone().requires_grad_()
+    base, topology = loss.base(logits, LABEL), loss.topology(logits, LABEL)
+    with torch.no_grad():
+        torch.testing.assert_close(loss(logits, LABEL), base + 0.5 * topology)
+    loss.set_weight(0.0)
+    assert loss(logits, LABEL) == base  # a warm-up is not counted
+    loss.set_weight(0.5)
+    values = [loss(logits, LABEL) for _ in range(5)]
+    torch.testing.assert_close(torch.stack(values), base + 1.5 * topology * torch.tensor([1, 0, 0, 1, 0]))
+    assert sorted(loss.last_components) == ["base", "total"]
+    resumed = TopologyAwareLoss(DiceCELoss(sigmoid=True), PersistenceLoss(sigmoid=True), 0.5, every=3)
+    resumed.load_state_dict(loss.state_dict())
+    assert [resumed(logits, LABEL) == base for _ in range(3)] == [True, False, True]
+    assert list(make(0.5).state_dict()) == []
+    for wrong in (0, 1.5, True):
+        with pytest.raises(ValueError, match="every"):
+            TopologyAwareLoss(DiceCELoss(), PersistenceLoss(), every=wrong)
+
+
+def test_ratio_holds_on_average_over_every_n_calls():
+    balance = GradientRatio(1.0, momentum=0.0, warmup_steps=0)
+    loss = TopologyAwareLoss(DiceCELoss(sigmoid=True), PersistenceLoss(sigmoid=True), ratio=balance, every=2)
+    total, base = (LOGITS.clone().requires_grad_() for _ in range(2))
+    (loss(total, LABEL) + loss(total, LABEL)).backward()
+    (2 * loss.base(base, LABEL)).backward()
+    torch.testing.assert_close((total.grad - base.grad).norm(), base.grad.norm())
 
 
 def test_loss_that_is_no_loss_is_refused():

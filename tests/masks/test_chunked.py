@@ -132,7 +132,9 @@ def test_zarr_hdf5_and_memory_mapped_arrays(tmp_path):
     h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
     mask = (np.random.default_rng(7).random((21, 34, 27)) < 0.4).astype(np.uint8)
     expected = betti_numbers(torch.from_numpy(mask)[None])[0].tolist()
-    on_disk = zarr.create_array(tmp_path / "mask.zarr", shape=mask.shape, chunks=(8, 9, 10), dtype=mask.dtype)
+    on_disk = zarr.open_array(
+        str(tmp_path / "mask.zarr"), mode="w", shape=mask.shape, chunks=(8, 9, 10), dtype=mask.dtype
+    )
     on_disk[...] = mask
     np.save(tmp_path / "mask.npy", mask)
     with h5py.File(tmp_path / "mask.h5", "w") as file:

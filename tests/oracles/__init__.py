@@ -1,6 +1,6 @@
 """Independent references for the tests, the form in which results are compared, and the test images.
 
-No module in this folder shares code with `monai_topo`.
+No module in this folder, or in `monai_topo.fuzz.oracles`, shares code with what it is compared with.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
+
+from monai_topo.fuzz.oracles.plateaus import PLATEAU as PLATEAU
+from monai_topo.fuzz.oracles.plateaus import up_to_plateau as up_to_plateau
 
 if TYPE_CHECKING:
     from monai_topo.persistence import PersistencePairs
@@ -77,28 +80,6 @@ def pairs_of_image(pairs: PersistencePairs, index: int) -> list[tuple[int, int, 
     """Return the points (dim, birth voxel, death voxel) of one image of the batch, in the order of `pairs`."""
     here = pairs.image == index
     return list(zip(*(x[here].tolist() for x in (pairs.dim, pairs.birth, pairs.death)), strict=True))
-
-
-PLATEAU = -1
-
-
-def up_to_plateau(points: list[tuple[int, int, int]], image: np.ndarray) -> list[tuple[int, int, int]]:
-    """Return the sorted points, with `PLATEAU` for the critical voxels of which only the value is specified.
-
-    In 3D, a class of dimension 1 may be born or die on the plateau of the least or of the greatest value. If the larger
-    of the two plateaus holds an eighth of the voxels, the class gets a nearby voxel of that plateau. (Which of two
-    equally large plateaus is chosen is not specified.)
-    """
-    if image.ndim < 3:
-        return sorted(points)
-    value = image.ravel()
-    sizes = {level: int((value == level).sum()) for level in (value.min(), value.max())}
-    largest = max(sizes.values())
-    plateaus = [level for level, size in sizes.items() if size == largest and size >= image.size // 8]
-    return sorted(
-        (dim, *(PLATEAU if dim == 1 and value[voxel] in plateaus else voxel for voxel in voxels))
-        for dim, *voxels in points
-    )
 
 
 def diagram_of_image(pairs: PersistencePairs, images: torch.Tensor, index: int) -> list[tuple[int, float, float]]:

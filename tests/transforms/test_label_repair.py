@@ -17,7 +17,14 @@ from skimage.measure import label as equal_components
 from skimage.morphology import remove_small_holes, remove_small_objects
 
 from monai_topo.data import synthetic_membranes
-from monai_topo.transforms import InstancesToMembrane, LabelToForeground, MembraneToInstances, RelativePad, RepairLabel
+from monai_topo.transforms import (
+    InstancesToMembrane,
+    LabelToForeground,
+    MembraneToInstances,
+    RelativePad,
+    RelativePadd,
+    RepairLabel,
+)
 
 SHAPES = st.sampled_from([(6, 9), (4, 5, 6)])
 CONNECTIVITY = st.sampled_from(["full", "face"])
@@ -188,6 +195,10 @@ def test_a_collar_has_a_value_for_each_channel_and_comes_off_again():
     off = pad.inverse(padded)
     assert torch.equal(off, one_hot)
     assert torch.equal(off.affine, one_hot.affine)
+    of_both = RelativePadd(["pred", "label"], new_key_prefix="padded_", width=2)
+    case = of_both.inverse(of_both({"pred": one_hot, "label": one_hot}))
+    assert torch.equal(case["padded_pred"], one_hot)
+    assert torch.equal(case["padded_label"], one_hot)
     with pytest.raises(ValueError, match=r"Expected `value` to be one number or one for each of the 2 channels"):
         RelativePad(value=[1, 1, 1])(one_hot)
 

@@ -1,0 +1,220 @@
+"""Real trainings with the real nnU-Net: plan, preprocess, train two epochs, predict and report, on tiny images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nnunet_runs import NnunetProject, needs_nnunet, record_of
+from PIL import Image
+
+from monai_topo.__main__ import main
+from monai_topo.data import synthetic_vessels
+
+pytestmark = [pytest.mark.slow, needs_nnunet]
+TOPOLOGY = "nnUNetTrainerTopology"
+
+
+def rows_of_report(folder: Path, *arguments: object) -> list[dict[str, str]]:
+    out = folder / "report.html"
+    assert main(["report", *map(str, arguments), "--out", str(out), "--worst", "1"]) == 0
+    with out.with_suffix(".csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def terms_of(output: str) -> list[float]:
+    """Return the values of the term in the epochs in which it was used."""
+    return [float(value) for value in re.findall(r" topology (\S+), weight", output)]
+
+
+def real_membranes(shared_data: Path, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return cuttings of electron micrographs; membranes are 1."""
+    folder = shared_data / "isbi2012"
+    entries = json.loads((folder / "datalist.json").read_text())["training"][:number]
+    cut = np.s_[100:148, 200:256]
+    pairs = [[np.array(Image.open(folder / entry[key]))[cut] for key in ("image", "label")] for entry in entries]
+    return [(image, label == 0) for image, label in pairs]
+
+
+def real_vessels(shared_data: Path, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return cuttings of a stack of vessels."""
+    folder = shared_data / "vesselnn"
+    entry = json.loads((folder / "datalist.json").read_text())["training"][0]
+    image, label = (read_stack(folder / entry[key]) for key in ("image", "label"))
+    return [
+        (image[:12, 40 * i : 40 * i + 40, 100:132], label[:12, 40 * i : 40 * i + 40, 100:132] > 0)
+        for i in range(number)
+    ]
+
+
+def read_stack(path: Path) -> np.ndarray:
+    with Image.open(path) as stack:
+        slices = []
+        for page in range(stack.n_frames):
+            stack.seek(page)
+            slices.append(np.array(stack))
+    return np.stack(slices)
+
+
+def vessels(shape, number, labels=lambda label: label):
+    pairs = [synthetic_vessels(shape, seed=seed, num_trees=2) for seed in range(number)]
+    return [(255 * image, labels(label)) for image, label in pairs]
+
+
+@pytest.fixture(scope="module")
+def membranes(shared_data, tmp_path_factory):
+    """Real membranes, the basic trainer."""
+    cases = real_membranes(shared_data, 6)
+    labels = {"background": 0, "membrane": 1}
+    project = NnunetProject(tmp_path_factory.mktemp("membranes"), labels, ".png", "2d")
+    project.write(cases[:5], cases[5][0])
+    project.output = project.succeed(
+        project.plan(), project.train(TOPOLOGY, "--npz"), project.predict(TOPOLOGY, "--save_probabilities")
+    )
+    return project
+
+
+def test_the_term_is_on_after_the_warm_up_and_recorded(membranes):
+    epochs = re.split(r": Epoch (?=\d)", membranes.output)
+    assert len(terms_of(epochs[1])) == 0  # half of two epochs
+    (value,) = terms_of(epochs[2])
+    assert value > 0
+    record = record_of(membranes.model(TOPOLOGY))
+    assert record["trainer"] == TOPOLOGY
+    assert record["loss"] == "PersistenceLoss"
+    assert record["warm_up_epochs"] == 1
+    assert record["classes"] == ["membrane"]
+    assert record["options"] == {"matching": "spatial", "border": "foreground", "patch_size": [48, 56]}
+    assert record["sources"]["num_epochs"] == "nnUNet_topology_num_epochs"
+
+
+def test_the_training_loss_has_the_term_and_the_validation_loss_has_not(membranes):
+    training, validation = (
+        [float(value) for value in re.findall(rf"{kind}_loss (\S+)", membranes.output)] for kind in ("train", "val")
+    )
+    (value,) = terms_of(membranes.output)
+    weight = float(re.findall(r"weight (\S+)", membranes.output)[0])
+    assert training[1] == pytest.approx(validation[1] + weight * value, abs=0.5 * weight * value)
+    assert max(validation) < 3  # Dice + CE alone
+
+
+def test_the_report_understands_the_results_of_a_real_training(membranes, tmp_path):
+    model, raw = membranes.model(TOPOLOGY), membranes.raw
+    rows = rows_of_report(tmp_path, model, raw, "--images", raw / "imagesTr", "--probabilities")
+    assert {(row["class"], row["fold"], row["prediction"]) for row in rows} == {("membrane", "0", "probabilities")}
+    summary = json.loads((model / "fold_0" / "validation" / "summary.json").read_text())
+    expected = {Path(case["prediction_file"]).stem: case["metrics"]["1"]["Dice"] for case in summary["metric_per_case"]}
+    assert {row["case"]: float(row["dice"]) for row in rows} == pytest.approx(expected)
+    cleanup = tmp_path / "cleanup.json"
+    assert main(["cleanup", str(model), str(raw), "--probabilities", "--out", str(cleanup)]) == 0
+
+
+def test_the_test_case_is_predicted(membranes):
+    prediction = np.array(Image.open(membranes.predictions(TOPOLOGY) / "test.png"))
+    assert prediction.shape == (48, 56)
+    assert set(np.unique(prediction)) <= {0, 1}
+    assert (membranes.predictions(TOPOLOGY) / "test.npz").is_file()
+
+
+@pytest.fixture(scope="module")
+def stacks(shared_data, tmp_path_factory):
+    """Real vessels in 3D, Betti matching on two of three dimensions; full and low resolution, and the cascade."""
+    cases = real_vessels(shared_data, 7)
+    labels = {"background": 0, "vessel": 1}
+    project = NnunetProject(tmp_path_factory.mktemp("stacks"), labels, ".nii.gz", "3d_fullres")
+    project.write(cases[:6], cases[6][0])
+    project.succeed(project.plan())
+    (project.preprocessed / "topology.json").write_text(json.dumps({"dims": [0, 1], "patch_size": 16}))
+    return project
+
+
+def with_cascade(project):
+    """Add to the plans what nnU-Net plans for large images: a low resolution, and a cascade."""
+    path = project.preprocessed / "nnUNetPlans.json"
+    plans = json.loads(path.read_text())
+    full = plans["configurations"]["3d_fullres"]
+    low = {**full, "data_identifier": "nnUNetPlans_3d_lowres", "spacing": [1, 2, 2], "patch_size": [12, 20, 16]}
+    plans["configurations"]["3d_lowres"] = {**low, "next_stage": "3d_cascade_fullres"}
+    plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    path.write_text(json.dumps(plans))
+
+
+def test_volumes_train_at_both_resolutions_and_in_the_cascade(stacks, tmp_path):
+    trainer = f"{TOPOLOGY}BettiMatching"
+    with_cascade(stacks)
+    preprocess = ["nnUNet_n_proc_DA=1", "nnUNetv2_preprocess", "-d", stacks.number, "-np", 1, "-c", "3d_lowres"]
+    full = stacks.train(trainer)
+    low, cascade = (
+        [part if part != "3d_fullres" else name for part in full] for name in ("3d_lowres", "3d_cascade_fullres")
+    )
+    # The cascade needs the low resolution of all cases, here from a training on all of them.
+    low_of_all = [part if part != 0 else "all" for part in low]
+    output = stacks.succeed(preprocess, full, low_of_all, cascade)
+    assert len(terms_of(output)) == 3
+    for configuration, patch in (("3d_fullres", 16), ("3d_lowres", 16), ("3d_cascade_fullres", 16)):
+        model = stacks.model(trainer).with_name(f"{trainer}__nnUNetPlans__{configuration}")
+        record = record_of(model, "all" if configuration == "3d_lowres" else 0)
+        assert record["options"] == {"border": "foreground", "dims": [0, 1], "patch_size": [12, patch, patch]}
+    rows = rows_of_report(
+        tmp_path, stacks.model(trainer).with_name(f"{trainer}__nnUNetPlans__3d_cascade_fullres"), stacks.raw
+    )
+    assert rows
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """Arteries and veins in volumes; only the arteries have a topology."""
+
+    def split(label):
+        return label * np.where(np.arange(label.shape[-1]) < 20, 1, 2)
+
+    cases = vessels((16, 28, 36), 6, split)
+    labels = {"background": 0, "artery": 1, "vein": 2}
+    settings = {"classes": ["artery"], "weight": 0.02}
+    project = NnunetProject(tmp_path_factory.mktemp("classes"), labels, ".nii.gz", "3d_fullres", settings=settings)
+    project.write(cases[:5], cases[5][0])
+    project.output = project.succeed(project.plan(), project.train(TOPOLOGY), project.predict(TOPOLOGY))
+    return project
+
+
+def test_a_class_can_be_left_out(classes, tmp_path):
+    assert record_of(classes.model(TOPOLOGY))["classes"] == ["artery"]
+    assert len(terms_of(classes.output)) == 1
+    rows = rows_of_report(tmp_path, classes.model(TOPOLOGY), classes.preprocessed)
+    assert {row["class"] for row in rows} == {"artery", "vein"}
+
+
+def test_regions_train_with_skeleton_recall(tmp_path):
+    labels = {"background": 0, "vessels": [1, 2], "core": [2]}
+
+    def core(label):
+        return label + (label > 0) * (np.arange(label.shape[-1]) % 16 < 8)
+
+    cases = vessels((40, 56), 6, core)
+    trainer = f"{TOPOLOGY}SkeletonRecall"
+    project = NnunetProject(tmp_path, labels, ".png", "2d").write(cases[:5], cases[5][0])
+    output = project.succeed(project.plan(), project.train(trainer), project.predict(trainer))
+    assert len(terms_of(output)) == 2  # from the start
+    assert all(0 < value < 1 for value in terms_of(output))
+    assert record_of(project.model(trainer))["options"] == {"batch": True, "radius": 2.0}
+    rows = rows_of_report(tmp_path, project.model(trainer), project.raw)
+    assert {row["class"] for row in rows} == {"vessels", "core"}
+
+
+def test_an_ignore_label_trains_with_cldice_and_with_scnp(tmp_path):
+    labels = {"background": 0, "vessel": 1, "ignore": 2}
+
+    def scribble(label):
+        return np.where(np.arange(label.shape[-2])[:, None] % 10 < 5, label, 2)
+
+    cases = vessels((40, 56), 6, scribble)
+    trainers = [f"{TOPOLOGY}ClDice", f"{TOPOLOGY}SCNP"]
+    project = NnunetProject(tmp_path, labels, ".png", "2d").write(cases[:5], cases[5][0])
+    output = project.succeed(project.plan(), *map(project.train, trainers), project.predict(trainers[1]))
+    assert len(terms_of(output)) == 1 + 2  # clDice has a warm-up
+    for trainer in trainers:
+        assert rows_of_report(tmp_path, project.model(trainer), project.raw)

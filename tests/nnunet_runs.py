@@ -1,0 +1,149 @@
+"""The real nnU-Net for the tests: whether it is installed, its commands, and tiny data sets in its format."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_topo.nnunet.commands import nnunet_environment, run_commands
+from monai_topo.nnunet.settings import PREFIX
+
+_SITE = Path(__file__).parent / "nnunet_site"
+needs_nnunet = pytest.mark.skipif(find_spec("nnunetv2") is None, reason="needs nnU-Net: pip install '.[nnunet]'")
+
+
+@cache
+def has_nnunet() -> bool:
+    """Return whether nnU-Net is installed, and make sure that this process can import it."""
+    if find_spec("nnunetv2") is None:
+        return False
+    if not _fits_torchvision():
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        runpy.run_path(str(_SITE / "sitecustomize.py"))
+    return True
+
+
+@cache
+def _fits_torchvision() -> bool:
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        return False
+    return True
+
+
+@dataclass
+class NnunetProject:
+    """nnU-Net's three folders with one data set, and its commands.
+
+    The images are so small that nnU-Net plans a small network by itself.
+    """
+
+    home: Path
+    labels: dict[str, Any]
+    ending: str
+    configuration: str
+    number: int = 501
+    settings: dict[str, Any] = field(default_factory=dict)
+    output: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"Dataset{self.number}_Tiny"
+
+    @property
+    def raw(self) -> Path:
+        return self.home / "raw" / self.name
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.home / "preprocessed" / self.name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the commands: short trainings on few processes."""
+        paths = [] if _fits_torchvision() else [str(_SITE)]
+        paths += filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        short = {"num_epochs": 2, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
+        return {
+            **nnunet_environment(self.home),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "OMP_NUM_THREADS": "1",
+            "nnUNet_def_n_proc": "1",
+            **{PREFIX + name: json.dumps(value) for name, value in {**short, **self.settings}.items()},
+        }
+
+    def write(self, cases: Iterable[tuple[np.ndarray, np.ndarray]], test: np.ndarray) -> NnunetProject:
+        """Write training cases and the image of a test case in the raw format."""
+        count = 0
+        for count, (image, label) in enumerate(cases, start=1):
+            self._save(self.raw / "imagesTr" / f"case_{count}_0000", image)
+            self._save(self.raw / "labelsTr" / f"case_{count}", label)
+        self._save(self.raw / "imagesTs" / "test_0000", test)
+        content = {"channel_names": {"0": "EM"}, "labels": self.labels, "numTraining": count}
+        if any(isinstance(value, list) for value in self.labels.values()):
+            content["regions_class_order"] = list(range(1, len(self.labels) - ("ignore" in self.labels)))
+        (self.raw / "dataset.json").write_text(json.dumps({**content, "file_ending": self.ending}))
+        self.preprocessed.parent.mkdir()
+        return self
+
+    def _save(self, path: Path, image: np.ndarray) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path = path.with_name(path.name + self.ending)
+        if self.ending == ".png":
+            Image.fromarray(image.astype(np.uint8)).save(path)
+        else:
+            nibabel.save(nibabel.Nifti1Image(image.T.astype(np.float32), np.eye(4)), path)
+
+    def plan(self) -> list[object]:
+        """Return the command that plans and preprocesses."""
+        arguments = ["-d", self.number, "-c", self.configuration, "-npfp", 1, "-np", 1, "--verify_dataset_integrity"]
+        return ["nnUNet_n_proc_DA=1", "nnUNetv2_plan_and_preprocess", *arguments]
+
+    def train(self, trainer: str, *more: object, fold: int = 0) -> list[object]:
+        """Return the command that trains in this process."""
+        arguments = [self.number, self.configuration, fold, "-tr", trainer, "-device", "cpu", *more]
+        return ["nnUNet_n_proc_DA=0", "nnUNetv2_train", *arguments]
+
+    def predict(self, trainer: str, *more: object) -> list[object]:
+        """Return the command that predicts the test case."""
+        which = ["-d", self.number, "-c", self.configuration, "-f", 0, "-tr", trainer, "-device", "cpu"]
+        folders = ["-i", self.raw / "imagesTs", "-o", self.predictions(trainer)]
+        return ["nnUNetv2_predict", *which, *folders, "-npp", 0, "-nps", 0, "--disable_tta", *more]
+
+    def model(self, trainer: str) -> Path:
+        return self.home / "results" / self.name / f"{trainer}__nnUNetPlans__{self.configuration}"
+
+    def predictions(self, trainer: str) -> Path:
+        return self.home / "predictions" / trainer
+
+    def run(self, *commands: list[object], **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run commands one after another in one process."""
+        return run_commands(commands, {**self.environment, **variables})
+
+    def succeed(self, *commands: list[object], **variables: str) -> str:
+        """Run commands that have to succeed, and return their output."""
+        run = self.run(*commands, **variables)
+        assert run.returncode == 0, run.stdout[-3000:]
+        return run.stdout
+
+
+def record_of(model: Path, fold: int = 0) -> Mapping[str, Any]:
+    """Read the recorded settings of a training."""
+    record: Mapping[str, Any] = json.loads((model / f"fold_{fold}" / "topology.json").read_text())
+    return record

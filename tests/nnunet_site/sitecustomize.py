@@ -1,0 +1,10 @@
+"""Let torchvision be imported beside a torch that it was not built for; a new Python process runs this file by itself.
+
+PyPI's torchvision belongs to PyPI's torch. Beside a CPU build of torch its compiled part does not load, and its import,
+a part of nnU-Net's, ends at operators that are missing then. nnU-Net calls none of them.
+"""
+
+import torch
+
+for _name in ("nms", "qnms"):
+    torch.library.define(f"torchvision::{_name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
