@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -103,10 +103,10 @@ def spacing_in_mm(tensor: torch.Tensor, spacing: Spacing) -> tuple[float, ...]:
 
 def check_spacing(spacing: Spacing) -> Spacing:
     """Check a spacing without an image, when the transform is constructed, and return it."""
-    lengths = (
-        list(spacing) if isinstance(spacing, (Sequence, np.ndarray)) and not isinstance(spacing, str) else [spacing]
-    )
-    if spacing not in (None, "affine") and any(not is_number(x) or not 0 < x < math.inf for x in lengths):
+    if spacing is None or (isinstance(spacing, str) and spacing == "affine"):
+        return spacing
+    lengths: list[Any] = list(spacing) if isinstance(spacing, Iterable) else [spacing]
+    if not lengths or not all(is_number(length) and 0 < length < math.inf for length in lengths):
         raise ValueError(
             f"Expected `spacing` to be None for voxels, 'affine', or millimeters greater than 0, but got {spacing!r}."
         )
