@@ -10,10 +10,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import SaveImage, SaveImaged
 
+from monai_topo.data._tiff import read_tiff_pages
 from monai_topo.data.headers import check_header
 
 __all__ = ["SAVED_FILES", "UNFINISHED", "AtomicSaveImaged"]
@@ -84,6 +86,7 @@ class _AtomicSaveImage(SaveImage):
                 writer.set_metadata(meta_dict=meta, **self.meta_kwargs)
                 writer.write(str(path), **self.write_kwargs)
                 check_header(path)
+                _check_pages(path, img)
                 return
             except Exception as error:
                 failure = failure or error
@@ -91,3 +94,15 @@ class _AtomicSaveImage(SaveImage):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         assert failure is not None, "there is no writer for this format"
         raise failure
+
+
+def _check_pages(path: Path, img: Any) -> None:
+    """Check that a TIFF file has all slices: MONAI's writer keeps the first one of a volume, without a word."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return
+    claimed, expected = sum(page.claim for page in read_tiff_pages(path)), int(np.prod(img.shape))
+    if claimed < expected:
+        raise OSError(
+            f"Expected {path.name} to hold {expected} voxels, but got {claimed}: save volumes as .nii.gz, or images as "
+            "TIFF on a disk with space."
+        )

@@ -245,11 +245,19 @@ def test_two_inferences_in_one_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 FORMATS = [".png", ".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".tif"]
 
 
+def test_a_volume_of_which_a_tiff_file_would_lose_slices_is_refused(tmp_path: Path) -> None:
+    image = MetaTensor(torch.zeros(1, 5, 6, 7, dtype=torch.uint8), affine=torch.eye(4), meta={"filename_or_obj": "a"})
+    saver = AtomicSaveImaged(keys="pred", output_dir=str(tmp_path), output_ext=".tif", print_log=False)
+    with pytest.raises(OSError, match=r"to hold 210 voxels, but got \d+: save volumes as \.nii\.gz"):
+        saver({"pred": image})
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_images_of_all_formats_are_whole_or_absent(suffix: str, small_disk: Disk) -> None:
     disk = small_disk(160)
-    shape = (1, 100, 120) if suffix == ".png" else (1, 20, 30, 40)
+    shape = (1, 100, 120) if suffix in (".png", ".tif") else (1, 20, 30, 40)
     noise = torch.randint(0, 255, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     image = MetaTensor(noise, affine=torch.eye(4), meta={"filename_or_obj": "case.png"})
     settings = {"output_dir": str(disk), "output_postfix": "mask", "output_ext": suffix, "separate_folder": False}

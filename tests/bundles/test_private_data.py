@@ -52,12 +52,12 @@ def assert_no_secret(content: bytes, where: str) -> None:
 def test_the_reader_keeps_what_is_about_the_image_only(tmp_path: Path) -> None:
     save_series(tmp_path / "series", np.zeros((3, 8, 9), dtype=np.uint8))
     file = str(tmp_path / "series" / "00.dcm")
-    raw = itk.imread(file)
-    assert any(secret in str(dict(raw.GetMetaDataDictionary())) for secret in SECRETS.values()), "the file has them"
+    raw = Path(file).read_bytes()
+    assert any(secret.encode() in raw for secret in SECRETS.values()), "the file has them"
     reader = FormatReader()
     _, meta = reader.get_data(reader.read(file))
     assert_no_secret(repr(meta).encode(), "the metadata")
-    assert meta["0018|0050"] == "1"
+    assert meta["0018|0050"].strip() == "1"
     assert "0028|0010" in meta
     assert_no_secret(repr(read_image(str(tmp_path / "series")).meta).encode(), "the metadata of the series")
 

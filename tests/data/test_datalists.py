@@ -76,7 +76,7 @@ def test_missing_files_are_named_the_first_ten_and_their_number(dataset_dir):
 @pytest.mark.parametrize("name", ["../secret.png", "ABSOLUTE", "sub/../../secret.png"])
 def test_files_outside_the_folder_are_told_and_read_only_when_asked(name, tmp_path):
     folder = tmp_path / "data"
-    folder.mkdir()
+    (folder / "sub").mkdir(parents=True)
     (folder / "a.png").touch()
     (tmp_path / "secret.png").touch()
     secret = str(tmp_path / "secret.png") if name == "ABSOLUTE" else name

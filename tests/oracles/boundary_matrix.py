@@ -2,11 +2,13 @@
 
 from monai_topo.fuzz.oracles.boundary_matrix import (
     Barcode,
-    Cell,
     barcode_of_ranks,
     critical_voxels,
     cubical_cells,
     voxel_order,
+)
+from monai_topo.fuzz.oracles.boundary_matrix import (
+    CubicalCell as Cell,
 )
 
 __all__ = ["Barcode", "Cell", "barcode_of_ranks", "critical_voxels", "cubical_cells", "voxel_order"]

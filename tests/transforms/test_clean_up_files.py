@@ -49,7 +49,7 @@ HEAD = {"format": "monai_topo.CleanUp", "version": 1}
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (None, "No such file"),
+        (None, "which does not exist"),
         ("{", "Expecting"),
         ("[1]", "Expected an object of settings, but got list"),
         ("{}", r"Expected the settings of a clean-up, .* but got \{'format': None"),

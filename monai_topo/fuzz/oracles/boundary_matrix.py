@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Cell(NamedTuple):
+class CubicalCell(NamedTuple):
     """A cell of the complex: the voxels it touches (flat C-order indices) and its codimension-1 faces."""
 
     position: tuple[int, ...]
@@ -31,7 +31,7 @@ class Barcode(NamedTuple):
 
 
 @cache
-def cubical_cells(shape: tuple[int, ...], connectivity: str) -> tuple[Cell, ...]:
+def cubical_cells(shape: tuple[int, ...], connectivity: str) -> tuple[CubicalCell, ...]:
     """Return all cells; voxels are the vertices ("face") or the closed top-dimensional cubes ("full")."""
     extents = [2 * n - 1 if connectivity == "face" else 2 * n + 1 for n in shape]
     cells = []
@@ -45,7 +45,7 @@ def cubical_cells(shape: tuple[int, ...], connectivity: str) -> tuple[Cell, ...]
         faces = tuple(
             (*position[:axis], position[axis] + step, *position[axis + 1 :]) for axis in odd_axes for step in (-1, 1)
         )
-        cells.append(Cell(position, len(odd_axes), voxels, faces))
+        cells.append(CubicalCell(position, len(odd_axes), voxels, faces))
     return tuple(cells)
 
 

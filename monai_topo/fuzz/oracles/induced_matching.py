@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_topo.fuzz.oracles.boundary_matrix import Cell, cubical_cells
+from monai_topo.fuzz.oracles.boundary_matrix import CubicalCell, cubical_cells
 
 VoxelPair = tuple[int, int, int]  # dim, birth voxel, death voxel
 
@@ -50,10 +50,10 @@ def match_by_matrices(first: NDArray[Any], second: NDArray[Any], *, connectivity
         name: sorted(cells, key=lambda cell: (-level[name][cell.position], cell.dim, cell.position)) for name in values
     }
 
-    def voxel(name: str, cell: Cell) -> int:
+    def voxel(name: str, cell: CubicalCell) -> int:
         return enters(cell.voxels, key=lambda v: values[name][v])
 
-    def pairs(rows: str, columns: str) -> dict[tuple[int, ...], tuple[Cell, Cell]]:
+    def pairs(rows: str, columns: str) -> dict[tuple[int, ...], tuple[CubicalCell, CubicalCell]]:
         row_of = {cell.position: row for row, cell in enumerate(order[rows])}
         reduced: dict[int, int] = {}
         found = {}

@@ -91,7 +91,7 @@ def test_options_that_follow_from_the_labels_are_no_settings():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"wieght": "1"}, r"among weight, .*, but got 'wieght' in nnUNet_topology_wieght"),
+        ({"weights": "1"}, r"among weight, .*, but got 'weights' in nnUNet_topology_weights"),
         ({"softmax": "true"}, "but got 'softmax' in nnUNet_topology_softmax"),
         ({"weight": "much"}, r"\(nnUNet_topology_weight\): Expected `weight` to be a number, but got 'much'"),
         ({"weight": "-1"}, "Expected `weight` to be finite and at least 0, but got -1"),
