@@ -29,7 +29,7 @@ def save_series(folder: Path, volume: np.ndarray[Any, Any]) -> None:
         tags = image.GetMetaDataDictionary()
         for key, value in {**SECRETS, "0020|000e": "1.2.826.1", "0020|0013": str(number), "0018|0050": "1"}.items():
             tags[key] = value
-        itk.imwrite(image, str(folder / f"{number:02d}.dcm"))
+        itk.imwrite(image, str(folder / f"{number:02d}.dcm"), imageio=itk.GDCMImageIO.New(KeepOriginalUID=True))
 
 
 def everything_in(folder: Path) -> bytes:
