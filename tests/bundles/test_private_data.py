@@ -87,7 +87,7 @@ def test_training_inference_and_reports_of_dicom_files_name_nobody(tmp_path: Pat
     assert "Images without a prediction (1 of 3)" in run.stdout, run.stdout + run.stderr
     printed += [run.stdout, run.stderr]
     for command in (
-        ["report", "masks/images", "data/datalist.json", "--out", "report.html"],
+        ["report", "masks/images/b_mask.nii.gz", "data/datalist.json", "--out", "report.html"],
         ["labels", "data/datalist.json", "--out", "labels.html"],
     ):
         run = started([sys.executable, "-m", "monai_topo", *command], home)

@@ -45,7 +45,7 @@ def test_an_unknown_setting_is_noticed(tmp_path: Path) -> None:
         (["inference.json"], {"epochs": 3, "ckpt_path": "run/model.pt"}, r"but got 'epochs', which nothing reads"),
         (
             ["inference.json", "smoke.json"],
-            {"images": "*.jpg", "ckpt_path": "run/model.pt"},
+            {"images": "*.jpg", "ckpt_path": "run/model.pt", "channels": [4, 8, 8, 8]},
             r"but got '\*\.jpg', which finds none",
         ),
     ],
