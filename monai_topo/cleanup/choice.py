@@ -132,8 +132,8 @@ def choose_cleanup(
 
     Cost: the choice tries about 50 settings (20 on masks), and cross-validation about as many again. For each of them
     and each case a clean-up is computed, and the metric if the mask is a new one. Cases run on
-    `torch.get_num_threads()` threads. Memory: 5 bytes per voxel of all cases (9 with persistence), and per
-    thread the work of a merge tree and of the metric on one case. Deterministic. Needs SciPy.
+    `torch.get_num_threads()` threads. Memory: 5 bytes per voxel of all cases (with persistence 9, or more
+    up to 256 MB), and per thread the work of a merge tree and of the metric on one case. Deterministic. Needs SciPy.
 
     Example:
         >>> import numpy as np
