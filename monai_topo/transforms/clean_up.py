@@ -164,15 +164,17 @@ class CleanUp(ArrayTransform):
             border=self.border,
             spacing=None if self.spacing is None else spacing_mm,
         )
-        mask = steps.mask(
-            min_persistence=self.min_persistence,
-            reconnect=self.reconnect,
-            min_component_size=self.min_component_size,
-            min_hole_size=self.min_hole_size,
-            num_components=self.num_components,
-            keep=self.keep,
-        )
-        return mask.astype(np.uint8)
+        return steps.mask(**self._settings_of_steps()).astype(np.uint8)
+
+    def _settings_of_steps(self) -> dict[str, Any]:
+        return {
+            "min_persistence": self.min_persistence,
+            "reconnect": self.reconnect,
+            "min_component_size": self.min_component_size,
+            "min_hole_size": self.min_hole_size,
+            "num_components": self.num_components,
+            "keep": self.keep,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, which JSON can hold."""
@@ -183,12 +185,7 @@ class CleanUp(ArrayTransform):
             "connectivity": self.connectivity,
             "border": self.border,
             "threshold": self.threshold,
-            "min_persistence": self.min_persistence,
-            "reconnect": self.reconnect,
-            "min_component_size": self.min_component_size,
-            "min_hole_size": self.min_hole_size,
-            "num_components": self.num_components,
-            "keep": self.keep,
+            **self._settings_of_steps(),
             "spacing": spacing if isinstance(spacing, (str, int, float, type(None))) else [float(x) for x in spacing],
         }
 
