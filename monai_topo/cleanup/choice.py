@@ -43,7 +43,7 @@ class CleanUpChoice:
         best: The transforms of the rows, by name.
         cross_validated: Raw and cleaned cases, each cleaned by a setting chosen without the case.
         is_better_than_raw: Whether the cross-validated metric improves on raw by more than chance, p < 0.05; False with
-            fewer than 5 cases, which cannot tell.
+            fewer than 5 cases, which are too few to know.
         notes: Sentences on what was not tried.
         chosen_by: The metric, its tolerance, and the numbers of cases and of tried settings.
     """
@@ -68,7 +68,7 @@ class CleanUpChoice:
         return "\n".join([*text, *self.notes, self.cross_validated.sentence()])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that `CleanUp.load` reads, whole or not at all; `"chosen_by"` records the choice."""
+        """Write a file that `CleanUp.load` reads, atomically; `"chosen_by"` records the choice."""
         validated = asdict(self.cross_validated)
         summary = {name: validated[name] for name in ("num_folds", "mean_difference", "p_value", "test")}
         chosen_by = {
