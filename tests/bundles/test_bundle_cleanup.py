@@ -8,6 +8,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 from bundle_runs import (
     BUNDLES,
     MEMBRANES,
@@ -112,6 +113,16 @@ def test_clean_ups_that_do_not_fit_are_refused(
     CleanUp(**saved).save(tmp_path / "cleanup.json")
     with pytest.raises(UserError, match=sentence):
         load_cleanup(tmp_path / "cleanup.json", keys="pred", spatial_dims=2, connectivity="full", **settings)
+
+
+def test_masks_are_float32_with_and_without_a_clean_up(tmp_path: Path) -> None:
+    CleanUp(min_component_size=2).save(tmp_path / "cleanup.json")
+    likelihood = torch.tensor([[[0.9, 0.9, 0.1, 0.9]]])
+    for path, expected in ((None, [1, 1, 0, 1]), (tmp_path / "cleanup.json", [1, 1, 0, 0])):
+        step = load_cleanup(path, keys="pred", spatial_dims=2, connectivity="full")
+        mask = step({"pred": likelihood})["pred"]
+        assert mask.dtype == torch.float32
+        assert mask[0, 0].tolist() == expected
 
 
 def test_files_that_hold_no_clean_up_are_named(tmp_path: Path) -> None:
