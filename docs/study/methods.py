@@ -76,6 +76,12 @@ METHODS |= {
     "persistence, support, whole crops": Method(_persistence(support=0.2, patch_size=None)),
     "Betti matching, support, whole crops": Method(_betti_matching(support=0.2, patch_size=None)),
     "persistence, support, open border": Method(_persistence(support=0.2, border="open")),
+    "persistence, support, cross-entropy, whole crops": Method(
+        _persistence(support=0.2, penalty="cross_entropy", patch_size=None), SMALL
+    ),
+    # The likelihoods of each class where they are worst within a neighborhood: the features that a small change breaks.
+    "persistence, support, SCNP": Method(lambda s: SCNPLoss(_persistence(support=0.2)(s))),
+    "Betti matching, support, SCNP": Method(lambda s: SCNPLoss(_betti_matching(support=0.2)(s))),
 }
 
 
