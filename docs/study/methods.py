@@ -66,7 +66,6 @@ METHODS = {
     "Betti matching, support": Method(_betti_matching(support=0.2)),
     "Betti matching, support, cross-entropy": Method(_betti_matching(support=0.2, penalty="cross_entropy"), SMALL),
 }
-COMPARED = ("soft clDice", "skeleton recall", "SCNP", "persistence, support", "Betti matching, support")
 
 # One setting changed.
 METHODS |= {
@@ -83,6 +82,16 @@ METHODS |= {
     "persistence, support, SCNP": Method(lambda s: SCNPLoss(_persistence(support=0.2)(s))),
     "Betti matching, support, SCNP": Method(lambda s: SCNPLoss(_betti_matching(support=0.2)(s))),
 }
+
+
+COMPARED = (
+    "soft clDice",
+    "skeleton recall",
+    "SCNP",
+    "persistence, support",
+    "persistence, support, SCNP",
+    "Betti matching, support",
+)
 
 
 class StudyLoss(nn.Module):

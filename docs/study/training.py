@@ -28,7 +28,6 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from numpy.typing import NDArray
 from sets import Case, StudySet, load_cases
-from torch import Tensor
 
 from monai_topo._utils.io import atomic_write
 
@@ -56,7 +55,7 @@ class Run:
         max_base_steps: The most steps until convergence.
         method: Name of the method, empty for the base.
         weight: Weight of its topology term.
-        device: Where the network runs, "cpu" or "cuda". Only on the CPU does a continued run equal an uninterrupted one.
+        device: Where the network runs, "cpu" or "cuda". A run that continues equals an uninterrupted one on the CPU only.
     """
 
     study_set: StudySet
