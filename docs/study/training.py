@@ -55,7 +55,7 @@ class Run:
         max_base_steps: The most steps until convergence.
         method: Name of the method, empty for the base.
         weight: Weight of its topology term.
-        device: Where the network runs, "cpu" or "cuda". A run that continues equals an uninterrupted one on the CPU only.
+        device: Where the network runs, "cpu" or "cuda". Only on the CPU is a continued run equal bit for bit.
     """
 
     study_set: StudySet
