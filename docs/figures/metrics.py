@@ -72,6 +72,11 @@ def by_dimension(function: Callable[..., torch.Tensor], **settings: object) -> C
     return lambda pred, label: f"dimension 0, 1: {numbers(function(pred, label, **settings))}"
 
 
+def value(name: str, function: Callable[..., torch.Tensor]) -> Callable[..., str]:
+    """Return a function that describes a single value."""
+    return lambda pred, label: f"{name} {numbers(function(pred, label))}"
+
+
 def likelihood_distance(pred: torch.Tensor, label: torch.Tensor) -> str:
     """Describe both distances of a likelihood: 0.9 where both agree, 0.6 on false and 0.3 on missed foreground."""
     likelihood = torch.where(pred & label, 0.9, 0.0) + torch.where(pred & ~label, 0.6, 0.0)
@@ -89,10 +94,7 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
         ["break", "false bridge", "false loop", "loop elsewhere"],
         parts(metrics.compute_betti_matching, "matched", "spurious", "missing"),
     ),
-    "euler_error": (
-        ["break", "false loop", "speck", "loop elsewhere"],
-        lambda pred, label: f"error {numbers(metrics.compute_euler_error(pred, label))}",
-    ),
+    "euler_error": (["break", "false loop", "speck", "loop elsewhere"], value("error", metrics.compute_euler_error)),
     "diu": (["break", "false loop", "thicker", "loop elsewhere"], by_dimension(metrics.compute_diu)),
     "cldice": (
         ["break", "false branch", "thicker", "loop elsewhere"],
@@ -100,7 +102,7 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
     ),
     "skeleton_recall": (
         ["break", "false branch", "thicker", "half hit"],
-        lambda pred, label: f"recall {numbers(metrics.compute_skeleton_recall(pred, label))}",
+        value("recall", metrics.compute_skeleton_recall),
     ),
     "variation_of_information": (
         ["gap in a membrane", "false wall", "shifted wall"],

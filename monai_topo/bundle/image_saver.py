@@ -30,7 +30,7 @@ _FULL_BYTES = 2**16
 class AtomicSaveImaged(SaveImaged):  # MONAI Label and MONAI Deploy remove steps of this class
     """Save images as MONAI's SaveImaged does, but replace the files atomically.
 
-    A file is written to a temporary folder beside it, and then takes its place, so that a killed process or a full disk
+    A file is written to a temporary folder next to it, and then takes its place. So a killed process or a full disk
     never leaves a part of a file. The paths are added to the image's metadata, as a list `"saved_files"`.
 
     Args:

@@ -26,8 +26,8 @@ class AtomicCheckpointSaver(CheckpointSaver):
     killed meanwhile leaves no checkpoint, or an incomplete one. (MONAI does so because temporary files used to be
     readable by their owner only; ignite has since made them readable by group and others.)
 
-    A file has a checksum, and the one before is kept beside it: `model.previous.pt` for `model.pt`. With the weights of
-    a single network, the version of the format and the settings of the network are stored, in the metadata of its
+    A file has a checksum, and the one before is kept next to it: `model.previous.pt` for `model.pt`. With the weights
+    of a single network, the version of the format and the settings of the network are stored, in the metadata of its
     `state_dict`, which `load_state_dict` ignores.
 
     The state of the saver is the score and the name of the best model, so that a resumed training run does not replace

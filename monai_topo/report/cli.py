@@ -177,7 +177,7 @@ def add_nnunet(group: Any, purpose: str) -> None:
     group.add_argument(
         "--probabilities",
         action="store_true",
-        help=f"read the probabilities that nnU-Net saved beside its segmentations as likelihoods; {purpose}",
+        help=f"read the probabilities that nnU-Net saved next to its segmentations as likelihoods; {purpose}",
     )
 
 

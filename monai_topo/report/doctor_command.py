@@ -40,20 +40,17 @@ OPTIONAL = {
     "onnxscript": ("onnx", "export of models"),
 }
 _CHECK = "pairs against GUDHI"
+_SUMMARY = "print versions, machine and optional packages for a report of an error, and check the installation"
+_DESCRIPTION = """\
+Print the versions, the build of the kernel, the machine, and the optional packages with what they are for. Then compare
+persistence pairs of random images with GUDHI's for some seconds. The output holds no names of files or users: paste it
+into a report of an error."""
+_EPILOG = "exit status: 0 if all is well, 1 if a package is too old or a result is wrong"
 
 
 def add_doctor_command(commands: Any, epilog: str) -> None:
     """Add the command `doctor`."""
-    parser = add_command(
-        commands,
-        "doctor",
-        "print versions, machine and optional packages for a report of an error, and check the installation",
-        """\
-Print the versions, the build of the kernel, the machine, and the optional packages with what they are for. Then compare
-persistence pairs of random images with GUDHI's for some seconds. The output holds no names of files or users: paste it
-into a report of an error.""",
-        "exit status: 0 if all is well, 1 if a package is too old or a result is wrong",
-    )
+    parser = add_command(commands, "doctor", _SUMMARY, _DESCRIPTION, _EPILOG)
     parser.add_argument(
         "--seconds", type=float, default=10, metavar="N", help="time for the comparison with GUDHI (default: 10)"
     )

@@ -57,7 +57,7 @@ def find_nnunet_cases(
         masks: Fields of view, as for :py:func:`monai_topo.report.files.pair_files`.
         images: Images to show.
         classes: Names of the classes that count; None for all.
-        with_probabilities: Whether the probabilities beside the predictions are the predictions.
+        with_probabilities: Whether the probabilities next to the predictions are the predictions.
 
     Returns:
         The cases, and a sentence for each file that is left out.
