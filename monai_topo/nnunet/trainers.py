@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch._dynamo import OptimizedModule
 
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
@@ -112,10 +111,8 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
 
     def _build_loss(self) -> nn.Module:
         base = super()._build_loss()
-        ratio = self.topology.ratio
-        if ratio is not None:
-            _undo_compile(base)
-        return TopologyAwareLoss(self._wrap_base(base), self._make_topology_term(base), weight=0.0, ratio=ratio)
+        term = self._make_topology_term(base)
+        return TopologyAwareLoss(self._wrap_base(base), term, weight=0.0, ratio=self.topology.ratio)
 
     def _wrap_base(self, base: nn.Module) -> nn.Module:
         """Return nnU-Net's own loss, called with all outputs and targets."""
@@ -204,15 +201,3 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
             state = read_state(Path(filename_or_checkpoint))
             if state is not None:
                 self.loss.gradient_ratio.load_state_dict(state)
-
-
-def _undo_compile(loss: nn.Module) -> None:
-    """Replace compiled parts of nnU-Net's loss by the original ones.
-
-    The ratio needs the gradient of the loss before the backward pass, and a compiled Dice in 3D refuses to compute it
-    twice ("compiled with non-empty donated buffers").
-    """
-    for module in list(loss.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, OptimizedModule):
-                setattr(module, name, child._orig_mod)
