@@ -17,7 +17,7 @@ from torch import nn
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.nnunet.folder import check_nnunet
-from monai_topo.nnunet.label_values import check_label_values
+from monai_topo.nnunet.label_values import check_label_values, check_previous_stage
 from monai_topo.nnunet.record import check_unchanged, read_state, write_record, write_state
 from monai_topo.nnunet.resources import check_memory, count_threads
 from monai_topo.nnunet.settings import FILE, Plan, loss_options, read_settings
@@ -126,7 +126,7 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
             self._check_memory()
             self._record_topology()
             if self.current_epoch == 0:
-                self._check_labels()
+                self._check_cases()
         super().on_train_start()
 
     def _check_memory(self) -> None:
@@ -153,9 +153,17 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         write_record(path, content)
         self.print_to_log_file("Topology term:", content)
 
-    def _check_labels(self) -> None:
+    def _check_cases(self) -> None:
+        datasets = self.get_tr_and_val_datasets()
+        if self.is_cascaded:
+            check_previous_stage(
+                Path(self.folder_with_segs_from_previous_stage),
+                (name for dataset in datasets for name in dataset.identifiers),
+                stage=self.configuration_manager.previous_stage_name,
+                trainer=type(self).__name__,
+            )
         allowed = {*self.label_manager.all_labels, self.label_manager.ignore_label} - {None}
-        for dataset in self.get_tr_and_val_datasets():
+        for dataset in datasets:
             check_label_values(dataset, allowed)
 
     def on_train_epoch_start(self) -> None:
