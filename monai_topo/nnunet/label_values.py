@@ -35,8 +35,8 @@ def check_label_values(dataset: Any, allowed: Collection[int]) -> None:
         strays = sorted(found - {*allowed, _OUTSIDE})
         if strays:
             raise UserError(
-                f"Expected the label of case {identifier} to hold the classes of dataset.json, {sorted(allowed)}, but "
-                f"got {strays}: correct it, and preprocess again with --verify_dataset_integrity."
+                f"Expected the label of case {identifier} to hold the classes of dataset.json, "
+                f"{sorted(map(int, allowed))}, but got {strays}: correct it, and preprocess again with --verify_dataset_integrity."
             )
 
 
