@@ -36,7 +36,8 @@ def check_label_values(dataset: Any, allowed: Collection[int]) -> None:
         if strays:
             raise UserError(
                 f"Expected the label of case {identifier} to hold the classes of dataset.json, "
-                f"{sorted(map(int, allowed))}, but got {strays}: correct it, and preprocess again with --verify_dataset_integrity."
+                f"{sorted(map(int, allowed))}, but got {strays}: correct it, and preprocess again with "
+                "--verify_dataset_integrity."
             )
 
 
