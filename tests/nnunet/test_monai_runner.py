@@ -26,6 +26,7 @@ if __name__ == "__main__":
     runner.convert_dataset()
     runner.plan_and_process(c=("3d_fullres",), n_proc=(1,), npfp=1)
     command, environment = runner.train_single_model_command("3d_fullres", 0, 0, {})
+    environment["nnUNet_n_proc_DA"] = "0"
     sys.exit(subprocess.run([*command, "-device", "cpu"], env=environment).returncode)
 """
 INPUT = """
@@ -52,7 +53,7 @@ def test_the_runner_trains(tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        **{"cwd": tmp_path, "env": {**variables, "PATH": path, "nnUNet_n_proc_DA": "0"}},
+        **{"cwd": tmp_path, "env": {**variables, "PATH": path, "nnUNet_n_proc_DA": "1"}},
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "check": False},
     )
     assert run.returncode == 0, run.stdout[-3000:]
