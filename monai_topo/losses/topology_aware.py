@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from monai_topo._utils.validation import check_at_least, check_whole_number
-from monai_topo.losses.gradient_ratio import GradientRatio
+from monai_topo.losses.gradient_ratio import GradientRatio, gradients_at, with_gradients
 
 __all__ = ["TopologyAwareLoss"]
 
@@ -38,10 +38,11 @@ class TopologyAwareLoss(_Loss):
             of the cost. The number of calls is in the `state_dict`. Calls without a gradient compute it each time,
             without the multiple.
         ratio: Ratio of the gradients, a number or a `GradientRatio` with further settings. None leaves the weight as it
-            is. It is measured in every call with a gradient (with gradient accumulation: for every micro-batch), which
-            costs a second backward pass through both losses, but none through the network. Autocast and a GradScaler
-            change nothing: both losses then get a float32 copy of a float16 or bfloat16 output, in which a gradient
-            does not underflow. With deep supervision the gradients are those of the finest level.
+            is. It is measured in every call with a gradient (with gradient accumulation: for every micro-batch), at
+            copies of the output: both losses run backward in the call, once, and only the network runs backward later.
+            The gradient reaches the output and the parameters of both losses, and has no second derivative. Autocast
+            and a GradScaler change nothing: both losses get a float32 copy of a float16 or bfloat16 output, in which a
+            gradient does not underflow. With deep supervision the ratio is that of the gradients at the finest level.
 
     Raises:
         TypeError: If `base` or `topology` is not callable.
@@ -112,18 +113,52 @@ class TopologyAwareLoss(_Loss):
         """
         levels: list[Tensor] = [input] if isinstance(input, Tensor) else list(input)
         if self.gradient_ratio is not None:
-            levels[0] = _in_full_precision(levels[0])
-        base = self.base(levels[0] if isinstance(input, Tensor) else levels, target)
+            levels = [_in_full_precision(level) for level in levels]
+        output = levels[0] if isinstance(input, Tensor) else levels
+        multiple = self._multiple(levels[0])
+        if self.gradient_ratio is not None and multiple and _has_gradient(levels[0]):
+            return self._balanced(self.gradient_ratio, output, target, multiple)
+        base = self.base(output, target)
         components = {"base": base}
         total = base
-        multiple = self._multiple(levels[0])
         if multiple:
             topology = self.topology(levels[0], target)
             components["topology"] = topology
-            total = base + self.weight * multiple * self._balanced(base, topology, levels[0], components)
-        components["total"] = total
-        self.last_components = {name: value.detach() for name, value in components.items()}
+            if self.gradient_ratio is not None:
+                components["factor"] = self.gradient_ratio.factor().to(topology.device)
+            total = base + self.weight * multiple * components.get("factor", 1.0) * topology
+        self._keep(total=total, **components)
         return total
+
+    def _balanced(self, balance: GradientRatio, output: Tensor | list[Tensor], target: Tensor, multiple: int) -> Tensor:
+        """Return the sum with the factor of the gradients, which are taken at copies of the output.
+
+        So each loss runs backward here, once, and the network alone runs backward later. A compiled pixel loss would
+        refuse a second time.
+        """
+        levels = [output] if isinstance(output, Tensor) else output
+        copies = [level.detach().requires_grad_() for level in levels]
+        learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        base = _checked_scalar("base", self.base(copies[0] if isinstance(output, Tensor) else copies, target))
+        of_base = gradients_at(base, [*copies, *learned])
+        topology = _checked_scalar("topology", self.topology(copies[0], target))
+        of_topology = gradients_at(topology, [*copies, *learned])
+        of_both = balance.measure(of_base[0], of_topology[0])
+        factor = balance.factor().to(topology.device)
+        scale = self.weight * multiple * factor
+        total = base + scale * topology
+        self._keep(
+            **{"base": base, "topology": topology, "total": total, "factor": factor},
+            **{"base_gradient": of_both[0], "topology_gradient": of_both[1]},
+        )
+        return with_gradients(
+            total,
+            [*levels, *learned],
+            [_sum(one, other, scale) for one, other in zip(of_base, of_topology, strict=True)],
+        )
+
+    def _keep(self, **components: Tensor) -> None:
+        self.last_components = {name: value.detach() for name, value in components.items()}
 
     def _multiple(self, output: Tensor) -> int:
         """Return how many times the topology loss counts in this call, 0 if it is not due."""
@@ -135,22 +170,6 @@ class TopologyAwareLoss(_Loss):
         self.calls += 1
         return self.every if is_due else 0
 
-    def _balanced(self, base: Tensor, topology: Tensor, output: Tensor, components: dict[str, Tensor]) -> Tensor:
-        """Return the topology loss times the factor of the gradients, 1 without a ratio."""
-        if self.gradient_ratio is None:
-            return topology
-        if _has_gradient(output):
-            for name, loss in (("base", base), ("topology", topology)):
-                if loss.numel() != 1:
-                    raise ValueError(
-                        f"Expected `{name}` to be a scalar with `ratio`, but got shape {tuple(loss.shape)}: "
-                        "set its reduction to 'mean' or 'sum'."
-                    )
-            norms = self.gradient_ratio.measure(base, topology, output)
-            components["base_gradient"], components["topology_gradient"] = norms.unbind()
-        components["factor"] = self.gradient_ratio.factor().to(topology.device)
-        return components["factor"] * topology
-
 
 def _has_gradient(output: Tensor) -> bool:
     return torch.is_grad_enabled() and output.requires_grad
@@ -158,3 +177,19 @@ def _has_gradient(output: Tensor) -> bool:
 
 def _in_full_precision(output: Tensor) -> Tensor:
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _checked_scalar(name: str, loss: Tensor) -> Tensor:
+    if loss.numel() != 1:
+        raise ValueError(
+            f"Expected `{name}` to be a scalar with `ratio`, but got shape {tuple(loss.shape)}: "
+            "set its reduction to 'mean' or 'sum'."
+        )
+    return loss
+
+
+def _sum(one: Tensor | None, other: Tensor | None, scale: Tensor) -> Tensor | None:
+    """Return `one + scale * other`, where None is the gradient of what is not used."""
+    if other is None:
+        return one
+    return scale * other if one is None else one + scale * other
