@@ -10,9 +10,32 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from monai_topo._utils.validation import check_at_least, check_whole_number
+from monai_topo.losses._background import BackgroundCall
 from monai_topo.losses.gradient_ratio import GradientRatio
 
 __all__ = ["TopologyAwareLoss"]
+
+
+class PendingLoss:
+    """A loss whose topology part may still be computed, see `TopologyAwareLoss.start`."""
+
+    def __init__(
+        self,
+        loss: TopologyAwareLoss,
+        output: Tensor,
+        base: Tensor,
+        topology: BackgroundCall | Tensor | None,
+        weight: float,
+    ) -> None:
+        self._loss, self._output, self._base, self._topology, self._weight = loss, output, base, topology, weight
+        self._total: Tensor | None = None
+
+    def result(self) -> Tensor:
+        """Wait for the topology loss and return the sum; an error of the topology loss is raised here."""
+        if self._total is None:
+            topology = self._topology.result() if isinstance(self._topology, BackgroundCall) else self._topology
+            self._total = self._loss._sum(self._output, self._base, topology, self._weight)
+        return self._total
 
 
 class TopologyAwareLoss(_Loss):
@@ -42,6 +65,13 @@ class TopologyAwareLoss(_Loss):
             costs a second backward pass through both losses, but none through the network. Autocast and a GradScaler
             change nothing: both losses then get a float32 copy of a float16 or bfloat16 output, in which a gradient
             does not underflow. With deep supervision the gradients are those of the finest level.
+
+        overlap: Compute the topology loss on a thread of its own, and on a GPU on a stream of its own, while the base
+            loss runs: the transfer begins as soon as the output exists. The results are the same, bit for bit. None:
+            if the output is on a CUDA device. With gradient accumulation, `start` lets it overlap with the next
+            micro-batch too. The topology loss must not depend on what the base loss or the network changes meanwhile,
+            and must not communicate with other processes. Ctrl-C is raised at once; the persistence of the current
+            call ends on its thread first when the process exits.
 
     Raises:
         TypeError: If `base` or `topology` is not callable.
@@ -73,6 +103,7 @@ class TopologyAwareLoss(_Loss):
         *,
         ratio: float | GradientRatio | None = None,
         every: int = 1,
+        overlap: bool | None = None,
     ) -> None:
         super().__init__()
         for name, loss in (("base", base), ("topology", topology)):
@@ -89,6 +120,7 @@ class TopologyAwareLoss(_Loss):
             )
         check_whole_number("every", every, 1)
         self.every = every
+        self.overlap = overlap
         if every > 1:
             self.register_buffer("calls", torch.zeros((), dtype=torch.long))
             self.calls: Tensor
@@ -110,17 +142,62 @@ class TopologyAwareLoss(_Loss):
         Returns:
             `base + weight * topology`, with a ratio `base + weight * factor * topology`.
         """
+        return self.start(input, target).result()
+
+    def start(self, input: Tensor | Sequence[Tensor], target: Tensor) -> PendingLoss:
+        """Start the computation of both losses, and return without waiting for a topology loss on its thread.
+
+        With gradient accumulation the persistence of one micro-batch then overlaps with the forward pass of the next,
+        at the price of two graphs in memory:
+
+        .. code-block:: python
+
+            pending = None
+            for image, label in micro_batches:
+                following = loss.start(network(image), label)
+                if pending is not None:
+                    (pending.result() / len(micro_batches)).backward()
+                pending = following
+            (pending.result() / len(micro_batches)).backward()
+            optimizer.step()
+
+        This order of forward and backward passes is not for DistributedDataParallel, which expects the backward pass of
+        a micro-batch before the next forward pass: call the loss as usual there.
+
+        Args:
+            input: As for `forward`.
+            target: Target of both losses.
+
+        Returns:
+            The pending loss. Take the results in the order of the calls: each one updates the `gradient_ratio`.
+        """
         levels: list[Tensor] = [input] if isinstance(input, Tensor) else list(input)
         if self.gradient_ratio is not None:
             levels[0] = _in_full_precision(levels[0])
-        base = self.base(levels[0] if isinstance(input, Tensor) else levels, target)
-        components = {"base": base}
-        total = base
-        multiple = self._multiple(levels[0])
-        if multiple:
-            topology = self.topology(levels[0], target)
+        output = levels[0]
+        # Each loss gets an alias of the output, where its parts of the gradient are added before those of the other
+        # loss: the order of the sum, and so its rounding, then does not depend on the thread.
+        levels[0], for_topology = output.view_as(output), output.view_as(output)
+        weight, multiple = self.weight, self._multiple(output)
+        overlap = output.is_cuda if self.overlap is None else self.overlap
+        topology: BackgroundCall | Tensor | None = None
+        if multiple and overlap:
+            topology = BackgroundCall(self.topology, for_topology, target)
+        try:
+            base = self.base(levels[0] if isinstance(input, Tensor) else levels, target)
+        except Exception:
+            if isinstance(topology, BackgroundCall):
+                topology.wait()  # no thread is left behind that still uses the tensors
+            raise
+        if multiple and not overlap:
+            topology = self.topology(for_topology, target)
+        return PendingLoss(self, output, base, topology, weight * multiple)
+
+    def _sum(self, output: Tensor, base: Tensor, topology: Tensor | None, weight: float) -> Tensor:
+        components, total = {"base": base}, base
+        if topology is not None:
             components["topology"] = topology
-            total = base + self.weight * multiple * self._balanced(base, topology, levels[0], components)
+            total = base + weight * self._balanced(base, topology, output, components)
         components["total"] = total
         self.last_components = {name: value.detach() for name, value in components.items()}
         return total
