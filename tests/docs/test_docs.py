@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
@@ -97,3 +98,22 @@ def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams():
     assert run.returncode == 0, run.stderr
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
     assert [row[-1] for row in rows] == ["yes", "yes"]  # GUDHI is there always
+
+
+@pytest.mark.slow
+def test_training_steps_of_the_docs_are_timed(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "monai_topo.benchmark.training_step",
+        "--quick",
+        "--json",
+        str(tmp_path / "a.json"),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    cases = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["cases"]
+    assert len(cases) == 4 and all(f"\n{name} (" in run.stdout for name in cases)
+    for case in cases.values():
+        assert case["difference"] == 0
+        assert all(len(times) == 1 and min(times) > 0 for times in case["times_ms"].values())
