@@ -121,7 +121,7 @@ def _the_executor() -> ThreadPoolExecutor:
     global _executor
     if _executor is None:
         _executor = ThreadPoolExecutor(1, "monai_topo", initializer=lambda: setattr(_of_worker, "is_worker", True))
-        # Ctrl-C while the thread starts would leave it out of those that Python ends on exit, so it starts without work.
+        # Ctrl-C while the thread starts would leave it out of those that Python ends at exit: so it starts before work.
         _executor.submit(lambda: None).result()
     return _executor
 
