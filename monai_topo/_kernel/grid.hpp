@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "divisor.hpp"
 #include "parallel.hpp"
 #include "radix_sort.hpp"
 
@@ -85,6 +86,7 @@ template <int D>
 struct Grid {
   Extent<D> extent;             // of the image, without the frame
   std::array<Voxel, D> stride;  // in the framed image
+  std::array<Divisor, D> by_stride;
   Level frame;
   std::vector<Level> level;  // of the framed image, after set_levels
 
@@ -94,6 +96,7 @@ struct Grid {
     Voxel size = 1;
     for (int a = D - 1; a >= 0; --a) {
       stride[a] = size;
+      by_stride[a] = Divisor(size);
       size *= extent[a] + 2;
     }
     level.resize(size);
@@ -189,7 +192,11 @@ struct Grid {
   // C-order index into the image of a voxel that is not in the frame, and back.
   Voxel image_index(Voxel v) const {
     Voxel index = 0;
-    for (int a = 0; a < D - 1; v %= stride[a++]) index = index * extent[a] + v / stride[a] - 1;
+    for (int a = 0; a < D - 1; ++a) {
+      const Voxel at = by_stride[a].quotient(v);
+      index = index * extent[a] + at - 1;
+      v -= at * stride[a];
+    }
     return index * extent[D - 1] + v - 1;
   }
   Voxel framed_index(std::int64_t image_index) const {

@@ -11,11 +11,11 @@
 
 namespace topo {
 
-// Sorts keys. Those that agree from bit `low` on must be in order already, as where the lower bits are an index. Only the
-// digits in which keys differ are sorted. `memory` may become as large as the keys.
+// Sorts keys by their bits from `low` on; those that agree in them keep their order. Only the digits in which keys differ
+// are sorted. `memory` may become as large as the keys.
 inline void radix_sort(std::vector<std::uint64_t>& keys, int low, std::vector<std::uint64_t>& memory) {
   if (keys.size() < 256) {
-    std::sort(keys.begin(), keys.end());
+    std::stable_sort(keys.begin(), keys.end(), [=](std::uint64_t a, std::uint64_t b) { return a >> low < b >> low; });
     return;
   }
   std::uint64_t varying = 0;
