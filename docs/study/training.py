@@ -106,6 +106,14 @@ def train_base(run: Run) -> None:
     unfinished.unlink()
 
 
+def base_network(run: Run, is_trained: bool) -> UNet:
+    """Return the network that all methods of the seed continue from, or the same before its training."""
+    state = _Training(run, replace(run, method=BASE), stream=0)
+    if is_trained:
+        state.start_from(run.base.with_suffix(".pt"))
+    return state.network
+
+
 def _is_finished(run: Run, curve: Sequence[dict[str, float]]) -> bool:
     step = int(curve[-1]["step"]) if curve else 0
     if run.base_steps:
