@@ -14,6 +14,7 @@ import monai_topo.benchmark as benchmark
 from monai_topo.benchmark.losses import BATCHES, loss_rows
 from monai_topo.benchmark.machine import processor
 from monai_topo.benchmark.persistence import PERSISTENCE, betti_row, persistence_row, size_rows, thread_row
+from monai_topo.benchmark.volumes import VOLUME_HEADS, volume_row
 
 
 def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -28,9 +29,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m monai_topo.benchmark", description=benchmark.__doc__)
     parser.add_argument("--quick", action="store_true", help="small images only: seconds instead of minutes")
     parser.add_argument("--picture", metavar="PNG", help="file for a plot of cost against size")
+    parser.add_argument(
+        "--volumes",
+        metavar="SIDE",
+        type=int,
+        nargs="+",
+        help="only chunked volumes of SIDE^3 voxels, in a zarr file in the folder for temporary files (Linux)",
+    )
     arguments = parser.parse_args()
     quick = arguments.quick
     print(f"{processor()}; Python {platform.python_version()}; {', '.join(_versions())}")
+    if arguments.volumes:
+        title = "Chunked volumes of hollow balls, two threads; seconds by the clock (CPU)"
+        print_table(title, VOLUME_HEADS, map(volume_row, arguments.volumes))
+        return
     print(f"torch threads {torch.get_num_threads()}; persistence on one thread unless stated otherwise")
     print_table(
         "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
