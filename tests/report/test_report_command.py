@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import pytest
-from faults import fill
 from report_cases import broken, ladder, save_picture, save_volume
 
 from monai_topo.__main__ import main
@@ -275,28 +274,6 @@ def test_a_failed_page_keeps_the_previous_one(two_cases, monkeypatch):
     assert {path.name for path in (two_cases / "out").iterdir()} == {
         "report.html", "report.csv", "report.json", "report.unfinished.jsonl",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("left", [0, 4096, 40_000])  # nothing, the finished cases, and the tables too
-def test_a_full_disk_leaves_whole_files_and_the_finished_cases(left, two_cases, small_disk, capsys):
-    disk = small_disk(1024)
-    command = ["report", str(two_cases / "pred"), str(two_cases / "label"), "--out", str(disk / "report.html")]
-    assert main(command) == 0
-    before = {file.name: file.read_bytes() for file in disk.iterdir()}
-    filler = fill(disk, leave_bytes=left)
-    assert main([*command, "--threshold", "0.4"]) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "No space left on device" in last
-    assert last.endswith("Free some space, or allow writing there, and repeat the command.")
-    after = {file.name: file.read_bytes() for file in disk.iterdir()}
-    assert after["report.html"] == before["report.html"]
-    assert after.keys() <= {*before, "filler", "report.unfinished.jsonl"}
-    with (disk / "report.csv").open() as file:
-        assert [row["case"] for row in csv.DictReader(file)] == ["b", "a"]
-    assert len(json.loads((disk / "report.json").read_text())["cases"]) == 2
-    filler.unlink()
-    assert main([*command, "--threshold", "0.4"]) == 0
-    assert {file.name for file in disk.iterdir()} == {*before}
 
 
 def test_help_describes_commands_and_exit_status(capsys):
