@@ -23,6 +23,7 @@ from monai_topo.benchmark.persistence import (
     size_rows,
     thread_row,
 )
+from monai_topo.benchmark.volumes import VOLUME_HEADS, volume_row
 
 
 def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -40,9 +41,20 @@ def main() -> None:
         "--likelihoods", metavar="NPZ", type=Path, help="file, or folder of files, of docs/study/likelihoods.py"
     )
     parser.add_argument("--picture", metavar="PNG", help="file for a plot of cost against size")
+    parser.add_argument(
+        "--volumes",
+        metavar="SIDE",
+        type=int,
+        nargs="+",
+        help="only chunked volumes of SIDE^3 voxels, in a zarr file in the folder for temporary files (Linux)",
+    )
     arguments = parser.parse_args()
     quick = arguments.quick
     print(f"{processor()}; Python {platform.python_version()}; {', '.join(_versions())}")
+    if arguments.volumes:
+        title = "Chunked volumes of hollow balls, two threads; seconds by the clock (CPU)"
+        print_table(title, VOLUME_HEADS, map(volume_row, arguments.volumes))
+        return
     print("On one thread unless stated otherwise")
     print_table(
         "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
