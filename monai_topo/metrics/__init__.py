@@ -13,6 +13,7 @@ from monai_topo.metrics.component_detection import (
 from monai_topo.metrics.diagram_distance import DiagramDistanceMetric, compute_diagram_distance
 from monai_topo.metrics.diu import DIUMetric, compute_diu
 from monai_topo.metrics.euler_error import EulerErrorMetric, compute_euler_error
+from monai_topo.metrics.protocols import PROTOCOLS, EvaluationProtocol, protocol_metrics
 from monai_topo.metrics.skeleton_recall import SkeletonRecallMetric, compute_skeleton_recall
 from monai_topo.metrics.variation_of_information import (
     VariationOfInformation,
@@ -22,6 +23,7 @@ from monai_topo.metrics.variation_of_information import (
 
 # The root package re-exports this list. It has to be a literal, since mypy reads no other `__all__`.
 __all__ = [
+    "PROTOCOLS",
     "AdaptedRand",
     "AdaptedRandMetric",
     "BettiErrorMetric",
@@ -34,6 +36,7 @@ __all__ = [
     "DIUMetric",
     "DiagramDistanceMetric",
     "EulerErrorMetric",
+    "EvaluationProtocol",
     "SkeletonRecallMetric",
     "VariationOfInformation",
     "VariationOfInformationMetric",
@@ -47,5 +50,6 @@ __all__ = [
     "compute_euler_error",
     "compute_skeleton_recall",
     "compute_variation_of_information",
+    "protocol_metrics",
     "topology_report",
 ]

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.finished import FinishedCases
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
+from monai_topo.metrics.protocols import describe_protocol
 from monai_topo.report.case_sources import find_cases
 from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files, part_of
 from monai_topo.report.cleaned import check_cleanup, read_cleanup
@@ -85,6 +86,9 @@ def _read_settings(options: argparse.Namespace) -> CaseSettings:
         raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     if options.likelihood_max is not None and not 0 < options.likelihood_max < math.inf:
         raise UserError(f"Expected --likelihood-max to be positive, but got {options.likelihood_max:g}.")
+    if options.protocol is not None:
+        with as_user_error(ValueError, rename=("`protocol`", "--protocol")):
+            describe_protocol(options.protocol, connectivity=options.connectivity, border=options.border)
     names = CaseSettings.__dataclass_fields__.keys() - {"label_foreground", "spacing_mm", "cleanup"}
     spacing = None if options.spacing_mm is None else tuple(options.spacing_mm)
     cleanup = None if options.cleanup is None else read_cleanup(options.cleanup, options.connectivity)
@@ -168,6 +172,7 @@ def _json_content(
         "probabilities": options.probabilities,
         "settings": asdict(settings) | ({"label_foreground": None, "prediction_foreground": None} if classes else {}),
         "cleanup": options.cleanup,
+        "protocol": None if settings.protocol is None else describe_protocol(settings.protocol, **settings.topology()),
         "worst_by": options.worst_by,
         "measured": len(rows),
         "left_out": list(left_out),

@@ -33,7 +33,7 @@ _OF_LIKELIHOODS = ("bottleneck_", "wasserstein_")
 class CaseSettings:
     """Settings that the metrics of a case depend on; they are the command's options of the same names.
 
-    `cleanup` holds the settings of the file.
+    `cleanup` holds the settings of the file, `protocol` is the name of a published evaluation.
     """
 
     label_foreground: str
@@ -46,6 +46,7 @@ class CaseSettings:
     instances: Literal["foreground", "background"]
     tolerance_mm: float
     cleanup: Mapping[str, Any] | None = None
+    protocol: str | None = None
 
     def reading(self) -> dict[str, Any]:
         """Return the settings that define the meaning of the files."""
@@ -132,6 +133,7 @@ def _measure(
             instances=settings.instances,
             spacing_mm=images.spacing_mm,
             tolerance_mm=settings.tolerance_mm,
+            protocol=settings.protocol,
             **settings.topology(),
         )
     error_map = classify_errors(mask, images.label, **settings.topology())

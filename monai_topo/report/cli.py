@@ -72,6 +72,12 @@ def add_report_command(commands: Any, epilog: str) -> None:
     metrics.add_argument(
         "--tolerance-mm", type=float, default=0.0, metavar="MM", help="tolerance of clDice in mm (default: 0)"
     )
+    metrics.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="add the numbers of a published evaluation, computed as stated there: hu2019, cldice, topomortar, "
+        "topomortar_128, topcow or pitfalls",
+    )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of cases with pictures (default: 8)")
     page.add_argument(
