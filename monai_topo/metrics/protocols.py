@@ -14,6 +14,7 @@ from monai_topo._utils.validation import check_choice
 from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics.betti_error import BettiErrorMetric
 from monai_topo.metrics.betti_matching import BettiMatchingMetric
+from monai_topo.metrics.branch_detection import BranchDetectionMetric
 from monai_topo.metrics.cldice import ClDiceMetric
 from monai_topo.metrics.euler_error import EulerErrorMetric
 
@@ -109,11 +110,12 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
         ),
         "cldice": EvaluationProtocol(
             title="Shit et al. 2021, clDice",
-            source="Shit, Paetzold, Sekuboyina et al., CVPR 2021 (arXiv 2003.07311), experiments: clDice, mean absolute "
-            "Betti errors of dimensions 0 and 1, and error of the Euler characteristic. That the Betti errors are those "
-            "of random 64 x 64 patches was read in issue 21 of HuXiaoling/TopoLoss; the number of patches, their size "
-            "in 3D, connectivity and border were not found, nor whether the Euler characteristic is that of the whole "
-            "image, as here. Dice and accuracy are in MONAI; street mover distance and junction F1 are not measured.",
+            source="Shit, Paetzold, Sekuboyina et al., CVPR 2021 (arXiv 2003.07311), experiments: clDice, mean "
+            "absolute Betti errors of dimensions 0 and 1, and error of the Euler characteristic. That the Betti errors "
+            "are those of random 64 x 64 patches was read in issue 21 of HuXiaoling/TopoLoss; the number of patches, "
+            "their size in 3D, connectivity and border were not found, nor whether the Euler characteristic is that of "
+            "the whole image, as here. Dice and accuracy are in MONAI; street mover distance and junction F1 are not "
+            "measured.",
             metrics={
                 "cldice": (ClDiceMetric, {}),
                 "betti_error_0": (BettiErrorMetric, {"dim": 0}),
@@ -146,6 +148,21 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
             "need anatomical labels and are not measured.",
             metrics={"betti_error_0": (_OfPresentClasses, {"dim": 0}), "cldice": (_OfMergedClasses, {})},
             stated={"connectivity": "full", "border": "open", "include_background": False},
+            spatial_dims=(3,),
+        ),
+        "atm22": EvaluationProtocol(
+            title="ATM'22",
+            source="evaluation_atm_22.py and tree_parse.py of EndoluminalSurgicalVision-IMR/ATM-22-Related-Work (arXiv "
+            "2303.05745): tree length and branches detected (from 80 % on) of the largest component, shares here and "
+            "percent there. 6-connectivity was found for the largest component of the label only, nothing for that of "
+            "the prediction. See `compute_branch_detection` for what differs. Dice is in MONAI, precision in "
+            "`topology_report` as `voxel_precision`.",
+            metrics={
+                "tree_length": (BranchDetectionMetric, {"part": "tree_length"}),
+                "branches": (BranchDetectionMetric, {"part": "branches"}),
+            },
+            stated={"min_share": 0.8, "min_branch_vox": 5, "largest_only": True, "border": "open"},
+            left_open={"connectivity": "full"},
             spatial_dims=(3,),
         ),
         "pitfalls": EvaluationProtocol(
@@ -188,8 +205,9 @@ def protocol_metrics(name: str, *, spatial_dims: int = 2, **settings: Any) -> di
 
     The protocols: `"hu2019"` (Betti number error over random patches), `"cldice"` (Shit et al. 2021), `"topomortar"`
     (whole image), `"topomortar_128"` (grid of 128 x 128), `"topcow"` (average over the classes that are present, clDice
-    of their union; 3D), `"pitfalls"` (Betti number and Betti matching error per dimension). Each number is averaged
-    over the classes of a case, then over cases, as `aggregate` does by default.
+    of their union; 3D), `"atm22"` (tree length and branches detected; 3D), `"pitfalls"` (Betti number and Betti
+    matching error per dimension). Each number is averaged over the classes of a case, then over cases, as `aggregate`
+    does by default.
 
     Args:
         name: Name of the protocol.

@@ -76,7 +76,7 @@ def add_report_command(commands: Any, epilog: str) -> None:
         "--protocol",
         metavar="NAME",
         help="add the numbers of a published evaluation, computed as stated there: hu2019, cldice, topomortar, "
-        "topomortar_128, topcow or pitfalls",
+        "topomortar_128, topcow, atm22 or pitfalls",
     )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of cases with pictures (default: 8)")

@@ -138,6 +138,17 @@ def test_topcow_measures_cldice_of_the_union_and_gives_0_for_nothing():
     assert measure("topcow", pred > 0, true > 0)["cldice"] == pytest.approx(found.item())
 
 
+def test_atm_2022_counts_branches_of_the_largest_component():
+    label = np.zeros((5, 16, 30), dtype=bool)
+    label[2, 12, 1:29] = label[2, 3:12, 10] = label[2, 3:12, 20] = True  # five branches
+    pred = label.copy()
+    pred[2, 3:6, 20] = False  # a third of one of them
+    found = measure("atm22", pred, label)
+    assert found == pytest.approx({"tree_length": overlap(skeletonize(label), pred), "branches": 4 / 5})
+    pred[2, 12, 14] = False  # what lies right of it is another component, the smaller one
+    assert measure("atm22", pred, label)["branches"] == pytest.approx(2 / 5)
+
+
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 def test_pitfalls_separates_dimensions_and_keeps_the_chosen_connectivity(connectivity):
     true = np.zeros((9, 18), dtype=bool)
