@@ -51,11 +51,18 @@ def add_report_command(commands: Any, epilog: str) -> None:
         help=f"segmented images: {SOURCE}; shown next to the errors, without effect on the metrics",
     )
     add_pattern(files, "image", "*.tif")
+    files.add_argument(
+        "--second-labels",
+        metavar="LABELS",
+        help=f"labels by another person: {SOURCE}; measured like predictions, and shown beside them",
+    )
+    add_pattern(files, "second-label", "*_manual2.gif")
     add_section(files, "'validation' if it exists, otherwise the only section")
     add_key(files, "prediction", "pred")
     add_key(files, "label", "label")
     add_key(files, "mask", "mask", optional=True)
     add_key(files, "image", "image", optional=True)
+    add_key(files, "second-label", "second_label", optional=True)
     add_nnunet(files, "this shows how close each feature is to disappearing")
     meaning = parser.add_argument_group("values of the files")
     add_label_foreground(meaning, None, NNUNET_CLASSES)
