@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_topo.nnunet.commands import _SCRIPT as COMMANDS_SCRIPT
 from monai_topo.nnunet.commands import nnunet_environment, run_commands
 from monai_topo.nnunet.settings import PREFIX
 
@@ -89,6 +90,7 @@ class NnunetProject:
             **nnunet_environment(self.home),
             "PYTHONPATH": os.pathsep.join(paths),
             "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",  # nnU-Net starts a thread per processor, and waiting ones would keep it busy
             "nnUNet_def_n_proc": "1",
             **{PREFIX + name: json.dumps(value) for name, value in {**short, **self.settings}.items()},
         }
@@ -120,26 +122,69 @@ class NnunetProject:
         arguments = ["-d", self.number, "-c", self.configuration, "-npfp", 1, "-np", 1, "--verify_dataset_integrity"]
         return ["nnUNet_n_proc_DA=1", "nnUNetv2_plan_and_preprocess", *arguments]
 
-    def train(self, trainer: str, *more: object, fold: int = 0) -> list[object]:
+    def shrink(self) -> None:
+        """Make the planned networks narrow, as nnU-Net's guide to editing plans describes it."""
+        plans = self._read_plans()
+        for configuration in plans["configurations"].values():
+            network = configuration["architecture"]["arch_kwargs"]
+            network["features_per_stage"] = [4 * 2**stage for stage in range(network["n_stages"])]
+            network["n_conv_per_stage"] = [1] * network["n_stages"]
+            network["n_conv_per_stage_decoder"] = [1] * (network["n_stages"] - 1)
+        self._write_plans(plans)
+
+    def add_cascade(self) -> None:
+        """Add a low resolution and a cascade to the plans, which nnU-Net plans by itself for large images."""
+        plans = self._read_plans()
+        full = plans["configurations"]["3d_fullres"]
+        plans["configurations"]["3d_lowres"] = {
+            "inherits_from": "3d_fullres",
+            "data_identifier": "nnUNetPlans_3d_lowres",
+            "spacing": [1.5 * spacing for spacing in full["spacing"]],
+            "next_stage": "3d_cascade_fullres",
+        }
+        plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+        self._write_plans(plans)
+
+    def _read_plans(self) -> dict[str, Any]:
+        plans: dict[str, Any] = json.loads((self.preprocessed / "nnUNetPlans.json").read_text())
+        return plans
+
+    def _write_plans(self, plans: Mapping[str, Any]) -> None:
+        (self.preprocessed / "nnUNetPlans.json").write_text(json.dumps(plans))
+
+    def train(self, trainer: str, *more: object, fold: int | str = 0, configuration: str | None = None) -> list[object]:
         """Return the command that trains in this process."""
-        arguments = [self.number, self.configuration, fold, "-tr", trainer, "-device", "cpu", *more]
+        arguments = [self.number, configuration or self.configuration, fold, "-tr", trainer, "-device", "cpu", *more]
         return ["nnUNet_n_proc_DA=0", "nnUNetv2_train", *arguments]
 
-    def predict(self, trainer: str, *more: object) -> list[object]:
+    def predict(
+        self, trainer: str, *more: object, fold: int | str = 0, configuration: str | None = None
+    ) -> list[object]:
         """Return the command that predicts the test case."""
-        which = ["-d", self.number, "-c", self.configuration, "-f", 0, "-tr", trainer, "-device", "cpu"]
-        folders = ["-i", self.raw / "imagesTs", "-o", self.predictions(trainer)]
+        configuration = configuration or self.configuration
+        which = ["-d", self.number, "-c", configuration, "-f", fold, "-tr", trainer, "-device", "cpu"]
+        folders = ["-i", self.raw / "imagesTs", "-o", self.predictions(trainer, configuration)]
         return ["nnUNetv2_predict", *which, *folders, "-npp", 0, "-nps", 0, "--disable_tta", *more]
 
-    def model(self, trainer: str) -> Path:
-        return self.home / "results" / self.name / f"{trainer}__nnUNetPlans__{self.configuration}"
+    def model(self, trainer: str, configuration: str | None = None) -> Path:
+        return self.home / "results" / self.name / f"{trainer}__nnUNetPlans__{configuration or self.configuration}"
 
-    def predictions(self, trainer: str) -> Path:
-        return self.home / "predictions" / trainer
+    def predictions(self, trainer: str, configuration: str | None = None) -> Path:
+        return self.home / "predictions" / f"{trainer}_{configuration or self.configuration}"
 
     def run(self, *commands: list[object], **variables: str) -> subprocess.CompletedProcess[str]:
         """Run commands one after another in one process."""
         return run_commands(commands, {**self.environment, **variables})
+
+    def start(self, *commands: list[object], log: Path, **variables: str) -> subprocess.Popen[bytes]:
+        """Start commands in a process group of their own, which a test can kill; the output goes to a file."""
+        words = json.dumps([list(map(str, command)) for command in commands])
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                [sys.executable, "-u", "-c", COMMANDS_SCRIPT, words],
+                **{"env": {**self.environment, **variables}, "stdout": file, "stderr": subprocess.STDOUT},
+                start_new_session=True,
+            )
 
     def succeed(self, *commands: list[object], **variables: str) -> str:
         """Run commands that have to succeed, and return their output."""
@@ -148,7 +193,7 @@ class NnunetProject:
         return run.stdout
 
 
-def record_of(model: Path, fold: int = 0) -> Mapping[str, Any]:
+def record_of(model: Path, fold: int | str = 0) -> Mapping[str, Any]:
     """Read the recorded settings of a training."""
     record: Mapping[str, Any] = json.loads((model / f"fold_{fold}" / "topology.json").read_text())
     return record

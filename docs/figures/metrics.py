@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from figures.common import IMAGES, SKY_BLUE, VERMILION
+from figures.common import BLUE, GREEN, IMAGES, ORANGE, SKY_BLUE, VERMILION
 from monai_topo import metrics
 
 # Label and prediction in one drawing: # both, - missing from the prediction, + spurious, . neither.
@@ -41,15 +41,79 @@ DRAWINGS = {
         ".....++.....",
     ),
     "one for two": ("............", ".###++###...", ".###++###...", ".###++###...", "............", "............"),
+    "tree": (
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        ".############################.",
+        "..............................",
+    ),
+    "trunk broken": (
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        ".##############-#############.",
+        "..............................",
+    ),
+    "short branch missed": (
+        "..........#...................",
+        "..........#...................",
+        "..........#...................",
+        "..........#...................",
+        "..........#...................",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        ".############################.",
+        "..............................",
+    ),
+    "two lines, one broken": (
+        "............",
+        ".####-#####.",
+        "............",
+        "............",
+        ".##########.",
+        "............",
+    ),
+    "two lines, merged": (
+        "............",
+        ".##########.",
+        ".....+......",
+        ".....+......",
+        ".##########.",
+        "............",
+    ),
     "half hit": ("............", ".--###......", ".--###......", "............", "............", "............"),
 }
-COLORS = {".": "#ffffff", "#": "#999999", "-": SKY_BLUE, "+": VERMILION}
+# Classes 1 to 3 of a label, and of two predictions.
+CLASS_DRAWINGS = {
+    "label": ("............", ".1111222233.", ".1111222233.", "............"),
+    "1 and 3 touch": ("............", ".1111322233.", ".1111222233.", "............"),
+    "a gap": ("............", ".111.222233.", ".111.222233.", "............"),
+}
+COLORS = {".": "#ffffff", "#": "#999999", "-": SKY_BLUE, "+": VERMILION, "1": ORANGE, "2": GREEN, "3": BLUE}
 
 
 def masks(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the prediction and the label of a drawing."""
     cells = np.array([list(row) for row in DRAWINGS[name]])
     return tuple(torch.from_numpy(np.isin(cells, list(marks)))[None, None] for marks in ("#+", "#-"))  # type: ignore[return-value]
+
+
+def classes(name: str) -> torch.Tensor:
+    """Return the background and the classes of a drawing, one-hot."""
+    cells = np.array([list(row) for row in CLASS_DRAWINGS[name]])
+    return torch.from_numpy(np.stack([cells == mark for mark in ".123"]))[None]
 
 
 def numbers(values: torch.Tensor) -> str:
@@ -85,6 +149,12 @@ def likelihood_distance(pred: torch.Tensor, label: torch.Tensor) -> str:
     return f"Wasserstein {numbers(wasserstein)}\nbottleneck {numbers(bottleneck)}"
 
 
+def count_invalid_neighbors(name: str) -> str:
+    """Describe the invalid neighbors of each class of a drawing."""
+    counts = metrics.compute_invalid_neighbors(classes(name), classes("label"), include_background=False)
+    return f"classes 1, 2, 3: {numbers(counts)}"
+
+
 SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
     "betti_error": (
         ["break", "false bridge", "false loop", "loop elsewhere"],
@@ -104,6 +174,14 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
         ["break", "false branch", "thicker", "half hit"],
         value("recall", metrics.compute_skeleton_recall),
     ),
+    "branch_detection": (
+        ["tree", "trunk broken", "short branch missed"],
+        parts(metrics.compute_branch_detection, "tree_length", "detected", "total"),
+    ),
+    "run_length": (
+        ["two lines, one broken", "two lines, merged", "thicker"],
+        parts(metrics.compute_expected_run_length, "run_length", "relative"),
+    ),
     "variation_of_information": (
         ["gap in a membrane", "false wall", "shifted wall"],
         parts(metrics.compute_variation_of_information, "split", "merge", "total", instances="background"),
@@ -120,20 +198,23 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
 }
 
 
-def sheet(path: Path, names: list[str], text: Callable[..., str]) -> None:
-    """Draw a row of drawings with the values of a metric below each."""
+def sheet(path: Path, drawings: dict[str, tuple[str, ...]], text: Callable[[str], str]) -> None:
+    """Draw a row of drawings with the text of each below it."""
+    names = list(drawings)
     figure = Figure(figsize=(2.6 * len(names), 2.3), layout="constrained", dpi=80)
     for panel, name in zip(figure.subplots(1, len(names)), names, strict=True):
-        rgb = [[[int(COLORS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in DRAWINGS[name]]
+        rgb = [[[int(COLORS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in drawings[name]]
         panel.imshow(np.array(rgb, dtype=np.uint8))
         panel.set_title(name, fontsize=10)
         panel.set_xticks([])
         panel.set_yticks([])
-        panel.set_xlabel(text(*masks(name)), fontsize=9)
+        panel.set_xlabel(text(name), fontsize=9)
     figure.savefig(path)
 
 
 def make_all(folder: Path = IMAGES) -> None:
     """Draw one sheet per metric."""
     for metric, (names, text) in SHEETS.items():
-        sheet(folder / f"metric_{metric}.png", names, text)
+        drawings = {name: DRAWINGS[name] for name in names}
+        sheet(folder / f"metric_{metric}.png", drawings, lambda name, text=text: text(*masks(name)))
+    sheet(folder / "metric_invalid_neighbors.png", CLASS_DRAWINGS, count_invalid_neighbors)

@@ -15,15 +15,14 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import SaveImage, SaveImaged
 
+from monai_topo._utils.io import UNFINISHED
 from monai_topo.data._tiff import read_tiff_pages
 from monai_topo.data.headers import check_header
 
-__all__ = ["SAVED_FILES", "UNFINISHED", "AtomicSaveImaged"]
+__all__ = ["SAVED_FILES", "AtomicSaveImaged"]
 
 #: Key of the metadata with the files that an image was saved to.
 SAVED_FILES = "saved_files"
-#: Beginning of the names of temporary folders; a killed process may leave one.
-UNFINISHED = ".unfinished-"
 _FULL_BYTES = 2**16
 
 

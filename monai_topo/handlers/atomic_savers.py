@@ -13,6 +13,7 @@ from monai.handlers.metrics_saver import MetricsSaver
 
 from monai_topo._utils.checkpoints import save_checkpoint
 from monai_topo._utils.distributed import rank
+from monai_topo._utils.io import UNFINISHED
 from monai_topo._utils.networks import store_settings
 
 __all__ = ["AtomicCheckpointSaver", "AtomicMetricsSaver"]
@@ -79,7 +80,7 @@ class AtomicMetricsSaver(MetricsSaver):
             return
         folder = Path(self.save_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             self.save_dir = unfinished
             try:
                 super().__call__(engine)

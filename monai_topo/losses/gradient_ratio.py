@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from monai_topo._utils.distributed import sum_over_ranks
 from monai_topo._utils.validation import check_at_least, check_whole_number
 
-__all__ = ["GradientRatio"]
+__all__ = ["GradientRatio", "gradients_at", "with_gradients"]
 
 
 class GradientRatio(nn.Module):
@@ -83,18 +86,19 @@ class GradientRatio(nn.Module):
         self.norms: Tensor
         self.steps: Tensor
 
-    def measure(self, base: Tensor, topology: Tensor, output: Tensor) -> Tensor:
-        """Measure the gradients of two scalar losses at the output of a network, and update the running means.
+    def measure(self, of_base: Tensor | None, of_topology: Tensor | None) -> Tensor:
+        """Measure the gradients of two losses at the output of a network, and update the running means.
 
         Args:
-            base: Pixel loss.
-            topology: Topology loss.
-            output: Tensor that both were computed from.
+            of_base: Gradient of the pixel loss; None if it does not depend on the output.
+            of_topology: Gradient of the topology loss, of the same shape, or None.
 
         Returns:
             The two norms of this step over all processes, `(2,)`.
         """
-        squares = torch.stack([_squared_norm(loss, output) for loss in (base, topology)])
+        known = of_base if of_base is not None else of_topology
+        device = self.norms.device if known is None else known.device
+        squares = torch.stack([_squared_norm(gradient, device) for gradient in (of_base, of_topology)])
         squares = sum_over_ranks(squares)
         self.update(squares)
         return squares.sqrt()
@@ -123,12 +127,41 @@ class GradientRatio(nn.Module):
         return f"{self.ratio:g}, momentum={self.momentum:g}, warmup_steps={self.warmup_steps}, bounds={self.bounds}"
 
 
-def _squared_norm(loss: Tensor, output: Tensor) -> Tensor:
-    """Return the squared Euclidean norm of the gradient of a loss; 0 if it does not depend on the output."""
-    gradient = None
-    if loss.requires_grad:
-        (gradient,) = torch.autograd.grad(loss, output, retain_graph=True, allow_unused=True)
+def gradients_at(loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return the gradient of a scalar loss at each tensor, and free its graph; None where it does not depend on it."""
+    if not loss.requires_grad:
+        return [None] * len(tensors)
+    return list(torch.autograd.grad(loss, tensors, allow_unused=True))
+
+
+def with_gradients(value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
+    """Return a scalar with known gradients: its backward pass continues from the tensors, without a second derivative.
+
+    A tensor with the gradient None is not reached, as if the value had not been computed from it.
+    """
+    known = [(tensor, gradient) for tensor, gradient in zip(tensors, gradients, strict=True) if gradient is not None]
+    pairs = [part for pair in known for part in pair]
+    result: Tensor = _KnownGradients.apply(value.detach(), *pairs)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _KnownGradients(torch.autograd.Function):
+    """A value, then pairs of a tensor and the gradient of the value at it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, *pairs: Tensor) -> Tensor:
+        ctx.save_for_backward(*pairs[1::2])
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        parts = ((scale.to(gradient.device) * gradient, None) for gradient in ctx.saved_tensors)
+        return (None, *(part for pair in parts for part in pair))
+
+
+def _squared_norm(gradient: Tensor | None, device: torch.device) -> Tensor:
     if gradient is None:
-        return torch.zeros((), device=output.device)
+        return torch.zeros((), device=device)
     norm: Tensor = torch.linalg.vector_norm(gradient.as_subclass(Tensor)).float()
     return norm**2

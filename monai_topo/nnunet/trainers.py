@@ -13,12 +13,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch._dynamo import OptimizedModule
 
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.nnunet.folder import check_nnunet
-from monai_topo.nnunet.label_values import check_label_values
+from monai_topo.nnunet.label_values import check_label_values, check_previous_stage
 from monai_topo.nnunet.record import check_unchanged, read_state, write_record, write_state
 from monai_topo.nnunet.resources import check_memory, count_threads
 from monai_topo.nnunet.settings import FILE, Plan, loss_options, read_settings
@@ -112,10 +111,8 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
 
     def _build_loss(self) -> nn.Module:
         base = super()._build_loss()
-        ratio = self.topology.ratio
-        if ratio is not None:
-            _undo_compile(base)
-        return TopologyAwareLoss(self._wrap_base(base), self._make_topology_term(base), weight=0.0, ratio=ratio)
+        term = self._make_topology_term(base)
+        return TopologyAwareLoss(self._wrap_base(base), term, weight=0.0, ratio=self.topology.ratio)
 
     def _wrap_base(self, base: nn.Module) -> nn.Module:
         """Return nnU-Net's own loss, called with all outputs and targets."""
@@ -129,7 +126,7 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
             self._check_memory()
             self._record_topology()
             if self.current_epoch == 0:
-                self._check_labels()
+                self._check_cases()
         super().on_train_start()
 
     def _check_memory(self) -> None:
@@ -156,9 +153,17 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         write_record(path, content)
         self.print_to_log_file("Topology term:", content)
 
-    def _check_labels(self) -> None:
+    def _check_cases(self) -> None:
+        datasets = self.get_tr_and_val_datasets()
+        if self.is_cascaded:
+            check_previous_stage(
+                Path(self.folder_with_segs_from_previous_stage),
+                (name for dataset in datasets for name in dataset.identifiers),
+                stage=self.configuration_manager.previous_stage_name,
+                trainer=type(self).__name__,
+            )
         allowed = {*self.label_manager.all_labels, self.label_manager.ignore_label} - {None}
-        for dataset in self.get_tr_and_val_datasets():
+        for dataset in datasets:
             check_label_values(dataset, allowed)
 
     def on_train_epoch_start(self) -> None:
@@ -204,15 +209,3 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
             state = read_state(Path(filename_or_checkpoint))
             if state is not None:
                 self.loss.gradient_ratio.load_state_dict(state)
-
-
-def _undo_compile(loss: nn.Module) -> None:
-    """Replace compiled parts of nnU-Net's loss by the original ones.
-
-    The ratio needs the gradient of the loss before the backward pass, and a compiled Dice in 3D refuses to compute it
-    twice ("compiled with non-empty donated buffers").
-    """
-    for module in list(loss.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, OptimizedModule):
-                setattr(module, name, child._orig_mod)

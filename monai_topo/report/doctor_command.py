@@ -21,7 +21,7 @@ from monai_topo.fuzz import Failure, run_cases
 
 __all__ = ["OPTIONAL", "add_doctor_command"]
 
-#: Optional packages, the extra that installs each, and what it is for.
+#: Optional packages, the extra that installs each (empty if none does), and what it is for.
 OPTIONAL = {
     "pytorch-ignite": ("bundle", "training runs, and handlers for MONAI's engines"),
     "fire": ("bundle", "the command `python -m monai.bundle`"),
@@ -36,6 +36,9 @@ OPTIONAL = {
     "jinja2": ("report", "HTML reports"),
     "dask": ("volumes", "masks larger than memory"),
     "zarr": ("volumes", "arrays in chunks on disk"),
+    "distributed": ("", "masks larger than memory on several machines"),
+    "h5py": ("", "HDF5 files, in chunks"),
+    "nnunetv2": ("nnunet", "topology losses in nnU-Net"),
     "onnx": ("onnx", "export of models"),
     "onnxscript": ("onnx", "export of models"),
 }
@@ -132,5 +135,6 @@ def _processor() -> str:
 def _optional() -> Iterator[tuple[str, str]]:
     for name, (extra, purpose) in OPTIONAL.items():
         version = package_version(name)
-        hint = f"; pip install 'monai_topo[{extra}]'" if version == "not installed" else ""
+        package = f"'monai_topo[{extra}]'" if extra else name
+        hint = f"; pip install {package}" if version == "not installed" else ""
         yield name, f"{version}: {purpose}{hint}"

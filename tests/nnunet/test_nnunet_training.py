@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from nnunet_runs import NnunetProject, needs_nnunet, record_of
@@ -38,26 +39,6 @@ def real_membranes(shared_data: Path, number: int) -> list[tuple[np.ndarray, np.
     cut = np.s_[100:148, 200:256]
     pairs = [[np.array(Image.open(folder / entry[key]))[cut] for key in ("image", "label")] for entry in entries]
     return [(image, label == 0) for image, label in pairs]
-
-
-def real_vessels(shared_data: Path, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return cuttings of a stack of vessels."""
-    folder = shared_data / "vesselnn"
-    entry = json.loads((folder / "datalist.json").read_text())["training"][0]
-    image, label = (read_stack(folder / entry[key]) for key in ("image", "label"))
-    return [
-        (image[:12, 40 * i : 40 * i + 40, 100:132], label[:12, 40 * i : 40 * i + 40, 100:132] > 0)
-        for i in range(number)
-    ]
-
-
-def read_stack(path: Path) -> np.ndarray:
-    with Image.open(path) as stack:
-        slices = []
-        for page in range(stack.n_frames):
-            stack.seek(page)
-            slices.append(np.array(stack))
-    return np.stack(slices)
 
 
 def vessels(shape, number, labels=lambda label: label):
@@ -132,7 +113,9 @@ def classes(tmp_path_factory):
     settings = {"classes": ["artery"], "weight": 0.02}
     project = NnunetProject(tmp_path_factory.mktemp("classes"), labels, ".nii.gz", "3d_fullres", settings=settings)
     project.write(cases[:5], cases[5][0])
-    project.output = project.succeed(project.plan(), project.train(TOPOLOGY), project.predict(TOPOLOGY))
+    project.succeed(project.plan())
+    project.shrink()
+    project.output = project.succeed(project.train(TOPOLOGY), project.predict(TOPOLOGY))
     return project
 
 
@@ -141,6 +124,23 @@ def test_a_class_can_be_left_out(classes, tmp_path):
     assert len(terms_of(classes.output)) == 1
     rows = rows_of_report(tmp_path, classes.model(TOPOLOGY), classes.preprocessed)
     assert {row["class"] for row in rows} == {"artery", "vein"}
+
+
+def test_a_cascade_trains_and_predicts(classes):
+    classes.add_cascade()
+    low, high = "3d_lowres", "3d_cascade_fullres"
+    output = classes.succeed(
+        ["nnUNetv2_preprocess", "-d", classes.number, "-c", low, "-np", 1],
+        classes.train(TOPOLOGY, fold="all", configuration=low),
+        classes.predict(TOPOLOGY, fold="all", configuration=low),
+        classes.train(TOPOLOGY, configuration=high),
+        classes.predict(TOPOLOGY, "-prev_stage_predictions", classes.predictions(TOPOLOGY, low), configuration=high),
+    )
+    assert len(terms_of(output)) == 2  # one epoch of each stage
+    assert record_of(classes.model(TOPOLOGY, low), "all")["options"]["patch_size"] == [16, 28, 32]
+    assert record_of(classes.model(TOPOLOGY, high))["classes"] == ["artery"]
+    prediction = nibabel.load(classes.predictions(TOPOLOGY, high) / "test.nii.gz")
+    assert prediction.shape == (36, 28, 16)
 
 
 def test_regions_train_with_skeleton_recall(tmp_path):
@@ -152,7 +152,9 @@ def test_regions_train_with_skeleton_recall(tmp_path):
     cases = vessels((40, 56), 6, core)
     trainer = f"{TOPOLOGY}SkeletonRecall"
     project = NnunetProject(tmp_path, labels, ".png", "2d").write(cases[:5], cases[5][0])
-    output = project.succeed(project.plan(), project.train(trainer), project.predict(trainer))
+    project.succeed(project.plan())
+    project.shrink()
+    output = project.succeed(project.train(trainer), project.predict(trainer))
     assert len(terms_of(output)) == 2  # from the start
     assert all(0 < value < 1 for value in terms_of(output))
     assert record_of(project.model(trainer))["options"] == {"batch": True, "radius": 2.0}
@@ -169,7 +171,9 @@ def test_an_ignore_label_trains_with_cldice_and_with_scnp(tmp_path):
     cases = vessels((40, 56), 6, scribble)
     trainers = [f"{TOPOLOGY}ClDice", f"{TOPOLOGY}SCNP"]
     project = NnunetProject(tmp_path, labels, ".png", "2d").write(cases[:5], cases[5][0])
-    output = project.succeed(project.plan(), *map(project.train, trainers), project.predict(trainers[1]))
+    project.succeed(project.plan())
+    project.shrink()
+    output = project.succeed(*map(project.train, trainers), project.predict(trainers[1]))
     assert len(terms_of(output)) == 1 + 2  # clDice has a warm-up
     for trainer in trainers:
         assert rows_of_report(tmp_path, project.model(trainer), project.raw)
