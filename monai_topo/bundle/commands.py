@@ -83,16 +83,8 @@ def publish_model(options: argparse.Namespace) -> int:
     """Write the bundle, and return the exit status."""
     from monai_topo.bundle.publish import publish_run
 
-    folder = publish_run(
-        options.run_dir,
-        options.out,
-        repository=options.repository,
-        bundle_root=options.bundle,
-        authors=options.authors,
-        data_source=options.data_source,
-        data_license=options.data_license,
-        version=options.version,
-        changes=options.changes,
-    )
+    about = ("repository", "authors", "data_source", "data_license", "version", "changes")
+    settings = {name: getattr(options, name) for name in about}
+    folder = publish_run(options.run_dir, options.out, bundle_root=options.bundle, **settings)
     print(f"{folder} is the bundle; read README.md, the model card, before you upload it.")
     return 0

@@ -118,16 +118,9 @@ def choose_from_files(options: argparse.Namespace) -> int:
             "or measure sizes in voxels."
         )
     with as_user_error(TypeError, ValueError, rename=("`metric`", "--metric")):
-        choice = choose_cleanup(
-            _read_cases(options, cases),
-            metric=options.metric,
-            dice_lost=options.dice_lost,
-            threshold=options.threshold,
-            connectivity=options.connectivity,
-            border=options.border,
-            instances=options.instances,
-            spacing=_spacing(options),
-        )
+        names = ("metric", "dice_lost", "threshold", "connectivity", "border", "instances")
+        settings: dict[str, Any] = {name: getattr(options, name) for name in names}
+        choice = choose_cleanup(_read_cases(options, cases), spacing=_spacing(options), **settings)
     choice.save(options.out)
     print(choice.table())
     print(f"Clean-up chosen on {len(cases)} cases: {options.out}.")

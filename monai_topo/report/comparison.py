@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,7 @@ def count_fates(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def compare_metrics(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Compare raw and cleaned cases: means over cases that have both numbers, and counts of better and worse ones."""
     compared = []
-    for column in columns:
-        pairs = _select_pairs(rows, column, "cleaned")
-        if not pairs or not column.better:
-            continue
-        raw, cleaned = np.mean(_values(pairs, column, "cleaned"), axis=0).tolist()
+    for column, pairs, (raw, cleaned) in _comparable(rows, columns, "cleaned"):
         better, worse = _count_better(pairs, column, "cleaned")
         counts = {"cases_better": better, "cases_worse": worse}
         compared.append({**column._asdict(), "raw": raw, "cleaned": cleaned, **counts})
@@ -49,11 +45,7 @@ def compare_annotators(rows: Sequence[Row], columns: Sequence[Column]) -> list[d
     Only cases with both numbers count: their number, both means with intervals, and in how many each is better.
     """
     compared = []
-    for column in columns:
-        pairs = _select_pairs(rows, column, "human")
-        if not pairs or not column.better:
-            continue
-        model, human = np.mean(_values(pairs, column, "human"), axis=0).tolist()
+    for column, pairs, (model, human) in _comparable(rows, columns, "human"):
         human_better, model_better = _count_better(pairs, column, "human")
         compared.append(
             {
@@ -68,6 +60,16 @@ def compare_annotators(rows: Sequence[Row], columns: Sequence[Column]) -> list[d
             }
         )
     return compared
+
+
+def _comparable(
+    rows: Sequence[Row], columns: Sequence[Column], prefix: str
+) -> Iterator[tuple[Column, list[Row], list[float]]]:
+    """Yield the columns with a direction, the rows that have both numbers, and the two means of these."""
+    for column in columns:
+        pairs = _select_pairs(rows, column, prefix)
+        if pairs and column.better:
+            yield column, pairs, np.mean(_values(pairs, column, prefix), axis=0).tolist()
 
 
 def _values(rows: Sequence[Row], column: Column, prefix: str) -> NDArray[np.float64]:

@@ -9,14 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from monai_topo.losses import (
-    BettiMatchingLoss,
-    BettiPriorLoss,
-    ClDiceLoss,
-    PersistenceLoss,
-    SkeletonRecallLoss,
-    WarpingLoss,
-)
+from monai_topo import losses
 from monai_topo.masks import betti_numbers, homotopy_warping_errors, label_components
 from monai_topo.metrics import compute_betti_error, compute_betti_matching
 from monai_topo.persistence import betti_matching, merge_tree, persistence_pairs
@@ -68,16 +61,16 @@ FUNCTIONS: dict[str, Function] = {
 }
 Loss = Callable[[Tensor, Tensor], Tensor]
 LOSSES: dict[str, Loss] = {
-    "persistence": PersistenceLoss(),
-    "persistence, structure": PersistenceLoss(gradient="structure"),
-    "persistence, spatial": PersistenceLoss(matching="spatial"),
-    "Betti matching": BettiMatchingLoss(),
-    "Betti prior": lambda x, y: BettiPriorLoss(betti=[2, 1, 0][: x.ndim - 2])(x),
+    "persistence": losses.PersistenceLoss(),
+    "persistence, structure": losses.PersistenceLoss(gradient="structure"),
+    "persistence, spatial": losses.PersistenceLoss(matching="spatial"),
+    "Betti matching": losses.BettiMatchingLoss(),
+    "Betti prior": lambda x, y: losses.BettiPriorLoss(betti=[2, 1, 0][: x.ndim - 2])(x),
 }
 SUMS_OF_TORCH: dict[str, Loss] = {
-    "clDice": ClDiceLoss(),
-    "skeleton recall": SkeletonRecallLoss(),
-    "warping": WarpingLoss(),
+    "clDice": losses.ClDiceLoss(),
+    "skeleton recall": losses.SkeletonRecallLoss(),
+    "warping": losses.WarpingLoss(),
 }
 
 

@@ -25,21 +25,22 @@ RING_AND_LINE = drawn("########", "#..#....", "####....")
 EMPTY, FULL = torch.zeros_like(BAR), torch.ones_like(BAR)
 
 
-@pytest.mark.parametrize(
-    ("pred", "true", "expected"),
-    [
-        pytest.param(RING_LEFT, RING_RIGHT, [2, 2], id="equal Betti numbers in different places"),
-        pytest.param(BROKEN_BAR, BAR, [1, 0], id="two pieces merge in the union"),
-        pytest.param(RING_AND_LINE, TOP_LINE, [0, 1], id="a hole of the union that the intersection lacks"),
-        pytest.param(THICK_RING, THIN_RING, [0, 0], id="thickness costs nothing"),
-        pytest.param(FULL, THIN_RING, [0, 1], id="the hole of the intersection is filled"),
-        pytest.param(EMPTY, RING_LEFT, [1, 1], id="empty prediction: all of it cokernel"),
-        pytest.param(EMPTY, FULL, [1, 0], id="empty against full"),
-        pytest.param(EMPTY, EMPTY, [0, 0], id="both empty"),
-        pytest.param(FULL, FULL, [0, 0], id="both full"),
-    ],
-)
-def test_hand_drawn(pred: torch.Tensor, true: torch.Tensor, expected: list[int]) -> None:
+HAND_DRAWN = {
+    "equal Betti numbers in different places": (RING_LEFT, RING_RIGHT, [2, 2]),
+    "two pieces merge in the union": (BROKEN_BAR, BAR, [1, 0]),
+    "a hole of the union that the intersection lacks": (RING_AND_LINE, TOP_LINE, [0, 1]),
+    "thickness costs nothing": (THICK_RING, THIN_RING, [0, 0]),
+    "the hole of the intersection is filled": (FULL, THIN_RING, [0, 1]),
+    "empty prediction: all of it cokernel": (EMPTY, RING_LEFT, [1, 1]),
+    "empty against full": (EMPTY, FULL, [1, 0]),
+    "both empty": (EMPTY, EMPTY, [0, 0]),
+    "both full": (FULL, FULL, [0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", HAND_DRAWN)
+def test_hand_drawn(name: str) -> None:
+    pred, true, expected = HAND_DRAWN[name]
     assert compute_diu(pred, true)[0, 0].tolist() == expected
     assert compute_diu(true, pred)[0, 0].tolist() == expected
 
