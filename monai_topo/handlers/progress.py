@@ -15,7 +15,32 @@ tqdm, _ = optional_import("tqdm", name="tqdm")
 __all__ = ["ImageProgress", "TrainingProgress"]
 
 
-class TrainingProgress:
+class _Progress:
+    """A progress bar from one event of an engine to another, with a step per iteration."""
+
+    begin, end = "STARTED", "COMPLETED"  # names, since ignite may be missing
+    bar: Any = None
+
+    def attach(self, engine: Any) -> None:
+        """Attach to an engine."""
+        engine.add_event_handler(Events[self.begin], self.started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events[self.end], self.completed)
+
+    def started(self, engine: Any) -> None:
+        """Draw the bar."""
+        raise NotImplementedError
+
+    def iteration_completed(self, engine: Any) -> None:
+        """Advance by one step."""
+        self.bar.update()
+
+    def completed(self, engine: Any) -> None:
+        """Leave the finished bar on the screen."""
+        self.bar.close()
+
+
+class TrainingProgress(_Progress):
     """Show one progress bar over all iterations of a training run, with the epoch and the parts of the loss.
 
     On a terminal it is redrawn in place; in a log file it adds at most one line per half minute.
@@ -26,13 +51,6 @@ class TrainingProgress:
 
     def __init__(self, loss: WeightedLoss) -> None:
         self.components = LossComponentLogger(loss)
-        self.bar: Any = None
-
-    def attach(self, engine: Any) -> None:
-        """Attach to a trainer."""
-        engine.add_event_handler(Events.STARTED, self.started)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
-        engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Any) -> None:
         """Draw the bar; a resumed training run starts at its iteration."""
@@ -46,39 +64,22 @@ class TrainingProgress:
         self.bar.set_postfix(epoch=f"{engine.state.epoch}/{engine.state.max_epochs}", **parts, refresh=False)
         self.bar.update()
 
-    def completed(self, engine: Any) -> None:
-        """Leave the finished bar on the screen."""
-        self.bar.close()
 
-
-class ImageProgress:
+class ImageProgress(_Progress):
     """Show a progress bar over the batches of an evaluator, for inference.
 
     Args:
         title: Text before the bar.
     """
 
+    begin, end = "EPOCH_STARTED", "EPOCH_COMPLETED"
+
     def __init__(self, title: str = "inference") -> None:
         self.title = title
-        self.bar: Any = None
-
-    def attach(self, engine: Any) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self.started)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.completed)
 
     def started(self, engine: Any) -> None:
         """Draw the bar."""
         self.bar = _bar(total=engine.state.epoch_length, desc=self.title, unit="image")
-
-    def iteration_completed(self, engine: Any) -> None:
-        """Advance by one batch."""
-        self.bar.update()
-
-    def completed(self, engine: Any) -> None:
-        """Leave the finished bar on the screen."""
-        self.bar.close()
 
 
 def _bar(**settings: Any) -> Any:
