@@ -24,7 +24,7 @@ mask[2:4, 8:11] = 1
 
 assert betti_numbers(mask[None] > 0).tolist() == [[2, 1]]
 assert betti_numbers((mask[None] > 0)[:, None].expand(-1, 3, -1, -1)).tolist() == [[2, 1, 0]], "the same in 3D"
-assert sorted(persistence_pairs(mask[None]).dim.tolist()) == [0, 1], "the first component never ends"
+assert sorted(persistence_pairs(mask[None]).dim.tolist()) == [0, 1], "the first component is the essential class"
 
 image = (0.5 * mask[None, None] + 0.25).requires_grad_()
 loss = PersistenceLoss()(image, mask[None, None])

@@ -29,6 +29,87 @@ def betti_matching(
     NDArray[np.int64],
     NDArray[np.int64],
 ]: ...
+def persistence_distance(
+    images: NDArray[np.float32] | NDArray[np.float64],
+    labels: NDArray[np.float32] | NDArray[np.float64],
+    starts: NDArray[np.int64],
+    size: NDArray[np.int64],
+    negate: bool,
+    dual: bool,
+    framed: bool,
+    dims: int,
+    min_persistence: float,
+    matching: int,
+    min_label_size: float,
+    support: float,
+    saturation: float,
+    high: float,
+    matched_cost: bool,
+    num_threads: int,
+) -> tuple[
+    NDArray[np.float32] | NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float32] | NDArray[np.float64],
+    NDArray[np.uint8],
+    NDArray[np.uint8],
+]: ...
+def betti_distance(
+    images: NDArray[np.float32] | NDArray[np.float64],
+    labels: NDArray[np.float32] | NDArray[np.float64],
+    starts: NDArray[np.int64],
+    size: NDArray[np.int64],
+    negate: bool,
+    dual: bool,
+    framed: bool,
+    dims: int,
+    support: float,
+    saturation: float,
+    high: float,
+    matched_cost: bool,
+    num_threads: int,
+) -> tuple[
+    NDArray[np.float32] | NDArray[np.float64],
+    NDArray[np.float32] | NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float32] | NDArray[np.float64],
+    NDArray[np.uint8],
+    NDArray[np.uint8],
+]: ...
+def distance_gradient(
+    factors: NDArray[np.float32] | NDArray[np.float64],
+    first: NDArray[np.int64],
+    voxels: NDArray[np.int64],
+    derivatives: NDArray[np.float32] | NDArray[np.float64],
+    num_images: int,
+    image_size: int,
+    overlap: bool,
+    num_threads: int,
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
+def match_by_location(
+    image: NDArray[np.int64],
+    dim: NDArray[np.int64],
+    birth: NDArray[np.int64],
+    death: NDArray[np.int64],
+    values: NDArray[np.float32] | NDArray[np.float64],
+    greatest: NDArray[np.float32] | NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    dims: int,
+    full: bool,
+    framed: bool,
+    min_size: float,
+    num_threads: int,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]: ...
+def match_by_value(
+    values: NDArray[np.float32] | NDArray[np.float64],
+    group: NDArray[np.int64],
+    num_true: NDArray[np.int64],
+    by_rank: bool,
+) -> NDArray[np.uint8]: ...
+def label_regions(
+    masks: NDArray[np.uint8], dim: int, full: bool, framed: bool, min_size: float, num_threads: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
 def betti_numbers(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.int64]: ...
 def component_labels(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.int32]: ...
 def block_components(

@@ -220,3 +220,9 @@ def printed_metrics(run: subprocess.CompletedProcess[str]) -> dict[str, list[flo
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def table_of(run_dir: Path) -> dict[str, dict[str, str]]:
+    """Read the numbers of the table of a choice by the names of its rows."""
+    titles, *lines = [line.split() for line in (run_dir / "cleanup.txt").read_text().splitlines()]
+    return {line[0]: dict(zip(titles, line, strict=False)) for line in lines if len(line) >= len(titles)}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from figures.common import IMAGES, SKY_BLUE, VERMILION
+from figures.common import BLUE, GREEN, IMAGES, ORANGE, SKY_BLUE, VERMILION
 from monai_topo import metrics
 
 # Label and prediction in one drawing: # both, - missing from the prediction, + spurious, . neither.
@@ -41,15 +41,79 @@ DRAWINGS = {
         ".....++.....",
     ),
     "one for two": ("............", ".###++###...", ".###++###...", ".###++###...", "............", "............"),
+    "tree": (
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        ".############################.",
+        "..............................",
+    ),
+    "trunk broken": (
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        "..........#.........#.........",
+        ".##############-#############.",
+        "..............................",
+    ),
+    "short branch missed": (
+        "..........#...................",
+        "..........#...................",
+        "..........#...................",
+        "..........#...................",
+        "..........#...................",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        "..........#.........-.........",
+        ".############################.",
+        "..............................",
+    ),
+    "two lines, one broken": (
+        "............",
+        ".####-#####.",
+        "............",
+        "............",
+        ".##########.",
+        "............",
+    ),
+    "two lines, merged": (
+        "............",
+        ".##########.",
+        ".....+......",
+        ".....+......",
+        ".##########.",
+        "............",
+    ),
     "half hit": ("............", ".--###......", ".--###......", "............", "............", "............"),
 }
-COLORS = {".": "#ffffff", "#": "#999999", "-": SKY_BLUE, "+": VERMILION}
+# Classes 1 to 3 of a label, and of two predictions.
+CLASS_DRAWINGS = {
+    "label": ("............", ".1111222233.", ".1111222233.", "............"),
+    "1 and 3 touch": ("............", ".1111322233.", ".1111222233.", "............"),
+    "a gap": ("............", ".111.222233.", ".111.222233.", "............"),
+}
+COLORS = {".": "#ffffff", "#": "#999999", "-": SKY_BLUE, "+": VERMILION, "1": ORANGE, "2": GREEN, "3": BLUE}
 
 
 def masks(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the prediction and the label of a drawing."""
     cells = np.array([list(row) for row in DRAWINGS[name]])
     return tuple(torch.from_numpy(np.isin(cells, list(marks)))[None, None] for marks in ("#+", "#-"))  # type: ignore[return-value]
+
+
+def classes(name: str) -> torch.Tensor:
+    """Return the background and the classes of a drawing, one-hot."""
+    cells = np.array([list(row) for row in CLASS_DRAWINGS[name]])
+    return torch.from_numpy(np.stack([cells == mark for mark in ".123"]))[None]
 
 
 def numbers(values: torch.Tensor) -> str:
@@ -72,12 +136,23 @@ def by_dimension(function: Callable[..., torch.Tensor], **settings: object) -> C
     return lambda pred, label: f"dimension 0, 1: {numbers(function(pred, label, **settings))}"
 
 
+def value(name: str, function: Callable[..., torch.Tensor]) -> Callable[..., str]:
+    """Return a function that describes a single value."""
+    return lambda pred, label: f"{name} {numbers(function(pred, label))}"
+
+
 def likelihood_distance(pred: torch.Tensor, label: torch.Tensor) -> str:
     """Describe both distances of a likelihood: 0.9 where both agree, 0.6 on false and 0.3 on missed foreground."""
     likelihood = torch.where(pred & label, 0.9, 0.0) + torch.where(pred & ~label, 0.6, 0.0)
     likelihood += torch.where(label & ~pred, 0.3, 0.0)
     wasserstein, bottleneck = (metrics.compute_diagram_distance(likelihood, label, order=q) for q in (2.0, math.inf))
     return f"Wasserstein {numbers(wasserstein)}\nbottleneck {numbers(bottleneck)}"
+
+
+def count_invalid_neighbors(name: str) -> str:
+    """Describe the invalid neighbors of each class of a drawing."""
+    counts = metrics.compute_invalid_neighbors(classes(name), classes("label"), include_background=False)
+    return f"classes 1, 2, 3: {numbers(counts)}"
 
 
 SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
@@ -89,10 +164,7 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
         ["break", "false bridge", "false loop", "loop elsewhere"],
         parts(metrics.compute_betti_matching, "matched", "spurious", "missing"),
     ),
-    "euler_error": (
-        ["break", "false loop", "speck", "loop elsewhere"],
-        lambda pred, label: f"error {numbers(metrics.compute_euler_error(pred, label))}",
-    ),
+    "euler_error": (["break", "false loop", "speck", "loop elsewhere"], value("error", metrics.compute_euler_error)),
     "diu": (["break", "false loop", "thicker", "loop elsewhere"], by_dimension(metrics.compute_diu)),
     "cldice": (
         ["break", "false branch", "thicker", "loop elsewhere"],
@@ -100,7 +172,15 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
     ),
     "skeleton_recall": (
         ["break", "false branch", "thicker", "half hit"],
-        lambda pred, label: f"recall {numbers(metrics.compute_skeleton_recall(pred, label))}",
+        value("recall", metrics.compute_skeleton_recall),
+    ),
+    "branch_detection": (
+        ["tree", "trunk broken", "short branch missed"],
+        parts(metrics.compute_branch_detection, "tree_length", "detected", "total"),
+    ),
+    "run_length": (
+        ["two lines, one broken", "two lines, merged", "thicker"],
+        parts(metrics.compute_expected_run_length, "run_length", "relative"),
     ),
     "variation_of_information": (
         ["gap in a membrane", "false wall", "shifted wall"],
@@ -118,20 +198,23 @@ SHEETS: dict[str, tuple[list[str], Callable[..., str]]] = {
 }
 
 
-def sheet(path: Path, names: list[str], text: Callable[..., str]) -> None:
-    """Draw a row of drawings with the values of a metric below each."""
+def sheet(path: Path, drawings: dict[str, tuple[str, ...]], text: Callable[[str], str]) -> None:
+    """Draw a row of drawings with the text of each below it."""
+    names = list(drawings)
     figure = Figure(figsize=(2.6 * len(names), 2.3), layout="constrained", dpi=80)
     for panel, name in zip(figure.subplots(1, len(names)), names, strict=True):
-        rgb = [[[int(COLORS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in DRAWINGS[name]]
+        rgb = [[[int(COLORS[mark][i : i + 2], 16) for i in (1, 3, 5)] for mark in row] for row in drawings[name]]
         panel.imshow(np.array(rgb, dtype=np.uint8))
         panel.set_title(name, fontsize=10)
         panel.set_xticks([])
         panel.set_yticks([])
-        panel.set_xlabel(text(*masks(name)), fontsize=9)
+        panel.set_xlabel(text(name), fontsize=9)
     figure.savefig(path)
 
 
 def make_all(folder: Path = IMAGES) -> None:
     """Draw one sheet per metric."""
     for metric, (names, text) in SHEETS.items():
-        sheet(folder / f"metric_{metric}.png", names, text)
+        drawings = {name: DRAWINGS[name] for name in names}
+        sheet(folder / f"metric_{metric}.png", drawings, lambda name, text=text: text(*masks(name)))
+    sheet(folder / "metric_invalid_neighbors.png", CLASS_DRAWINGS, count_invalid_neighbors)

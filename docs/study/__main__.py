@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--base-steps", type=int, help="steps of the network before that (default: until convergence)")
     parser.add_argument("--max-base-steps", type=int, default=6000, help="at most this many (default: 6000)")
     parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (default: 2)")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where networks are trained (default: cpu)"
+    )
     of_set = parser.add_argument_group("settings of a set", "needed for a folder; for a known set they replace its own")
     of_set.add_argument("--split", nargs=3, type=int, metavar=("TRAIN", "TUNE", "TEST"), help="numbers of cases")
     of_set.add_argument("--foreground", help="value of the foreground in the label, or a condition such as '>127'")
@@ -53,6 +56,7 @@ def main() -> None:
         steps=arguments.steps,
         base_steps=arguments.base_steps,
         max_base_steps=arguments.max_base_steps,
+        device=arguments.device,
     )
     methods = [name for name in arguments.methods if name != BASE]
     cases = study(first, methods, arguments.weights, arguments.seeds, arguments.jobs)

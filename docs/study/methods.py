@@ -66,7 +66,6 @@ METHODS = {
     "Betti matching, support": Method(_betti_matching(support=0.2)),
     "Betti matching, support, cross-entropy": Method(_betti_matching(support=0.2, penalty="cross_entropy"), SMALL),
 }
-COMPARED = ("soft clDice", "skeleton recall", "SCNP", "persistence, support", "Betti matching, support")
 
 # One setting changed.
 METHODS |= {
@@ -76,7 +75,23 @@ METHODS |= {
     "persistence, support, whole crops": Method(_persistence(support=0.2, patch_size=None)),
     "Betti matching, support, whole crops": Method(_betti_matching(support=0.2, patch_size=None)),
     "persistence, support, open border": Method(_persistence(support=0.2, border="open")),
+    "persistence, support, cross-entropy, whole crops": Method(
+        _persistence(support=0.2, penalty="cross_entropy", patch_size=None), SMALL
+    ),
+    # The likelihoods of each class where they are worst within a neighborhood: the features that a small change breaks.
+    "persistence, support, SCNP": Method(lambda s: SCNPLoss(_persistence(support=0.2)(s))),
+    "Betti matching, support, SCNP": Method(lambda s: SCNPLoss(_betti_matching(support=0.2)(s))),
 }
+
+
+COMPARED = (
+    "soft clDice",
+    "skeleton recall",
+    "SCNP",
+    "persistence, support",
+    "persistence, support, SCNP",
+    "Betti matching, support",
+)
 
 
 class StudyLoss(nn.Module):

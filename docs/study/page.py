@@ -20,7 +20,8 @@ from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
 from monai_topo.visualize import ERROR_COLORS
 
 RESULTS = Path(__file__).parent / "results"
-COLORS = dict(zip((BASE, *COMPARED), ("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"), strict=True))
+PALETTE = ("#000000", "#e69f00", "#56b4e9", "#cc79a7", "#0072b2", "#009e73", "#d55e00")  # Okabe and Ito
+COLORS = dict(zip((BASE, *COMPARED), PALETTE, strict=True))
 DRAWN = ("dice", METRIC, "missing_0", "spurious_1", "missing_1", "voi")
 
 
@@ -67,14 +68,18 @@ def draw(cases: pd.DataFrame, path: Path) -> None:
 
 
 def draw_examples(pictures: Path, path: Path) -> None:
-    """Draw one case, one panel per method, with a legend."""
+    """Draw one case, one panel per method in rows of four, with a legend."""
     with np.load(pictures) as file:
         shown = {method: file[method] for method in file.files}
-    figure = Figure(figsize=(3.1 * len(shown), 4.2), layout="constrained", dpi=100)
-    for panel, (method, picture) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(3.1 * columns, 3.4 * rows + 0.6), layout="constrained", dpi=100)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, (method, picture) in zip(panels, shown.items(), strict=False):
         panel.imshow(picture, interpolation="nearest")
         panel.set_title(method, fontsize=10)
-        panel.set_axis_off()
     kinds = [Patch(color=color, label=STRUCTURE_ERRORS[kind]) for kind, color in ERROR_COLORS.items()]
     figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds), fontsize=8, frameon=False)
     figure.savefig(path)
@@ -100,6 +105,6 @@ def _search(panel: Axes, cases: pd.DataFrame) -> None:
             panel.plot(curve.index, curve, "o-", color=color, markersize=3, linewidth=1)
     panel.set_xscale("log")
     panel.set_xlabel("weight", fontsize=8)
-    panel.set_title("Betti matching error, cleaned tuning cases, seed 0", fontsize=10)
+    panel.set_title("Betti matching, tuning cases, seed 0", fontsize=10)
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)

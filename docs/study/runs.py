@@ -33,18 +33,20 @@ def study(first: Run, methods: Sequence[str], weights: Sequence[float] | None, s
     The weight of a method is chosen with the first seed, before the other seeds run.
     """
     results = Results(first.out)
-    results.begin({"steps": first.steps, "max_base_steps": first.max_base_steps})
+    results.begin({"steps": first.steps, "max_base_steps": first.max_base_steps, "device": first.device})
     of_seed = [replace(first, seed=seed) for seed in range(seeds)]
     for _ in _map(train_base, [run for run in of_seed if not run.base.with_suffix(".pt").exists()], jobs, "bases"):
         pass
-    results.add([replace(run, method=BASE) for run in of_seed], jobs)
-    tried = {name: weights or METHODS[name].weights for name in methods if name != BASE}
-    while tried:
-        results.add([replace(first, method=name, weight=weight) for name in tried for weight in tried[name]], jobs)
+    runs = [replace(run, method=BASE) for run in of_seed]
+    runs += [replace(first, method=name, weight=w) for name in methods for w in weights or METHODS[name].weights]
+    results.add(runs, jobs)
+    while True:
         chosen = choose_weights(results.cases())
-        tried = {} if weights else {name: new for name in tried if (new := beyond_the_edge(name, results, chosen))}
-    results.add([replace(run, method=m, weight=chosen[m]) for run in of_seed for m in methods if m != BASE], jobs)
-    return results.cases()
+        beyond = {name: () if weights else beyond_the_edge(name, results, chosen) for name in methods}
+        runs = [replace(first, method=name, weight=weight) for name in methods for weight in beyond[name]]
+        runs += [replace(run, method=m, weight=chosen[m]) for m in methods if not beyond[m] for run in of_seed]
+        if not results.add(runs, jobs):
+            return results.cases()
 
 
 def choose_weights(cases: pd.DataFrame) -> dict[str, float]:
@@ -83,15 +85,15 @@ class Results:
     def __init__(self, out: Path) -> None:
         self.out = out
 
-    def begin(self, settings: dict[str, int]) -> None:
-        """Record the lengths of the runs and the versions, once; refuse other lengths for the same table."""
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Record the settings of the runs and the versions, once; refuse other settings for the same table."""
         file = self.out / "about.json"
         if file.exists():
             about = json.loads(file.read_text())
-            there = {name: about[name] for name in settings}
+            there = {name: about.get(name) for name in settings}
             if there != settings:
                 raise SystemExit(
-                    f"Expected the lengths of the runs in {self.out}, {there}, but got {settings}: set --out."
+                    f"Expected the settings of the runs in {self.out}, {there}, but got {settings}: set --out."
                 )
             return
         packages = {name: version(name) for name in ("monai_topo", "monai", "torch")}
@@ -104,14 +106,15 @@ class Results:
         """Read the measures of all finished runs."""
         return pd.read_csv(self.out / "cases.csv")
 
-    def add(self, runs: Sequence[Run], jobs: int) -> None:
-        """Do the runs that are missing."""
+    def add(self, runs: Sequence[Run], jobs: int) -> bool:
+        """Do the runs that are missing; return whether there were any."""
         there = self._there()
         missing = [run for run in runs if tuple(_key(run).values()) not in there]
         for cost, cases in _map(one_run, missing, jobs, "runs"):
             # The cases first: a run counts as done once its cost is recorded.
             self._append("cases.csv", cases)
             self._append("runs.csv", [cost])
+        return bool(missing)
 
     def _there(self) -> set[tuple[Any, ...]]:
         file = self.out / "runs.csv"
@@ -154,6 +157,7 @@ def one_run(run: Run) -> tuple[dict[str, Any], Rows]:
 
 
 def _map(task: Callable[[Run], T], runs: Sequence[Run], jobs: int, what: str) -> Iterator[T]:
-    # One process per run, so that its peak memory can be measured.
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
+    # On the CPU one process per run, so that its peak memory can be measured; on a GPU the start would take too long.
+    per_process = 1 if all(run.device == "cpu" for run in runs) else None
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=per_process) as pool:
         yield from tqdm(pool.imap_unordered(task, runs), total=len(runs), desc=what, disable=not runs)

@@ -29,11 +29,11 @@ class StudySet:
         name: Name of the set, and of its folder of results.
         folder: Folder of the data below `--data`.
         splits: Training, tuning and test cases, as indices into the data list, its training cases first.
+        instances: What variation of information and Rand error compare: vessels, or cells between membranes.
         foreground: Argument of `LabelToForeground`.
         connectivity: Connectivity of the foreground.
         crop: Size of the training crops; its length is the number of spatial axes.
         patch: Size of the patches of the topology losses.
-        instances: What variation of information and Rand error compare: vessels, or cells between membranes.
         channels: Channels of the images.
         labels: The kind of the labels of TopoMortar for training and tuning; its test labels are accurate.
         border: Border of the patches of the topology losses. Whole images are measured with an open border.
@@ -42,11 +42,11 @@ class StudySet:
     name: str
     folder: str
     splits: dict[Split, Sequence[int]]
-    foreground: int | str
-    connectivity: Connectivity
-    crop: tuple[int, ...]
-    patch: tuple[int, ...]
     instances: Literal["foreground", "background"]
+    foreground: int | str = ">127"
+    connectivity: Connectivity = "full"
+    crop: tuple[int, ...] = (128, 128)
+    patch: tuple[int, ...] = (64, 64)
     channels: int = 1
     labels: str = ""
     border: Border = "foreground"
@@ -64,18 +64,12 @@ _SETS = [
         {"train": range(12), "tune": range(12, 15), "test": range(15, 20)},
         foreground=0,
         connectivity="face",
-        crop=(128, 128),
-        patch=(64, 64),
         instances="background",
     ),
     StudySet(
         "drive",
         "drive",
         {"train": range(9), "tune": range(9, 12), "test": range(12, 16)},
-        foreground=">127",
-        connectivity="full",
-        crop=(128, 128),
-        patch=(64, 64),
         instances="foreground",
         channels=3,
     ),
@@ -83,21 +77,15 @@ _SETS = [
         "vesselnn",
         "vesselnn",
         {"train": [1, 2], "tune": [0], "test": [3, 4]},
-        foreground=">127",
-        connectivity="full",
+        instances="foreground",
         crop=(64, 64, 16),
         patch=(32, 32, 16),
-        instances="foreground",
     ),
     *(
         StudySet(
             f"topomortar_{labels}",
             "topomortar_full",
             {"train": range(50), "tune": range(50, 70), "test": range(70, 120)},
-            foreground=">127",
-            connectivity="full",
-            crop=(128, 128),
-            patch=(64, 64),
             instances="background",
             channels=3,
             labels=labels,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from methods import BASE, METHODS, StudyLoss
+from monai.data import set_track_meta
 from monai.inferers import SlidingWindowInferer
 from monai.metrics import compute_dice
 from monai.networks.nets import UNet
@@ -27,10 +28,10 @@ from monai.transforms import (
 from monai.utils import set_determinism
 from numpy.typing import NDArray
 from sets import Case, StudySet, load_cases
-from torch import Tensor
 
 from monai_topo._utils.io import atomic_write
 
+CROPPED = ("image", "label", "skeleton")
 BATCH = {2: 4, 3: 2}
 CHANNELS = {2: (16, 32, 64, 128), 3: (8, 16, 32, 64)}
 LEARNING_RATES = (2e-3, 2e-4)  # constant until convergence, then decreasing along a cosine
@@ -54,6 +55,7 @@ class Run:
         max_base_steps: The most steps until convergence.
         method: Name of the method, empty for the base.
         weight: Weight of its topology term.
+        device: Where the network runs, "cpu" or "cuda". Only on the CPU is a continued run equal bit for bit.
     """
 
     study_set: StudySet
@@ -65,6 +67,7 @@ class Run:
     max_base_steps: int = 6000
     method: str = ""
     weight: float = 0.0
+    device: str = "cpu"
 
     @property
     def base(self) -> Path:
@@ -103,6 +106,14 @@ def train_base(run: Run) -> None:
     unfinished.unlink()
 
 
+def base_network(run: Run, is_trained: bool) -> UNet:
+    """Return the network that all methods of the seed continue from, or the same before its training."""
+    state = _Training(run, replace(run, method=BASE), stream=0)
+    if is_trained:
+        state.start_from(run.base.with_suffix(".pt"))
+    return state.network
+
+
 def _is_finished(run: Run, curve: Sequence[dict[str, float]]) -> bool:
     step = int(curve[-1]["step"]) if curve else 0
     if run.base_steps:
@@ -121,7 +132,7 @@ def train_method(run: Run) -> tuple[UNet, dict[str, float]]:
     while state.step < run.steps:
         state.train(min(EVERY, run.steps - state.step))
         state.save(run.unfinished, [])
-    return state.network, {"seconds_per_step": state.seconds / run.steps, "peak_mib": _peak_mib()}
+    return state.network, {"seconds_per_step": state.seconds / run.steps, "peak_mib": _peak_mib(run.device)}
 
 
 class _Training:
@@ -130,6 +141,9 @@ class _Training:
     def __init__(self, run: Run, method: Run, *, stream: int) -> None:
         torch.set_num_threads(1)  # parallelism is over runs, so that results do not depend on the number of cores
         set_determinism(run.seed)
+        self.device = torch.device(run.device)
+        if run.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         self.study_set, self.seed, self.stream = run.study_set, run.seed, stream
         # The slices of a stack are far apart: no pooling across slices at the finest level, as in the vessel bundle.
         strides: Sequence[Any] = [2, 2, 2] if run.study_set.ndim == 2 else [(2, 2, 1), 2, 2]
@@ -141,11 +155,15 @@ class _Training:
             strides=strides,
             num_res_units=2,
             norm="INSTANCE",
-        )
+        ).to(self.device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATES[0])
         self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+        if run.device == "cuda":  # replayed as a graph, since the launches of so many small kernels would take longer
+            crop = torch.zeros(BATCH[run.study_set.ndim], run.study_set.channels, *run.study_set.crop, device="cuda")
+            torch.cuda.make_graphed_callables(self.network, (crop,))
         self.loss = StudyLoss(METHODS[method.method], method.weight, run.study_set)
         self.cases = load_cases(run.study_set, run.data, "train")
+        self.augment = _augmentation(run.study_set)
         self.step, self.seconds = 0, 0.0
 
     def train(self, steps: int) -> None:
@@ -153,7 +171,7 @@ class _Training:
         start = time.process_time()
         self.network.train()
         for _ in range(steps):
-            batch = _batch(self.study_set, self.cases, (self.seed, self.stream, self.step))
+            batch = self._batch()
             self.optimizer.zero_grad()
             self.loss(self.network(batch["image"]), batch).backward()
             self.optimizer.step()
@@ -170,7 +188,7 @@ class _Training:
 
     def start_from(self, base: Path) -> None:
         """Take over network and optimizer of a base."""
-        state = torch.load(base, weights_only=True)
+        state = torch.load(base, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -178,44 +196,48 @@ class _Training:
         """Continue from a checkpoint, if there is one, and return its curve."""
         if not unfinished.exists():
             return []
-        state = torch.load(unfinished, weights_only=True)
+        state = torch.load(unfinished, map_location="cpu", weights_only=True)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.step, self.seconds = state["step"], state["seconds"]
         curve: list[dict[str, float]] = state["curve"]
         return curve
 
+    def _batch(self) -> Case:
+        """Draw random crops, which depend on seed and step alone, so that they are the same for every method."""
+        choice = np.random.default_rng((self.seed, self.stream, self.step))
+        self.augment.set_random_state(int(choice.integers(2**31)))
+        drawn = choice.integers(len(self.cases), size=BATCH[self.study_set.ndim])
+        set_track_meta(False)  # metadata that nobody reads would take half of the time
+        crops = [self.augment({key: self.cases[i][key] for key in CROPPED}) for i in drawn]
+        set_track_meta(True)
+        return {key: torch.stack([crop[key] for crop in crops]).to(self.device) for key in CROPPED}
+
     def _parts(self) -> dict[str, Any]:
         parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule, "loss": self.loss}
         return {name: part for name, part in parts.items() if part}
 
 
-def _batch(study_set: StudySet, cases: Sequence[Case], seed: tuple[int, ...]) -> Case:
-    """Draw random crops, the same for every method."""
-    keys = ["image", "label", "skeleton"]
-    augment = Compose(
+def _augmentation(study_set: StudySet) -> Compose:
+    return Compose(
         [
-            RandSpatialCropd(keys, study_set.crop, random_size=False),
-            RandFlipd(keys, prob=0.5, spatial_axis=0),
-            RandFlipd(keys, prob=0.5, spatial_axis=1),
-            RandRotate90d(keys, prob=0.75),
+            RandSpatialCropd(CROPPED, study_set.crop, random_size=False),
+            RandFlipd(CROPPED, prob=0.5, spatial_axis=0),
+            RandFlipd(CROPPED, prob=0.5, spatial_axis=1),
+            RandRotate90d(CROPPED, prob=0.75),
             RandScaleIntensityd("image", factors=0.2, prob=0.5),
             RandShiftIntensityd("image", offsets=0.2, prob=0.5),
         ]
     )
-    choice = np.random.default_rng(seed)
-    augment.set_random_state(int(choice.integers(2**31)))
-    drawn = choice.integers(len(cases), size=BATCH[study_set.ndim])
-    crops = [augment({key: cases[i][key] for key in keys}) for i in drawn]
-    return {key: torch.stack([torch.as_tensor(crop[key]).as_subclass(Tensor) for crop in crops]) for key in keys}
 
 
 def predict(network: UNet, study_set: StudySet, case: Case) -> NDArray[np.float16]:
     """Predict the likelihood of a case with sliding windows, 0 outside a field of view."""
     network.eval()
     inferer = SlidingWindowInferer(study_set.crop, sw_batch_size=4, overlap=0.5, mode="gaussian")
+    device = next(network.parameters()).device
     with torch.inference_mode():
-        likelihood = torch.sigmoid(inferer(case["image"][None], network))[0, 0]
+        likelihood = torch.sigmoid(inferer(case["image"][None].to(device), network))[0, 0].cpu()
     if "mask" in case:
         likelihood = likelihood * (case["mask"][0] > 0)
     return likelihood.numpy().astype(np.float16)
@@ -226,5 +248,7 @@ def _mean_dice(network: UNet, study_set: StudySet, cases: Sequence[Case]) -> flo
     return float(np.mean([compute_dice(m[None, None], c["label"][None]) for m, c in zip(masks, cases, strict=True)]))
 
 
-def _peak_mib() -> float:
+def _peak_mib(device: str) -> float:
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

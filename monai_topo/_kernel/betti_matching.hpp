@@ -8,7 +8,6 @@
 #pragma once
 
 #include <tuple>
-#include <unordered_map>
 
 #include "joint_extremum_pairs.hpp"
 #include "joint_saddle_pairs.hpp"
@@ -22,19 +21,27 @@ struct BettiMatching {
   std::vector<std::pair<std::size_t, std::size_t>> matched;
 };
 
-// Sorts pairs; returns the new position of each.
+// Sorts pairs, equal ones as they come; returns the new position of each.
 inline std::vector<std::size_t> sort_pairs(std::vector<Pair>& pairs) {
-  std::vector<std::size_t> order(pairs.size()), position(pairs.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
-    const Pair &a = pairs[i], &b = pairs[j];
-    return std::tie(a.dim, a.birth, a.death, i) < std::tie(b.dim, b.birth, b.death, j);
-  });
-  std::vector<Pair> sorted;
-  sorted.reserve(pairs.size());
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    position[order[i]] = i;
-    sorted.push_back(pairs[order[i]]);
+  std::vector<std::uint64_t> items(pairs.size()), memory;
+  for (std::size_t i = 0; i < pairs.size(); ++i) items[i] = (std::uint64_t{pairs[i].birth} << 32) | i;
+  radix_sort(items, 32, memory);
+  const auto pair = [&](std::uint64_t item) -> const Pair& { return pairs[static_cast<std::uint32_t>(item)]; };
+  for (std::size_t begin = 0, end = 1; begin < items.size(); begin = end++) {
+    while (end < items.size() && items[end] >> 32 == items[begin] >> 32) ++end;
+    if (end > begin + 1)
+      std::sort(items.begin() + begin, items.begin() + end, [&](std::uint64_t a, std::uint64_t b) {
+        return std::make_pair(pair(a).death, a) < std::make_pair(pair(b).death, b);
+      });
+  }
+  std::vector<std::size_t> position(pairs.size()), start(5, 0);
+  for (const Pair& at : pairs) ++start[at.dim + 1];
+  std::partial_sum(start.begin(), start.end(), start.begin());
+  std::vector<Pair> sorted(pairs.size());
+  for (const std::uint64_t item : items) {
+    const std::size_t to = start[pair(item).dim]++;
+    position[static_cast<std::uint32_t>(item)] = to;
+    sorted[to] = pair(item);
   }
   pairs = std::move(sorted);
   return position;
@@ -46,191 +53,234 @@ inline void sort_matching(BettiMatching& matching) {
   std::sort(matching.matched.begin(), matching.matched.end());
 }
 
-struct CellPair {
-  Cell birth, death;
+// The pairs of one dimension of the filtered complex in both images, and the matches, as indices into the lists.
+struct DimensionMatching {
+  VoxelPairs prediction, label;
+  std::vector<std::pair<std::size_t, std::size_t>> matched;
 };
 
 template <int D>
 class InducedMatching {
-  using G = JointGradient<D>;
-
  public:
-  InducedMatching(std::array<Grid<D>, num_orders>&& grids, bool dual, unsigned dims, std::size_t threads,
-                  const StopFlag& stop)
-      : dual_(dual), dims_(dims), threads_(threads), stop_(stop), gradient_(std::move(grids), stop) {}
+  InducedMatching(JointOrders<D>&& orders, bool dual, unsigned dims, std::size_t threads, const StopFlag& stop)
+      : dual_(dual),
+        dims_(dims),
+        threads_(threads),
+        stop_(stop),
+        orders_(std::move(orders)),
+        gradient_(orders_, stop) {}
 
-  const G& gradient() const { return gradient_; }
-
-  // The cell of a pair that its image in the comparison does not share: the birth if the comparison contains the
-  // images.
-  Cell own_cell(const CellPair& pair) const { return dual_ ? pair.death : pair.birth; }
-
-  // Calls found(dim, prediction's pairs, label's pairs, matched own cells) for every dimension of the filtered complex.
-  template <class Found>
-  void run(Found found) {
+  // By dimension of the filtered complex; those that are not in `dims` stay empty.
+  std::array<DimensionMatching, D> run() {
     const bool has_middle = D == 3 && has_bit(dims_, 1);
-    if (has_middle || has_bit(dims_, 0)) match_extrema(0, found);
-    if (has_middle || has_bit(dims_, D - 1)) match_extrema(D - 1, found);
+    std::array<DimensionMatching, D> found;
+    std::array<std::vector<std::pair<Cell, int>>, 2> marks;
+    parallel_for(2, threads_, [&](std::size_t part) {
+      const int dim = part == 0 ? 0 : D - 1;
+      if (has_middle || has_bit(dims_, dim)) match_extrema(dim, has_middle ? &marks[part] : nullptr, found[dim]);
+    });
     if constexpr (D == 3)
-      if (has_middle) match_saddles(found);
+      if (has_middle) {
+        for (const auto& of_part : marks)
+          for (const auto& [cell, order] : of_part) gradient_.mark(cell, order);
+        match_saddles(found[1]);
+      }
+    return found;
   }
 
  private:
-  using CellPairs = std::vector<CellPair>;
-  using MatchedCells =
-      std::vector<std::pair<Cell, Cell>>;  // own cells: of a pair of the prediction, of one of the label
+  using Index = std::uint32_t;  // of a critical cell
+  static constexpr Index none = UINT32_MAX;
+  static constexpr std::array<Order, 2> images = {of_prediction, of_label};
 
-  Cell shared_cell(const CellPair& pair) const { return dual_ ? pair.birth : pair.death; }
+  // Births and deaths of the map from an image to the comparison, or back.
   Order births(Order image) const { return dual_ ? of_comparison : image; }
   Order deaths(Order image) const { return dual_ ? image : of_comparison; }
+  bool is_same(Order a, Order b) const { return orders_.index(a) == orders_.index(b); }
 
-  bool has_persistence(const CellPair& pair, Order birth, Order death) const {
-    return gradient_.level(pair.birth, birth) < gradient_.level(pair.death, death);
+  bool has_persistence(Voxel birth, Order in_births, Voxel death, Order in_deaths) const {
+    return orders_.level(birth, in_births) < orders_.level(death, in_deaths);
   }
 
-  template <class Found>
-  void match_extrema(int dim, Found found) {
+  // Pairs in dimension 0 or D - 1 of one order, or of the map between two.
+  using ExtremumPairs = std::vector<ExtremumPair>;
+  ExtremumPairs extremum_pairs(const JointBasins<D>& basins, bool is_top, Order birth, Order death) const {
+    return basins.pairs(orders_.index(is_top ? death : birth), orders_.index(is_top ? birth : death));
+  }
+
+  void match_extrema(int dim, std::vector<std::pair<Cell, int>>* marks, DimensionMatching& found) const {
     const bool is_top = dim == D - 1;
     const JointBasins<D> basins(gradient_, is_top);
-    const auto for_each_pair = [&](Order birth, Order death, auto emit) {
-      basins.pair_all(is_top ? death : birth, is_top ? birth : death, [&](Cell extremum, Cell saddle) {
-        emit(is_top ? CellPair{saddle, extremum} : CellPair{extremum, saddle});
-      });
+    const auto voxels = [&](const ExtremumPair& pair, Order birth, Order death) {
+      const Voxel extremum = basins.extremum(pair.extremum, orders_.index(is_top ? death : birth));
+      const Voxel saddle = basins.saddle(pair.saddle, orders_.index(is_top ? birth : death));
+      return is_top ? std::make_pair(saddle, extremum) : std::make_pair(extremum, saddle);
     };
-    // In 3D, dimension 1 needs to know in every order which edges and squares are paired here.
-    std::array<CellPairs, num_orders> pairs;
+    const auto persists = [&](const ExtremumPair& pair, Order birth, Order death) {
+      const auto [born, dead] = voxels(pair, birth, death);
+      return has_persistence(born, birth, dead, death);
+    };
+    const bool own_is_extremum = is_top == dual_;  // the cell of a pair that the comparison does not share
+    std::array<ExtremumPairs, num_orders> pairs;
+    std::array<std::vector<Index>, 2> index;  // into the list of an image, by own cell
     for (Order o : all_orders) {
-      if (o == of_comparison && D == 2) break;
-      for_each_pair(o, o, [&](const CellPair& pair) {
-        if (D == 3) gradient_.code(is_top ? pair.birth : pair.death).mark(o);
-        if (has_persistence(pair, o, o)) pairs[o].push_back(pair);
-      });
+      if (o == of_comparison && (marks == nullptr || is_same(o, of_label))) break;
+      pairs[o] = extremum_pairs(basins, is_top, o, o);
+      // In 3D, dimension 1 needs to know in every order which edges and squares are paired here.
+      if (marks != nullptr)
+        for (const ExtremumPair& pair : pairs[o])
+          marks->emplace_back(gradient_.critical_cells(is_top ? D - 1 : 1)[pair.saddle], orders_.index(o));
+      if (o == of_comparison || !has_bit(dims_, dim)) continue;
+      VoxelPairs& list = o == of_prediction ? found.prediction : found.label;
+      if (o == of_prediction) list.reserve(pairs[o].size());
+      index[o].assign(own_is_extremum ? basins.num_extrema() : basins.num_saddles(), none);
+      for (const ExtremumPair& pair : pairs[o]) {
+        const auto [birth, death] = voxels(pair, o, o);
+        if (!has_persistence(birth, o, death, o)) continue;
+        index[o][own_is_extremum ? pair.extremum : pair.saddle] = static_cast<Index>(list.size());
+        list.emplace_back(birth, death);
+      }
     }
     if (!has_bit(dims_, dim)) return;
-    MatchedCells matched;
-    if (is_top == dual_) {
-      basins.match_by_comparison([&](Cell in_prediction, Cell in_label, Level level) {
-        const auto persists = [&](Cell extremum, Order o) {
-          return is_top ? level < gradient_.level(extremum, o) : gradient_.level(extremum, o) < level;
+    if (own_is_extremum) {
+      basins.match_by_comparison([&](Node in_prediction, Node in_label, Level level) {
+        const auto lives_on = [&](Node extremum, Order o) {
+          const Level at = orders_.level(basins.extremum(extremum, orders_.index(o)), o);
+          return is_top ? level < at : at < level;
         };
-        if (persists(in_prediction, of_prediction) && persists(in_label, of_label))
-          matched.emplace_back(in_prediction, in_label);
+        if (lives_on(in_label, of_label) && lives_on(in_prediction, of_prediction))
+          found.matched.emplace_back(index[0][in_prediction], index[1][in_label]);
       });
-    } else {
-      matched = match_images([&](Order image, auto emit) { for_each_pair(births(image), deaths(image), emit); });
+      return;
     }
-    found(dim, pairs[of_prediction], pairs[of_label], matched);
+    // Pairs of the two maps that share their extremum, which is the comparison's. Those of the label come first, for it
+    // has few.
+    std::vector<Index> in_label(basins.num_extrema(), none);
+    for (Order image : {of_label, of_prediction}) {
+      const Order birth = births(image), death = deaths(image);
+      if (!is_same(birth, death)) pairs[image] = extremum_pairs(basins, is_top, birth, death);
+      for (const ExtremumPair& pair : pairs[image]) {
+        if (image == of_prediction && in_label[pair.extremum] == none) continue;
+        if (!persists(pair, birth, death)) continue;
+        if (image == of_label)
+          in_label[pair.extremum] = pair.saddle;
+        else
+          found.matched.emplace_back(index[0][pair.saddle], index[1][in_label[pair.extremum]]);
+      }
+    }
   }
 
-  template <class Found>
-  void match_saddles(Found found) {
-    const std::vector<Cell> squares = gradient_.critical_cells(2);
-    // Four independent reductions: of the two images, and of their maps to (or from) the comparison.
-    std::array<CellPairs, 4> pairs;
-    parallel_for(pairs.size(), threads_, [&](std::size_t i) {
-      const Order image = i % 2 == 0 ? of_prediction : of_label;
-      const Order birth = i < 2 ? image : births(image), death = i < 2 ? image : deaths(image);
-      JointSaddleReduction(gradient_, squares, birth, death, stop_).pair_all([&](Cell edge, Cell square) {
-        const CellPair pair{edge, square};
-        if (has_persistence(pair, birth, death)) pairs[i].push_back(pair);
-      });
-    });
-    const auto for_each_pair = [&](Order image, auto emit) {
-      for (const CellPair& pair : pairs[2 + image]) emit(pair);
+  // Pairs in dimension 1 of a volume as (edge, square).
+  using SaddlePairs = std::vector<std::pair<Index, Index>>;
+
+  void match_saddles(DimensionMatching& found) const {
+    const std::vector<Cell>&edges = gradient_.critical_cells(1), &squares = gradient_.critical_cells(2);
+    // Independent reductions: of the two images, and of their maps to (or from) the comparison.
+    struct Reduction {
+      Order birth, death;
+      SaddlePairs pairs;
     };
-    found(1, pairs[0], pairs[1], match_images(for_each_pair));
-  }
-
-  // Matches the pairs of the two maps to (or from) the comparison that share their cell there.
-  template <class ForEachPair>
-  MatchedCells match_images(ForEachPair for_each_pair) {
-    std::unordered_map<Cell, Cell> in_prediction;  // own cell by shared cell
-    MatchedCells matched;
-    for_each_pair(of_prediction, [&](const CellPair& pair) {
-      if (has_persistence(pair, births(of_prediction), deaths(of_prediction)))
-        in_prediction[shared_cell(pair)] = own_cell(pair);
+    std::vector<Reduction> reductions{{of_prediction, of_prediction, {}}, {of_label, of_label, {}}};
+    for (Order image : images)
+      if (image == of_prediction || !is_same(births(image), deaths(image)))
+        reductions.push_back({births(image), deaths(image), {}});
+    parallel_for(reductions.size(), threads_, [&](std::size_t i) {
+      Reduction& reduction = reductions[i];
+      JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death), stop_)
+          .pair_all([&](Index edge, Index square) { reduction.pairs.emplace_back(edge, square); });
     });
-    for_each_pair(of_label, [&](const CellPair& pair) {
-      if (!has_persistence(pair, births(of_label), deaths(of_label))) return;
-      const auto partner = in_prediction.find(shared_cell(pair));
-      if (partner != in_prediction.end()) matched.emplace_back(partner->second, own_cell(pair));
-    });
-    return matched;
+    const auto voxels = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {
+      return std::make_pair(gradient_.top(edges[pair.first], orders_.index(birth)),
+                            gradient_.top(squares[pair.second], orders_.index(death)));
+    };
+    const auto persists = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {
+      const auto [born, dead] = voxels(pair, birth, death);
+      return has_persistence(born, birth, dead, death);
+    };
+    const auto own = [&](const std::pair<Index, Index>& pair) { return dual_ ? pair.second : pair.first; };
+    const auto shared = [&](const std::pair<Index, Index>& pair) { return dual_ ? pair.first : pair.second; };
+    const std::size_t num_own = dual_ ? squares.size() : edges.size();
+    std::array<std::vector<Index>, 2> index;  // into the list of an image, by own cell
+    for (Order image : images) {
+      VoxelPairs& list = image == of_prediction ? found.prediction : found.label;
+      index[image].assign(num_own, none);
+      for (const auto& pair : reductions[image].pairs) {
+        if (!persists(pair, image, image)) continue;
+        index[image][own(pair)] = static_cast<Index>(list.size());
+        list.push_back(voxels(pair, image, image));
+      }
+    }
+    std::vector<Index> in_prediction(dual_ ? edges.size() : squares.size(), none);  // own cell, by shared cell
+    for (Order image : images) {
+      const Order birth = births(image), death = deaths(image);
+      const Reduction& map = image == of_prediction  ? reductions[2]
+                             : reductions.size() > 3 ? reductions[3]
+                                                     : reductions[1];
+      for (const auto& pair : map.pairs) {
+        if (!persists(pair, birth, death)) continue;
+        if (image == of_prediction)
+          in_prediction[shared(pair)] = own(pair);
+        else if (in_prediction[shared(pair)] != none)
+          found.matched.emplace_back(index[0][in_prediction[shared(pair)]], index[1][own(pair)]);
+      }
+    }
   }
 
   const bool dual_;
   const unsigned dims_;
   const std::size_t threads_;
   const StopFlag& stop_;
-  G gradient_;
+  const JointOrders<D> orders_;
+  JointGradient<D> gradient_;
 };
 
-// Levels of two images on one scale.
-inline std::array<std::vector<Level>, 2> levels_of(const std::array<const float*, 2>& images, std::size_t count,
-                                                   bool negate) {
-  std::array<std::vector<Level>, 2> levels;
-  for (int i = 0; i < 2; ++i) {
-    levels[i].resize(count);
-    std::transform(images[i], images[i] + count, levels[i].begin(),
-                   [&](float value) { return level_of(negate ? -value : value); });
-  }
-  return levels;
+// The grids of prediction and label, with levels on one scale.
+template <int D>
+std::array<Grid<D>, 2> make_grids(const std::array<const float*, 2>& images, const Extent<D>& extent,
+                                  const Filtration& filtration) {
+  return {make_grid<D>(images[0], extent, filtration), make_grid<D>(images[1], extent, filtration)};
 }
 
-inline std::array<std::vector<Level>, 2> levels_of(const std::array<const double*, 2>& images, std::size_t count,
-                                                   bool negate) {
+template <int D>
+std::array<Grid<D>, 2> make_grids(const std::array<const double*, 2>& images, const Extent<D>& extent,
+                                  const Filtration& filtration) {
+  const std::size_t count = num_voxels(extent);
   std::vector<double> both(images[0], images[0] + count);
   both.insert(both.end(), images[1], images[1] + count);
-  std::vector<Level> ranks = ranks_of(both.data(), both.size());
-  if (negate)
-    for (Level& rank : ranks) rank = -rank;
-  const auto middle = ranks.begin() + static_cast<std::ptrdiff_t>(count);
-  return {std::vector<Level>(ranks.begin(), middle), std::vector<Level>(middle, ranks.end())};
-}
-
-// The grids of prediction, label and comparison.
-template <int D, class T>
-std::array<Grid<D>, num_orders> make_grids(const std::array<const T*, 2>& images, const Extent<D>& extent,
-                                           const Filtration& filtration) {
-  const std::size_t count = num_voxels(extent);
-  const auto grid = [&] { return Grid<D>(extent, filtration.frame()); };
-  std::array<Grid<D>, num_orders> grids{grid(), grid(), grid()};
-  const auto levels = levels_of(images, count, filtration.negate);
-  std::vector<Level> comparison(count);
-  for (std::size_t i = 0; i < count; ++i)
-    comparison[i] = filtration.dual ? std::max(levels[0][i], levels[1][i]) : std::min(levels[0][i], levels[1][i]);
-  const auto identity = [](Level level) { return level; };
-  grids[of_prediction].set_levels(levels[0].data(), filtration.dual, identity);
-  grids[of_label].set_levels(levels[1].data(), filtration.dual, identity);
-  grids[of_comparison].set_levels(comparison.data(), filtration.dual, identity);
-  return grids;
+  const std::vector<Level> ranks = ranks_of(both.data(), both.size());
+  const Level sign = filtration.negate ? -1 : 1;
+  const auto grid = [&](const Level* of_image) {
+    Grid<D> made(extent, filtration.frame());
+    made.set_levels(of_image, filtration.dual, [sign](Level rank) { return sign * rank; });
+    return made;
+  };
+  return {grid(ranks.data()), grid(ranks.data() + count)};
 }
 
 template <int D, class T>
 BettiMatching betti_matching(const std::array<const T*, 2>& images, const Extent<D>& extent,
                              const Filtration& filtration, std::size_t threads, const StopFlag& stop) {
   const auto last = static_cast<Voxel>(num_voxels(extent) - 1);
-  InducedMatching<D> matching(make_grids<D>(images, extent, filtration), filtration.dual, filtration.complex_dims<D>(),
-                              threads, stop);
+  auto grids = make_grids<D>(images, extent, filtration);
   const Grid<D> indices(extent, filtration.frame());
+  InducedMatching<D> matching(JointOrders<D>(std::move(grids[0]), std::move(grids[1]), filtration.dual),
+                              filtration.dual, filtration.complex_dims<D>(), threads, stop);
   BettiMatching result;
-  matching.run([&](int dim, const auto& prediction, const auto& label, const auto& matched) {
-    const auto append = [&](const auto& cell_pairs, Order o, std::vector<Pair>& pairs) {
-      std::unordered_map<Cell, std::size_t> index;  // by own cell
-      for (const auto& cells : cell_pairs) {
-        Pair pair{static_cast<Voxel>(filtration.complex_dim<D>(dim)),
-                  indices.image_index(matching.gradient().top(cells.birth, o)),
-                  indices.image_index(matching.gradient().top(cells.death, o))};
+  const auto found = matching.run();
+  for (int dim = 0; dim < D; ++dim) {
+    const auto append = [&](const VoxelPairs& voxels, std::vector<Pair>& pairs) {
+      for (const auto& [birth, death] : voxels) {
+        Pair pair{static_cast<Voxel>(filtration.complex_dim<D>(dim)), indices.image_index(birth),
+                  indices.image_index(death)};
         if (filtration.dual) pair = {pair.dim, last - pair.death, last - pair.birth};
-        index[matching.own_cell(cells)] = pairs.size();
         pairs.push_back(pair);
       }
-      return index;
     };
-    const auto in_prediction = append(prediction, of_prediction, result.prediction);
-    const auto in_label = append(label, of_label, result.label);
-    for (const auto& [a, b] : matched) result.matched.emplace_back(in_prediction.at(a), in_label.at(b));
-  });
+    const std::size_t predictions = result.prediction.size(), labels = result.label.size();
+    append(found[dim].prediction, result.prediction);
+    append(found[dim].label, result.label);
+    for (const auto& [a, b] : found[dim].matched) result.matched.emplace_back(predictions + a, labels + b);
+  }
   sort_matching(result);
   return result;
 }

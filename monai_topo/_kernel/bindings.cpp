@@ -157,4 +157,5 @@ NB_MODULE(_core, m) {
   topo::bindings::bind_images<float>(m);
   topo::bindings::bind_images<double>(m);
   topo::bind_masks(m);
+  topo::bind_losses(m);
 }

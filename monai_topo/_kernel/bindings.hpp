@@ -117,5 +117,6 @@ void for_each_image(const Batch<T>& batch, std::size_t num_threads, Compute comp
 }
 
 void bind_masks(nb::module_& m);
+void bind_losses(nb::module_& m);
 
 }  // namespace topo

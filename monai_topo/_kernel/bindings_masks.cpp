@@ -5,17 +5,14 @@
 #include "block_components.hpp"
 #include "component_labels.hpp"
 #include "homotopy_warping.hpp"
+#include "label_regions.hpp"
+#include "patches.hpp"
 
 using namespace nanobind::literals;
 
 namespace topo {
 namespace bindings {
 namespace {
-
-template <int D>
-Mask make_mask(const Bit* data, const Extent<D>& extent) {
-  return {data, D == 3 ? extent[0] : 1, extent[D - 2], extent[D - 1], D == 3};
-}
 
 auto betti_numbers(const Images<Bit>& masks, bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> batch(masks);
@@ -44,6 +41,32 @@ auto component_labels(const Images<Bit>& masks, bool full, bool framed, std::siz
     });
   }
   return to_numpy(std::move(labels));
+}
+
+// The regions of the features of one dimension: the region of every voxel, the number of regions of every mask and the
+// room of each, the frame and no region included.
+auto label_regions(const Images<Bit>& masks, int dim, bool full, bool framed, double min_size,
+                   std::size_t num_threads) {
+  const Batch<Bit> batch(masks);
+  std::vector<std::int32_t> labels(batch.size());
+  std::vector<std::int64_t> counts(batch.count), all;
+  {
+    nb::gil_scoped_release unlocked;
+    std::vector<Capacity> capacities(batch.count);
+    for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag&) {
+      const Mask mask = make_mask(batch.image(i), extent);
+      LabelRegions regions(mask, full, framed, min_size);
+      capacities[i] = regions.capacity(dim);
+      std::int32_t* const out = labels.data() + i * batch.image_size;
+      for (std::int64_t row = 0; row < mask.planes * mask.rows; ++row)
+        regions.of_dim(dim).write_row(row, out + row * mask.length);
+    });
+    for (std::size_t i = 0; i < batch.count; ++i) {
+      counts[i] = static_cast<std::int64_t>(capacities[i].size());
+      all.insert(all.end(), capacities[i].begin(), capacities[i].end());
+    }
+  }
+  return std::make_tuple(to_numpy(std::move(labels)), to_numpy(std::move(counts)), to_numpy(std::move(all)));
 }
 
 // One block of a larger mask. The labels of its faces follow one another, the lower and the upper face of each axis.
@@ -93,6 +116,8 @@ auto homotopy_warping_errors(const Images<Bit>& predictions, const Images<Bit>& 
 void bind_masks(nb::module_& m) {
   m.def("betti_numbers", &bindings::betti_numbers, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("component_labels", &bindings::component_labels, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
+  m.def("label_regions", &bindings::label_regions, "masks"_a, "dim"_a, "full"_a, "framed"_a, "min_size"_a,
+        "num_threads"_a);
   m.def("block_components", &bindings::block_components, "mask"_a, "full"_a, "with_sizes"_a);
   m.def("simple_points", &bindings::simple_points, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("homotopy_warping_errors", &bindings::homotopy_warping_errors, "predictions"_a, "labels"_a, "errors"_a,

@@ -1,6 +1,7 @@
 // From the values of an image to the grid of the complex that stands for the filtration of the caller.
 #pragma once
 
+#include "double_levels.hpp"
 #include "grid.hpp"
 
 namespace topo {
@@ -35,40 +36,35 @@ struct Filtration {
 // The image of the dual filtration is read backwards, which reverses its order of ties.
 template <int D>
 Grid<D> make_grid(const float* values, const Extent<D>& extent, const Filtration& filtration,
-                  std::vector<Level> memory = {}) {
+                  std::vector<Level> memory = {}, std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   if (filtration.negate)
-    grid.set_levels(values, filtration.dual, [](float value) { return level_of(-value); });
+    grid.set_levels(values, filtration.dual, [](float value) { return level_of(-value); }, threads);
   else
-    grid.set_levels(values, filtration.dual, [](float value) { return level_of(value); });
+    grid.set_levels(values, filtration.dual, [](float value) { return level_of(value); }, threads);
   return grid;
 }
 
 template <int D>
 Grid<D> make_grid(const double* values, const Extent<D>& extent, const Filtration& filtration,
-                  std::vector<Level> memory = {}) {
+                  std::vector<Level> memory = {}, std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   const Level sign = filtration.negate ? -1 : 1;
-  grid.set_levels(ranks_of(values, num_voxels(extent)).data(), filtration.dual,
-                  [sign](Level rank) { return sign * rank; });
+  grid.set_levels(
+      ranks_of(values, num_voxels(extent)).data(), filtration.dual, [sign](Level rank) { return sign * rank; },
+      threads);
   return grid;
 }
 
-// Radix sort. It is stable, so voxels that come in index order are in filtration order afterwards.
+// Sorts voxels by level. The sort is stable, so voxels that come in index order are in filtration order afterwards.
 template <int D>
 void sort_by_level(const Grid<D>& grid, std::vector<Voxel>& voxels) {
-  constexpr int digit_bits = 11, digits = 3;
-  constexpr std::size_t base = std::size_t{1} << digit_bits;
-  const auto digit = [&](Voxel v, int d) { return (grid.key(v) >> (32 + d * digit_bits)) & (base - 1); };
-  std::array<std::array<std::uint32_t, base + 1>, digits> start{};
-  for (Voxel v : voxels)
-    for (int d = 0; d < digits; ++d) ++start[d][digit(v, d) + 1];
+  std::vector<OrderKey> keys(voxels.size());
+  for (std::size_t i = 0; i < voxels.size(); ++i) keys[i] = order_key(grid.level[voxels[i]], static_cast<Voxel>(i));
+  radix_sort(keys, 32);
   std::vector<Voxel> sorted(voxels.size());
-  for (int d = 0; d < digits; ++d) {
-    std::partial_sum(start[d].begin(), start[d].end(), start[d].begin());
-    for (Voxel v : voxels) sorted[start[d][digit(v, d)]++] = v;
-    voxels.swap(sorted);
-  }
+  for (std::size_t i = 0; i < voxels.size(); ++i) sorted[i] = voxels[static_cast<Voxel>(keys[i])];
+  voxels.swap(sorted);
 }
 
 }  // namespace topo

@@ -31,6 +31,10 @@
 #include <utility>
 #include <vector>
 
+#include "divisor.hpp"
+#include "parallel.hpp"
+#include "radix_sort.hpp"
+
 namespace topo {
 
 using Voxel = std::uint32_t;     // index into the framed image
@@ -62,18 +66,8 @@ inline Level level_of(float value) {
   return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
-// Dense ranks of doubles, which do not fit into a level.
-inline std::vector<Level> ranks_of(const double* values, std::size_t count) {
-  std::vector<Voxel> order(count);
-  std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return values[a] < values[b]; });
-  std::vector<Level> ranks(count);
-  Level rank = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i > 0 && values[order[i]] > values[order[i - 1]]) ++rank;
-    ranks[order[i]] = rank;
-  }
-  return ranks;
+constexpr OrderKey order_key(Level level, Voxel v) {
+  return (OrderKey{static_cast<std::uint32_t>(level) ^ 0x80000000u} << 32) | v;
 }
 
 // Frees the memory of an array.
@@ -92,21 +86,24 @@ template <int D>
 struct Grid {
   Extent<D> extent;             // of the image, without the frame
   std::array<Voxel, D> stride;  // in the framed image
-  std::vector<Level> level;     // of the framed image
+  std::array<Divisor, D> by_stride;
+  Level frame;
+  std::vector<Level> level;  // of the framed image, after set_levels
 
   // `memory` may be the level array of an earlier grid, for reuse.
-  Grid(const Extent<D>& image_extent, Level frame, std::vector<Level> memory = {})
-      : extent(image_extent), level(std::move(memory)) {
+  Grid(const Extent<D>& image_extent, Level level_of_frame, std::vector<Level> memory = {})
+      : extent(image_extent), frame(level_of_frame), level(std::move(memory)) {
     Voxel size = 1;
     for (int a = D - 1; a >= 0; --a) {
       stride[a] = size;
+      by_stride[a] = Divisor(size);
       size *= extent[a] + 2;
     }
-    level.assign(size, frame);
+    level.resize(size);
   }
 
   Voxel size() const { return static_cast<Voxel>(level.size()); }
-  OrderKey key(Voxel v) const { return (OrderKey{static_cast<std::uint32_t>(level[v]) ^ 0x80000000u} << 32) | v; }
+  OrderKey key(Voxel v) const { return order_key(level[v], v); }
   bool before(Voxel u, Voxel v) const { return level[u] < level[v] || (level[u] == level[v] && u < v); }
   bool in_frame(Voxel v) const { return level[v] == never_enters || level[v] == enters_first; }
 
@@ -157,19 +154,32 @@ struct Grid {
       for (Voxel v = first; v < first + extent[D - 1]; ++v) visit(v);
   }
 
-  // Sets the levels of the image from values in C order, or in the reverse of that.
+  // Sets the levels of the image from values in C order, or in the reverse of that, and those of the frame.
   template <class Value, class LevelOf>
-  void set_levels(const Value* values, bool reversed, LevelOf level_of) {
-    const std::vector<Voxel> first = rows();
-    const std::size_t length = extent[D - 1];
-    for (std::size_t r = 0; r < first.size(); ++r) {
-      const Value* from = values + (reversed ? first.size() - 1 - r : r) * length;
-      Level* to = level.data() + first[r];
+  void set_levels(const Value* values, bool reversed, LevelOf level_of, std::size_t threads = 1) {
+    const std::size_t length = extent[D - 1], framed_length = length + 2, framed_rows = extent[D - 2] + 2;
+    const std::size_t rows = level.size() / framed_length, rows_of_image = num_voxels(extent) / length;
+    threads = useful_threads(threads, 0.4 * size());
+    const std::size_t slabs = num_slabs(rows, threads);
+    const auto set_row = [&](std::size_t row) {
+      Level* const to = level.data() + row * framed_length;
+      const std::size_t y = row % framed_rows, z = row / framed_rows;  // in 2D, z is 0
+      const bool in_frame = y == 0 || y + 1 == framed_rows || (D == 3 && (z == 0 || z > extent[0]));
+      if (in_frame) {
+        std::fill(to, to + framed_length, frame);
+        return;
+      }
+      const std::size_t row_of_image = (D == 3 ? (z - 1) * extent[D - 2] : 0) + y - 1;
+      const Value* from = values + (reversed ? rows_of_image - 1 - row_of_image : row_of_image) * length;
+      to[0] = to[length + 1] = frame;
       if (reversed)
-        for (std::size_t x = 0; x < length; ++x) to[x] = level_of(from[length - 1 - x]);
+        for (std::size_t x = 0; x < length; ++x) to[x + 1] = level_of(from[length - 1 - x]);
       else
-        for (std::size_t x = 0; x < length; ++x) to[x] = level_of(from[x]);
-    }
+        for (std::size_t x = 0; x < length; ++x) to[x + 1] = level_of(from[x]);
+    };
+    parallel_for(slabs, threads, [&](std::size_t slab) {
+      for (std::size_t row = slab * rows / slabs; row < (slab + 1) * rows / slabs; ++row) set_row(row);
+    });
   }
 
   // Coordinates in the framed image: the frame begins at 0, the image at 1.
@@ -182,7 +192,11 @@ struct Grid {
   // C-order index into the image of a voxel that is not in the frame, and back.
   Voxel image_index(Voxel v) const {
     Voxel index = 0;
-    for (int a = 0; a < D - 1; v %= stride[a++]) index = index * extent[a] + v / stride[a] - 1;
+    for (int a = 0; a < D - 1; ++a) {
+      const Voxel at = by_stride[a].quotient(v);
+      index = index * extent[a] + at - 1;
+      v -= at * stride[a];
+    }
     return index * extent[D - 1] + v - 1;
   }
   Voxel framed_index(std::int64_t image_index) const {

@@ -6,163 +6,231 @@
 // these tops: a link, as around a vertex. They are matched direction by direction (element matchings one after another
 // are acyclic: Jonsson, "Simplicial Complexes of Graphs", 2008, section 4.1), for the whole grid at once in loops that
 // compilers turn into vector code.
-//
-// The order of ties decides how many cells stay critical. Where the label is constant, which is nearly everywhere, its
-// order and that of the comparison follow the prediction, and the joint gradient is the prediction's own.
 #pragma once
 
-#include "cell_code.hpp"
-#include "filtration.hpp"
+#include <type_traits>
+
+#include "cells.hpp"
+#include "joint_orders.hpp"
 #include "parallel.hpp"
 
 namespace topo {
 
+// What the gradient does with a cell: four bits.
+//
+//   bit   3   2     1    0
+//       +---+---------+-------+
+//       | 0 |  axis   | upper |   matched: the partner lies along this axis, towards higher coordinates if `upper`: a
+//       +---+---------+-------+   facet if the cell extends along the axis, else a cofacet
+//       | 1 |     marks       |   critical: one mark for each order in which the cell is paired in dimension 0 or D - 1
+//       +---+-----------------+
+//       | 0 |    all ones     |   missing: never enters, or lies in a frame that enters first
+//       +---+-----------------+
+class CellCode {
+ public:
+  static constexpr std::uint32_t missing = 7, critical = 8;
+
+  explicit CellCode(std::uint32_t bits) : bits_(bits) {}
+
+  static constexpr std::uint32_t matched(int axis, bool upper) { return static_cast<std::uint32_t>(2 * axis + upper); }
+
+  bool is_missing() const { return bits_ == missing; }
+  bool is_critical() const { return bits_ >= critical; }
+  int axis() const { return static_cast<int>(bits_ >> 1); }
+  bool upper() const { return bits_ & 1; }
+  bool is_marked(int order_index) const { return has_bit(bits_, order_index); }
+
+ private:
+  std::uint32_t bits_;
+};
+
 template <int D>
 class JointGradient {
   using C = CellIndex<D>;
-  using Ranks = std::vector<std::uint32_t>;
+  using Types = std::uint8_t;  // cells of one corner: a bit for each type
 
  public:
-  JointGradient(std::array<Grid<D>, num_orders>&& grids, const StopFlag& stop) : stride(grids[0].stride) {
-    for (int type = 0; type < C::types; ++type)
-      for (int a : bits_of(type)) corner_offset_[type] += stride[a];
-    const bool framed = grids[0].level[0] == enters_first;
-    rank_frame_ = framed ? 0 : UINT32_MAX;
-    rank_voxels(grids);
-    for (int o = 0; o < num_orders; ++o) level_[o] = std::move(grids[o].level);
-    std::array<std::vector<std::uint8_t>, C::types> top_sides;
-    compare_tops(top_sides, stop);
-    match_cells(top_sides);
+  JointGradient(const JointOrders<D>& orders, const StopFlag& stop)
+      : stride(orders.grid().stride), orders_(orders), size_(orders.grid().size()), offset_(C::corner_offsets(stride)) {
+    std::vector<Types> cells(size_), critical;  // cells that exist, and those that are critical
+    std::array<std::vector<Types>, 2 * D> top_sides;
+    for (auto& sides : top_sides) sides.resize(size_);
+    compare_tops(cells, top_sides, stop);
+    critical = cells;
+    std::array<std::vector<Types>, code_bits> codes;
+    for (auto& bits : codes) bits.resize(size_);
+    match_cells(critical, top_sides, codes, stop);
+    pack_codes(cells, critical, codes);
+    for (Voxel v = 0; v < size_; ++v)
+      for (int t : bits_of(critical[v])) critical_[count_bits(static_cast<std::uint32_t>(t))].push_back(C::cell(v, t));
   }
 
   const std::array<Voxel, D> stride;
-  Voxel size() const { return static_cast<Voxel>(level_[0].size()); }
+  const JointOrders<D>& orders() const { return orders_; }
+  Voxel size() const { return size_; }
 
-  CellCode& code(Cell c) { return code_[C::type(c)][C::corner(c)]; }
-  CellCode code(Cell c) const { return code_[C::type(c)][C::corner(c)]; }
-
-  // The voxel with which a cell enters, and its level.
-  Voxel top(Cell c, Order o) const {
-    const Ranks& rank = rank_[o];
-    Voxel last = C::corner(c);
-    for (int rest = C::type(c); rest != 0; rest = (rest - 1) & C::type(c))
-      if (const Voxel v = C::corner(c) + corner_offset_[rest]; rank[v] > rank[last]) last = v;
-    return last;
+  CellCode code(Voxel corner, int type) const { return CellCode((codes_[corner] >> (4 * type)) & 15u); }
+  void mark(Cell c, int order_index) {
+    codes_[C::corner(c)] |= static_cast<Codes>(1u << (4 * C::type(c) + order_index));
   }
-  Level level(Cell c, Order o) const { return level_[o][top(c, o)]; }
 
-  // Position in an order: rank of the top, then the cell, since several cells of one dimension may share it.
-  std::uint64_t key(Cell c, Order o) const { return (std::uint64_t{rank_[o][top(c, o)]} << 32) | c; }
+  // Critical cells of one dimension, in order.
+  const std::vector<Cell>& critical_cells(int dim) const { return critical_[dim]; }
 
-  // Critical cells of one dimension.
-  std::vector<Cell> critical_cells(int dim) const {
-    std::vector<Cell> cells;
-    for (Voxel v = 0; v < size(); ++v)
-      for (int t = 0; t < C::types; ++t)
-        if (count_bits(t) == dim && code_[t][v].is_critical()) cells.push_back(C::cell(v, t));
-    return cells;
+  // The voxel with which a cell enters.
+  Voxel top(Cell c, int order_index) const {
+    const std::vector<Rank>& rank = orders_.ranks(order_index);
+    const auto type = static_cast<std::uint32_t>(C::type(c));
+    Voxel last = C::corner(c);
+    for (std::uint32_t rest = type; rest != 0; rest = (rest - 1) & type)
+      if (const Voxel v = C::corner(c) + offset_[rest]; rank[v] > rank[last]) last = v;
+    return last;
   }
 
  private:
-  // Orders voxels of the prediction by (value, value in the label, neighbors above, index), of the other images by
-  // (value, rank in the prediction).
-  void rank_voxels(const std::array<Grid<D>, num_orders>& grids) {
-    std::vector<Voxel> voxels;
-    grids[0].for_each_voxel([&](Voxel v) { voxels.push_back(v); });
-    voxels = sort_by_neighbors_above(grids[of_prediction], voxels);
-    sort_by_level(grids[of_label], voxels);
-    for (Order o : all_orders) {
-      std::vector<Voxel> sorted = voxels;
-      sort_by_level(grids[o], sorted);
-      rank_[o].assign(grids[o].size(), rank_frame_);
-      std::uint32_t rank = 0;
-      for (Voxel v : sorted) rank_[o][v] = ++rank;
-      if (o == of_prediction) voxels = std::move(sorted);
+  using Codes = std::conditional_t<D == 2, std::uint16_t, std::uint32_t>;  // of the cells of one corner
+  static constexpr int code_bits = 3;
+  static constexpr std::size_t block = 64;
+
+  // Types that extend along an axis.
+  static constexpr Types types_along(int axis) {
+    int types = 0;
+    for (int t = 0; t < C::types; ++t)
+      if (has_bit(t, axis)) types |= 1 << t;
+    return static_cast<Types>(types);
+  }
+
+  // Calls work(first corner, corners) for blocks of all corners whose cells lie in the grid.
+  template <class Work>
+  void for_each_block(const StopFlag& stop, Work work) const {
+    const std::size_t corners = size_ - offset_[C::top_type];
+    for (std::size_t first = 0; first < corners; first += block) {
+      if (first % (block << 10) == 0) stop.check();
+      work(first, std::min(block, corners - first));
     }
   }
 
-  // Sorts voxels by how many more of their neighbors are higher than lower, and keeps the order of equal ones. By index
-  // alone, the order of ties would sweep a noisy mask, and its cycles with it, from end to end. The inside of a plateau
-  // stays in index order, which leaves the fewest critical cells there.
-  static std::vector<Voxel> sort_by_neighbors_above(const Grid<D>& grid, const std::vector<Voxel>& voxels) {
-    constexpr int all = box_size<D>;
-    std::vector<std::int8_t> above(grid.size());
-    const auto offsets = grid.box_offsets();
-    for (Voxel first : grid.rows())
-      for (Voxel offset : offsets) {
-        const Level *center = grid.level.data() + first, *other = center + static_cast<std::int32_t>(offset);
-        std::int8_t* const out = above.data() + first;
-        for (Voxel x = 0; x < grid.extent[D - 1]; ++x)
-          out[x] = static_cast<std::int8_t>(out[x] + (other[x] > center[x]) - (other[x] < center[x]));
-      }
-    std::array<Voxel, 2 * all> start{};
-    for (Voxel v : voxels) ++start[above[v] + all];
-    std::partial_sum(start.begin(), start.end(), start.begin());
-    std::vector<Voxel> sorted(voxels.size());
-    for (Voxel v : voxels) sorted[start[above[v] + all - 1]++] = v;
-    return sorted;
+  // Finds which cells exist and for every axis along which a cell extends whether its top lies on the lower, or on the
+  // upper, side in all orders. Neither, if orders differ. `top_sides` by 2 * axis + upper.
+  void compare_tops(std::vector<Types>& cells, std::array<std::vector<Types>, 2 * D>& top_sides,
+                    const StopFlag& stop) const {
+    for_each_block(stop, [&](std::size_t first, std::size_t count) {
+      std::array<Types*, 2 * D> sides;
+      for (int k = 0; k < 2 * D; ++k) sides[k] = top_sides[k].data() + first;
+      compare_block(first, count, cells.data() + first, sides);
+    });
   }
 
-  // Finds the top sides (TopSides) of all cells, and which cells exist. The rank of a cell is that of its top.
-  void compare_tops(std::array<std::vector<std::uint8_t>, C::types>& top_sides, const StopFlag& stop) {
-    const std::size_t corners = size() - corner_offset_[C::top_type];
-    for (int t = 0; t < C::types; ++t) {
-      top_sides[t].assign(size(), TopSides::all);
-      code_[t].resize(size());  // missing
-    }
-    std::array<Ranks, C::types> rank;
-    for (int t = 1; t < C::types; ++t) rank[t].assign(size(), rank_frame_);
-    for (int o = 0; o < num_orders; ++o) {
-      stop.check();
-      rank[0].swap(rank_[o]);
-      for (int t = 1; t < C::types; ++t) {
-        for (int a : bits_of(t)) {
-          const std::uint32_t *lower = rank[t ^ (1 << a)].data(), *upper = lower + stride[a];
-          std::uint8_t* out = top_sides[t].data();
-          const std::uint8_t not_lower = TopSides::lower(a) ^ 0xff, not_upper = TopSides::upper(a) ^ 0xff;
-          for (std::size_t v = 0; v < corners; ++v) out[v] &= upper[v] > lower[v] ? not_lower : not_upper;
+  // The rank of a cell is that of its top, the greater one of two opposite facets. tops[c][s]: ranks of the cells of type
+  // s at the corner that lies on the upper side along the axes c, which are none of s.
+  TOPO_ALSO_FOR_AVX2 void compare_block(std::size_t first, std::size_t count, Types* TOPO_RESTRICT cells,
+                                        const std::array<Types*, 2 * D>& sides) const {
+    Rank memory[C::types][C::types][block];
+    std::uint32_t lower[D][block], upper[D][block], exist[block];
+    for (int o = 0; o < orders_.num_distinct(); ++o) {
+      const Rank* tops[C::types][C::types];
+      for (int c = 0; c < C::types; ++c) tops[c][0] = orders_.ranks(o).data() + first + offset_[c];
+      for (int s = 1; s < C::types; ++s)
+        for (int c = 0; c < C::types; ++c) {
+          if ((c & s) != 0) continue;
+          const int a = s & -s;
+          const Rank *below = tops[c][s ^ a], *above = tops[c | a][s ^ a];
+          Rank* const out = memory[c][s];
+          for (std::size_t x = 0; x < count; ++x) out[x] = above[x] > below[x] ? above[x] : below[x];
+          tops[c][s] = out;
         }
-        const int a = lowest_bit(static_cast<std::uint32_t>(t));
-        const std::uint32_t *lower = rank[t ^ (1 << a)].data(), *upper = lower + stride[a];
-        std::uint32_t* out = rank[t].data();
-        for (std::size_t v = 0; v < corners; ++v) out[v] = std::max(lower[v], upper[v]);
+      for (int a = 0; a < D; ++a) {
+        std::uint32_t is_upper[block];
+        std::fill_n(is_upper, count, 0u);
+        for (int t = 1; t < C::types; ++t) {
+          if (!has_bit(t, a)) continue;
+          const Rank *below = tops[0][t ^ (1 << a)], *above = tops[1 << a][t ^ (1 << a)];
+          const std::uint32_t bit = 1u << t;
+          for (std::size_t x = 0; x < count; ++x) is_upper[x] |= above[x] > below[x] ? bit : 0u;
+        }
+        const std::uint32_t along = types_along(a);
+        for (std::size_t x = 0; x < count; ++x) {
+          upper[a][x] = o == 0 ? is_upper[x] : upper[a][x] & is_upper[x];
+          lower[a][x] = o == 0 ? is_upper[x] ^ along : lower[a][x] & (is_upper[x] ^ along);
+        }
       }
-      if (o == 0)
-        for (int t = 0; t < C::types; ++t)
-          for (std::size_t v = 0; v < corners; ++v)
-            code_[t][v].bits = rank[t][v] == rank_frame_ ? CellCode::missing().bits : CellCode::critical().bits;
-      rank[0].swap(rank_[o]);
+      if (o > 0) continue;
+      std::fill_n(exist, count, 0u);
+      const Rank frame = orders_.frame_rank();
+      for (int t = 0; t < C::types; ++t) {
+        const Rank* top = tops[0][t];
+        const std::uint32_t bit = 1u << t;
+        for (std::size_t x = 0; x < count; ++x) exist[x] |= top[x] != frame ? bit : 0u;
+      }
+    }
+    narrow(exist, count, cells);
+    for (int a = 0; a < D; ++a) {
+      narrow(lower[a], count, sides[2 * a]);
+      narrow(upper[a], count, sides[2 * a + 1]);
     }
   }
 
-  // Matches cells that extend along an axis with their upper or lower facet along it, where the facet holds all tops.
-  void match_cells(const std::array<std::vector<std::uint8_t>, C::types>& top_sides) {
-    const std::size_t corners = size() - corner_offset_[C::top_type];
-    constexpr std::uint8_t critical = CellCode::critical().bits;
+  TOPO_INTO_CALLER static void narrow(const std::uint32_t* words, std::size_t count, Types* TOPO_RESTRICT out) {
+    for (std::size_t x = 0; x < count; ++x) out[x] = static_cast<Types>(words[x]);
+  }
+
+  // Matches cells that extend along an axis with their lower or upper facet along it, where the facet holds all tops.
+  // The types of the facets are those of the cells without the axis: their bits, shifted.
+  void match_cells(std::vector<Types>& critical, const std::array<std::vector<Types>, 2 * D>& top_sides,
+                   std::array<std::vector<Types>, code_bits>& codes, const StopFlag& stop) const {
     for (int a = 0; a < D; ++a)
-      for (const bool upper : {false, true})
-        for (int t = 0; t < C::types; ++t) {
-          if (has_bit(t, a)) continue;
-          const int cell_type = t | (1 << a);
-          CellCode *facet = code_[t].data() + (upper ? stride[a] : 0), *cell = code_[cell_type].data();
-          const std::uint8_t* sides = top_sides[cell_type].data();
-          const std::uint8_t side = upper ? TopSides::upper(a) : TopSides::lower(a);
-          // The facet is on one side of the cell, so the cell is on the other side of the facet.
-          const std::uint8_t code_of_cell = CellCode::matched(a, upper).bits;
-          const std::uint8_t code_of_facet = CellCode::matched(a, !upper).bits;
-          for (std::size_t v = 0; v < corners; ++v) {
-            const bool match = (sides[v] & side) && facet[v].bits == critical && cell[v].bits == critical;
-            facet[v].bits = match ? code_of_facet : facet[v].bits;
-            cell[v].bits = match ? code_of_cell : cell[v].bits;
+      for (const bool upper : {false, true}) {
+        const int shift = 1 << a;
+        const std::size_t to_facet = upper ? stride[a] : 0;
+        // The facet is on one side of the cell, so the cell is on the other side of the facet.
+        const std::uint32_t code_of_cell = CellCode::matched(a, upper), code_of_facet = CellCode::matched(a, !upper);
+        for_each_block(stop, [&](std::size_t first, std::size_t count) {
+          Types matched[block];
+          Types *cell = critical.data() + first, *facet = cell + to_facet;
+          const Types* sides = top_sides[2 * a + upper].data() + first;
+          for (std::size_t x = 0; x < count; ++x)
+            matched[x] = static_cast<Types>(sides[x] & cell[x] & (facet[x] << shift));
+          remove(cell, matched, count, 0);
+          remove(facet, matched, count, shift);
+          for (int bit = 0; bit < code_bits; ++bit) {
+            Types* const out = codes[bit].data() + first;
+            if (has_bit(code_of_cell, bit)) add(out, matched, count, 0);
+            if (has_bit(code_of_facet, bit)) add(out + to_facet, matched, count, shift);
           }
-        }
+        });
+      }
   }
 
-  std::array<Voxel, C::types> corner_offset_{};  // from the lowest corner of a cell to the highest
-  std::uint32_t rank_frame_;
-  std::array<std::vector<Level>, num_orders> level_;
-  std::array<Ranks, num_orders> rank_;
-  std::array<std::vector<CellCode>, C::types> code_;
+  static void remove(Types* out, const Types* TOPO_RESTRICT types, std::size_t count, int shift) {
+    for (std::size_t x = 0; x < count; ++x) out[x] = static_cast<Types>(out[x] & ~(types[x] >> shift));
+  }
+  static void add(Types* out, const Types* TOPO_RESTRICT types, std::size_t count, int shift) {
+    for (std::size_t x = 0; x < count; ++x) out[x] = static_cast<Types>(out[x] | (types[x] >> shift));
+  }
+
+  // One bit for each type to every fourth bit.
+  static std::uint32_t spread(std::uint32_t types) {
+    types = (types | (types << 12)) & 0x000f000fu;
+    types = (types | (types << 6)) & 0x03030303u;
+    return (types | (types << 3)) & 0x11111111u;
+  }
+
+  void pack_codes(const std::vector<Types>& cells, const std::vector<Types>& critical,
+                  const std::array<std::vector<Types>, code_bits>& codes) {
+    codes_.resize(size_);
+    for (std::size_t v = 0; v < size_; ++v) {
+      const std::uint32_t missing = spread(static_cast<Types>(~cells[v]));
+      std::uint32_t word = missing * CellCode::missing + spread(critical[v]) * CellCode::critical;
+      for (int bit = 0; bit < code_bits; ++bit) word |= spread(codes[bit][v]) << bit;
+      codes_[v] = static_cast<Codes>(word);
+    }
+  }
+
+  const JointOrders<D>& orders_;
+  const Voxel size_;
+  const std::array<Voxel, C::types> offset_;  // from the lowest corner of a cell to the highest
+  std::vector<Codes> codes_;
+  std::array<std::vector<Cell>, D + 1> critical_;
 };
 
 }  // namespace topo

@@ -5,142 +5,220 @@
 // of the squares are cleared. (The stars of a single order, which hold the working column there, do not exist here.)
 #pragma once
 
-#include <unordered_map>
+#include <memory>
 
 #include "joint_gradient.hpp"
+#include "rank_queue.hpp"
+#include "working_column.hpp"
 
 namespace topo {
+
+// Reduced columns of one thread: lists of edges, each after its length, in blocks that never move.
+class EdgeLists {
+ public:
+  using Entry = Edge;  // or the number of edges that follow
+
+  const Entry* add(const std::vector<Edge>& edges) {
+    if (left_ < edges.size() + 1) {
+      const std::size_t size = std::max(edges.size() + 1, block_);
+      blocks_.emplace_back(new Entry[size]);
+      next_ = blocks_.back().get();
+      left_ = size;
+      block_ = std::min(2 * block_, largest_block);
+    }
+    Entry* const column = next_;
+    *next_++ = static_cast<Entry>(edges.size());
+    for (Edge edge : edges) *next_++ = edge;
+    left_ -= edges.size() + 1;
+    return column;
+  }
+
+ private:
+  static constexpr std::size_t largest_block = std::size_t{1} << 16;
+
+  std::vector<std::unique_ptr<Entry[]>> blocks_;
+  std::size_t block_ = 1024, left_ = 0;  // size of the next block, entries left in the current one
+  Entry* next_ = nullptr;
+};
 
 class JointSaddleReduction {
   using G = JointGradient<3>;
   using C = CellIndex<3>;
-  using EdgeKey = std::uint64_t;  // rank of the edge's top, then the cell
 
  public:
-  // The marks of the gradient's critical edges and squares say which are paired with dimensions 0 and 2.
-  JointSaddleReduction(const G& gradient, const std::vector<Cell>& squares, Order edges, Order columns,
-                       const StopFlag& stop)
-      : gradient_(gradient), edges_(edges), columns_(columns), stop_(stop), squares_(squares) {}
+  using Index = std::uint32_t;  // into the critical edges, or squares, of the gradient
+
+  // Orders are given by their index. The marks of the gradient's critical edges and squares say which are paired with
+  // dimensions 0 and 2.
+  JointSaddleReduction(const G& gradient, int edges, int columns, const StopFlag& stop)
+      : gradient_(gradient),
+        orders_(gradient.orders()),
+        edges_(edges),
+        columns_(columns),
+        stop_(stop),
+        rank_(orders_.ranks(edges).data()),
+        pending_(gradient.size(), 0),
+        queue_(gradient.size()) {
+    find_pivots();
+  }
 
   // Calls emit(edge, square) for every pair.
   template <class Emit>
   void pair_all(Emit emit) {
-    std::vector<std::uint64_t> ordered;
-    for (Cell square : squares_)
-      if (!gradient_.code(square).is_marked(columns_)) ordered.push_back(gradient_.key(square, columns_));
-    std::sort(ordered.begin(), ordered.end());
-    for (std::uint64_t square : ordered) emit(reduce(static_cast<Cell>(square)), static_cast<Cell>(square));
+    const std::vector<Cell>& squares = gradient_.critical_cells(2);
+    std::vector<std::uint64_t> items, memory;
+    for (Index i = 0; i < squares.size(); ++i)
+      if (!code(squares[i]).is_marked(columns_)) {
+        const Rank rank = orders_.rank(gradient_.top(squares[i], columns_), columns_);
+        items.push_back((static_cast<std::uint64_t>(rank) << 32) | i);
+      }
+    radix_sort(items, 32, memory);
+    for (const std::uint64_t item : items) {
+      const auto square = static_cast<Index>(item);
+      emit(reduce(squares[square]), square);
+    }
   }
 
  private:
-  void push(EdgeKey edge) {
-    heap_.push_back(edge);
-    std::push_heap(heap_.begin(), heap_.end());
+  // An edge: the rank of its top, then its direction from there. Directions towards lower coordinates come first, axis by
+  // axis, then those towards higher ones: edges of one voxel then have the order of the cells.
+  using RankedEdge = std::uint32_t;
+
+  CellCode code(Cell cell) const { return gradient_.code(C::corner(cell), C::type(cell)); }
+
+  // The positive critical edges, by rank: those of a voxel follow one another.
+  void find_pivots() {
+    const std::vector<Cell>& edges = gradient_.critical_cells(1);
+    std::vector<std::uint64_t> items, memory;
+    for (Index i = 0; i < edges.size(); ++i)
+      if (!code(edges[i]).is_marked(edges_)) items.push_back((std::uint64_t{ranked(edges[i])} << 32) | i);
+    radix_sort(items, 32, memory);
+    pivots_.reserve(items.size());
+    for (const std::uint64_t item : items)
+      pivots_.push_back({static_cast<RankedEdge>(item >> 32), static_cast<Index>(item), nullptr});
+    first_pivot_.resize(gradient_.size() / pivots_per_entry + 2);
+    std::size_t i = 0;
+    for (std::size_t entry = 0; entry < first_pivot_.size(); ++entry) {
+      while (i < pivots_.size() && rank_of(pivots_[i].edge) / pivots_per_entry < entry) ++i;
+      first_pivot_[entry] = static_cast<std::uint32_t>(i);
+    }
   }
 
-  EdgeKey pop() {
-    std::pop_heap(heap_.begin(), heap_.end());
-    const EdgeKey last = heap_.back();
-    heap_.pop_back();
-    return last;
+  struct Pivot {
+    RankedEdge edge;
+    Index index;
+    const EdgeLists::Entry* column;  // without the pivot; null if it has none
+  };
+  static constexpr std::size_t pivots_per_entry = 4;  // ranks that share an entry of the table
+
+  Pivot& pivot(RankedEdge edge) {
+    auto i = first_pivot_[rank_of(edge) / pivots_per_entry];
+    while (pivots_[i].edge != edge) ++i;
+    return pivots_[i];
   }
 
-  std::array<Cell, 4> edges_of(Cell square) const {
-    const auto type = static_cast<std::uint32_t>(C::type(square));
-    const int a = lowest_bit(type), b = highest_bit(type);
-    const Voxel v = C::corner(square);
-    return {C::cell(v, 1 << a), C::cell(v + gradient_.stride[b], 1 << a), C::cell(v, 1 << b),
-            C::cell(v + gradient_.stride[a], 1 << b)};
+  static constexpr std::size_t rank_of(RankedEdge edge) { return edge >> direction_bits; }
+
+  RankedEdge ranked(Cell edge) const {
+    const int axis = lowest_bit(static_cast<std::uint32_t>(C::type(edge)));
+    const Voxel v = C::corner(edge), w = v + gradient_.stride[axis];
+    return rank_[w] > rank_[v] ? edge_at(static_cast<Voxel>(rank_[w]), axis)
+                               : edge_at(static_cast<Voxel>(rank_[v]), axis + 3);
   }
 
-  // Whether an edge may be, or lead to, a pivot: it is critical and positive, or it is matched with a square.
-  bool can_lead_to_pivot(Cell edge) const {
-    const CellCode code = gradient_.code(edge);
-    if (code.is_missing()) return false;
-    if (code.is_critical()) return !code.is_marked(edges_);
-    return !has_bit(C::type(edge), code.axis());
+  // The lower corner of the edge in a direction.
+  Voxel corner(Voxel v, int direction) const { return direction < 3 ? v - gradient_.stride[direction] : v; }
+
+  void toggle(RankedEdge edge) {
+    std::uint8_t& directions = pending_[rank_of(edge)];
+    if (directions == 0) queue_.insert(rank_of(edge));
+    directions ^= static_cast<std::uint8_t>(1u << direction_of(edge));
   }
 
-  // Edges of one voxel as bits: 2 * axis + (1 where the edge goes to the upper neighbor).
-  Cell edge_at(Voxel v, int direction) const {
-    const int axis = direction / 2;
-    return C::cell(direction % 2 ? v : v - gradient_.stride[axis], 1 << axis);
-  }
-  static int direction_from(Voxel v, Cell edge) {
-    return 2 * lowest_bit(static_cast<std::uint32_t>(C::type(edge))) + (C::corner(edge) == v ? 1 : 0);
+  // Adds an edge if it may be, or lead to, a pivot: it is critical and positive, or it is matched with a square.
+  void add(Voxel corner, int axis) {
+    const CellCode code = gradient_.code(corner, 1 << axis);
+    const bool leads_on = code.is_critical() ? !code.is_marked(edges_) : !code.is_missing() && code.axis() != axis;
+    if (leads_on) toggle(ranked(C::cell(corner, 1 << axis)));
   }
 
-  // Replaces the edges whose top is v by critical ones: an edge matched with a square, by the rest of its boundary.
-  std::uint32_t flow_down(Voxel v, std::uint32_t edges) {
+  // Adds the edges of a square, given by its lowest corner and its axes, but for one of them.
+  void add_square(Voxel corner, int a, int b, Voxel except_corner, int except_axis) {
+    const auto add_other = [&](Voxel at, int axis) {
+      if (at != except_corner || axis != except_axis) add(at, axis);
+    };
+    add_other(corner, a);
+    add_other(corner + gradient_.stride[b], a);
+    add_other(corner, b);
+    add_other(corner + gradient_.stride[a], b);
+  }
+
+  // Takes the edges of the latest voxel and replaces those that are matched with a square by the rest of its boundary,
+  // until only critical ones are left there.
+  std::uint32_t flow_down(std::size_t rank) {
+    const Voxel v = orders_.voxel(static_cast<Rank>(rank), edges_);
     std::uint32_t critical = 0;
-    while (edges != 0) {
-      const int direction = lowest_bit(edges);
-      edges &= edges - 1;
-      const Cell edge = edge_at(v, direction);
-      const CellCode code = gradient_.code(edge);
+    while (pending_[rank] != 0) {
+      const int direction = lowest_bit(std::uint32_t{pending_[rank]});
+      pending_[rank] ^= static_cast<std::uint8_t>(1u << direction);
+      const int axis = direction % 3;
+      const Voxel at = corner(v, direction);
+      const CellCode code = gradient_.code(at, 1 << axis);
       if (code.is_critical()) {
         critical ^= 1u << direction;
         continue;
       }
-      const Voxel corner = code.upper() ? C::corner(edge) : C::corner(edge) - gradient_.stride[code.axis()];
-      for (Cell other : edges_of(C::cell(corner, C::type(edge) | (1 << code.axis())))) {
-        if (other == edge || !can_lead_to_pivot(other)) continue;
-        if (gradient_.top(other, edges_) == v)
-          edges ^= 1u << direction_from(v, other);
-        else
-          push(gradient_.key(other, edges_));
-      }
+      const Voxel square = code.upper() ? at : at - gradient_.stride[code.axis()];
+      add_square(square, axis, code.axis(), at, axis);
     }
     return critical;
   }
 
-  Cell reduce(Cell square) {
-    heap_.clear();
-    for (Cell edge : edges_of(square))
-      if (can_lead_to_pivot(edge)) push(gradient_.key(edge, edges_));
+  Index reduce(Cell square) {
+    const auto type = static_cast<std::uint32_t>(C::type(square));
+    add_square(C::corner(square), lowest_bit(type), highest_bit(type), no_voxel, 0);
     for (;;) {  // the column of a negative square never becomes empty
       stop_.check();
-      const EdgeKey last = pop();
-      const std::uint64_t rank = last >> 32;
-      const auto key_of = [&](Voxel v, int direction) { return (rank << 32) | edge_at(v, direction); };
-      const Voxel v = gradient_.top(static_cast<Cell>(last), edges_);
-      std::uint32_t edges = 1u << direction_from(v, static_cast<Cell>(last));
-      while (!heap_.empty() && heap_.front() >> 32 == rank) edges ^= 1u << direction_from(v, static_cast<Cell>(pop()));
-      const std::uint32_t candidates = flow_down(v, edges);
+      const std::size_t rank = queue_.greatest();
+      std::uint32_t candidates = flow_down(rank);
+      queue_.erase(rank);
       if (candidates == 0) continue;
-      // The last by cell, which is the order of the keys in columns.
-      EdgeKey pivot = 0;
-      for (int direction : bits_of(candidates)) pivot = std::max(pivot, key_of(v, direction));
-      for (int direction : bits_of(candidates))
-        if (const EdgeKey edge = key_of(v, direction); edge != pivot) push(edge);
-      const auto [column, is_new] = column_of_.try_emplace(static_cast<Cell>(pivot), starts_.size() - 1);
-      if (is_new) {
-        store();
-        return static_cast<Cell>(pivot);
+      const int last = highest_bit(candidates);
+      candidates ^= 1u << last;
+      for (int direction : bits_of(candidates)) toggle(edge_at(static_cast<Voxel>(rank), direction));
+      Pivot& pivot_edge = pivot(edge_at(static_cast<Voxel>(rank), last));
+      if (pivot_edge.column == nullptr) {
+        pivot_edge.column = store();
+        return pivot_edge.index;
       }
-      for (std::size_t i = starts_[column->second]; i < starts_[column->second + 1]; ++i) push(entries_[i]);
+      const EdgeLists::Entry* const column = pivot_edge.column;
+      for (const EdgeLists::Entry *edge = column + 1, *end = edge + *column; edge != end; ++edge) toggle(*edge);
     }
   }
 
-  // Keeps the column without its pivot, sorted and with equal edges canceled.
-  void store() {
-    std::sort(heap_.begin(), heap_.end());
-    for (std::size_t i = 0; i < heap_.size();) {
-      const bool cancels = i + 1 < heap_.size() && heap_[i] == heap_[i + 1];
-      if (!cancels) entries_.push_back(heap_[i]);
-      i += cancels ? 2 : 1;
+  // Keeps the column, and leaves it empty.
+  const EdgeLists::Entry* store() {
+    rest_.clear();
+    while (!queue_.empty()) {
+      const std::size_t rank = queue_.greatest();
+      for (int direction : bits_of(pending_[rank])) rest_.push_back(edge_at(static_cast<Voxel>(rank), direction));
+      pending_[rank] = 0;
+      queue_.erase(rank);
     }
-    starts_.push_back(entries_.size());
+    return store_.add(rest_);
   }
 
   const G& gradient_;
-  const Order edges_, columns_;
+  const JointOrders<3>& orders_;
+  const int edges_, columns_;
   const StopFlag& stop_;
-  const std::vector<Cell>& squares_;
-  std::unordered_map<Cell, std::size_t> column_of_;  // by pivot
-  std::vector<std::size_t> starts_{0};               // where columns begin in entries_
-  std::vector<EdgeKey> entries_;
-  std::vector<EdgeKey> heap_;  // the working column
+  const Rank* const rank_;             // of voxels, in the order of the edges
+  std::vector<std::uint8_t> pending_;  // the working column: edges by rank, as directions
+  RankQueue queue_;                    // ranks with edges, or whose edges have canceled
+  std::vector<Pivot> pivots_;
+  std::vector<std::uint32_t> first_pivot_;
+  EdgeLists store_;
+  std::vector<RankedEdge> rest_;
 };
 
 }  // namespace topo

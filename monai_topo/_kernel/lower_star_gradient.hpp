@@ -38,6 +38,7 @@ class LowerStarGradient {
     for (CellBits squares = 0; squares < children_.size(); ++squares) build_spanning_forest(squares);
     if constexpr (D == 3)
       for (CellBits cubes = 0; cubes < collapsed_.size(); ++cubes) collapse_cubes(cubes);
+    children_[collapsed(StarWord<D>(~CellBits{0})).squares()] |= may_be_maximum;
   }
 
   // The star without the squares that are matched with a cube. All other functions, and arrays, take stars like this.
@@ -46,6 +47,7 @@ class LowerStarGradient {
   }
 
   static bool is_minimum(StarWord<D> star) { return star.edges() == 0; }
+  static bool is_maximum(StarWord<D> star) { return star.top_cells() == StarWord<D>::all_top_cells; }
 
   // Roots of the forest; the lowest is matched with the voxel, the others are critical edges.
   CellBits roots(StarWord<D> star) const { return star.edges() & ~CellBits{children_[star.squares()]}; }
@@ -60,10 +62,13 @@ class LowerStarGradient {
   // Critical facets between top cells: the saddles of dimension D - 1.
   CellBits critical_facets(StarWord<D> star) const { return D == 3 ? critical_squares(star) : critical_edges(star); }
 
-  // Whether there are critical cells of dimension 1 to D - 1.
-  bool has_saddle(StarWord<D> star) const {
-    const CellBits children = children_[star.squares()], all = star.edges() & ~children;
-    return (all & (all - 1)) | (D == 3 ? children & has_cycle : 0);
+  // Whether there may be a critical cell: a minimum, a second root, a square, or a maximum. Its squares alone do not
+  // tell a maximum of a volume.
+  bool may_be_critical(StarWord<D> star) const {
+    const CellBits edges = star.edges(), children = children_[star.squares()], roots = edges & ~children;
+    constexpr int top_bit = 31;  // of -1
+    return (((edges - 1) >> top_bit) | (roots & (roots - 1)) | (children & (has_critical_square | may_be_maximum))) !=
+           0;
   }
 
   // For every edge four bits: the square that it is matched with, or `no_square`.
@@ -115,10 +120,10 @@ class LowerStarGradient {
         }
       }
     }
-    if (forest_[squares] != squares) children_[squares] |= has_cycle;
+    if (forest_[squares] != squares) children_[squares] |= has_critical_square;
   }
 
-  static constexpr std::uint8_t has_cycle = 128;  // in children_: some square is not in the forest
+  static constexpr std::uint8_t has_critical_square = 64, may_be_maximum = 128;  // in children_
 
   // By the square bits. Separate arrays: those that are read most stay in the first-level cache.
   std::array<std::uint8_t, std::size_t{1} << L::squares> children_{};

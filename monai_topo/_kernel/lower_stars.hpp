@@ -1,35 +1,26 @@
-// The lower stars of all voxels of an image, and the voxels with a saddle in them.
+// The lower stars of all voxels of an image, and the voxels with a critical cell.
 #pragma once
 
+#include "compiler.hpp"
 #include "lower_star_gradient.hpp"
 #include "parallel.hpp"
 
-// A second copy of a hot function for processors with AVX2, chosen when the module is loaded, so that wheels still run
-// anywhere. (The sanitizers do not support it.)
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define TOPO_ALSO_FOR_AVX2 __attribute__((target_clones("avx2", "default")))
-#define TOPO_INTO_CALLER __attribute__((always_inline)) inline
-#else
-#define TOPO_ALSO_FOR_AVX2
-#define TOPO_INTO_CALLER inline
-#endif
-
-#ifdef _MSC_VER
-#define TOPO_RESTRICT __restrict
-#else
-#define TOPO_RESTRICT __restrict__
-#endif
-
 namespace topo {
+
+// Voxels of a part of an image, in index order.
+struct CriticalVoxels {
+  std::vector<Voxel> minima, maxima;
+  std::vector<Voxel> all;  // with a critical cell, and few without one
+  std::size_t num_edges = 0, num_facets = 0;
+};
 
 template <int D>
 class LowerStars {
   using L = Link<D>;
 
  public:
-  StarArray<D> star;           // of every voxel, collapsed; empty in the frame
-  std::vector<Voxel> saddles;  // voxels with a critical cell of dimension 1 to D - 1, in index order
+  StarArray<D> star;                     // of every voxel, collapsed; empty in the frame
+  std::vector<CriticalVoxels> critical;  // part by part
 
   // `memory` may be the star array of an earlier image, for reuse.
   LowerStars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop, StarArray<D> memory = {})
@@ -37,20 +28,23 @@ class LowerStars {
     star.clear();
     star.resize(grid.size());  // becomes memset, which `assign` of a struct does not
     const std::vector<Voxel> rows = grid.rows();
-    const std::size_t slabs = std::min(rows.size(), threads == 1 ? 1 : 4 * threads);
-    std::vector<std::vector<Voxel>> found(slabs);
-    parallel_for(slabs, threads, [&](std::size_t slab) {
-      for (std::size_t r = slab * rows.size() / slabs; r < (slab + 1) * rows.size() / slabs; ++r) {
+    const std::size_t rows_of_part = std::max<std::size_t>(1, voxels_of_part / grid.extent[D - 1]);
+    critical.resize((rows.size() + rows_of_part - 1) / rows_of_part);
+    parallel_for(critical.size(), useful_threads(threads, 5.0 * grid.size()), [&](std::size_t part) {
+      const std::size_t begin = part * rows_of_part, end = std::min(begin + rows_of_part, rows.size());
+      for (std::size_t r = begin; r < end; ++r) {
         stop.check();
         compute_row(grid, rows[r], grid.extent[D - 1]);
-        collapse_row(rows[r], grid.extent[D - 1], found[slab]);
+        collapse_row(rows[r], grid.extent[D - 1], critical[part].all);
       }
+      critical[part].all.shrink_to_fit();
+      classify(critical[part]);
     });
-    if (slabs == 1) saddles.swap(found[0]);
-    for (const auto& voxels : found) saddles.insert(saddles.end(), voxels.begin(), voxels.end());
   }
 
  private:
+  static constexpr std::size_t voxels_of_part = std::size_t{1} << 14;
+
   void collapse_row(Voxel first, Voxel length, std::vector<Voxel>& found) {
     const auto& gradient = LowerStarGradient<D>::instance();
     std::size_t size = found.size();
@@ -59,9 +53,34 @@ class LowerStars {
       const StarWord<D> word = gradient.collapsed(star[v]);
       star[v] = word;
       found[size] = v;
-      size += gradient.has_saddle(word);
+      size += gradient.may_be_critical(word);
     }
     found.resize(size);
+  }
+
+  void classify(CriticalVoxels& found) const {
+    const auto& gradient = LowerStarGradient<D>::instance();
+    append_if(found.all, found.minima, [&](Voxel v) { return gradient.is_minimum(star[v]); });
+    append_if(found.all, found.maxima, [&](Voxel v) { return gradient.is_maximum(star[v]); });
+    for (Voxel v : found.all) {
+      found.num_edges += count_bits(gradient.critical_edges(star[v]));
+      found.num_facets += count_bits(gradient.critical_facets(star[v]));
+    }
+  }
+
+  // Appends the voxels that meet a condition, without a branch, which could not be predicted.
+  template <class Condition>
+  static void append_if(const std::vector<Voxel>& voxels, std::vector<Voxel>& list, Condition condition) {
+    constexpr std::size_t block = 64;
+    Voxel kept[block];
+    for (std::size_t begin = 0; begin < voxels.size(); begin += block) {
+      std::size_t count = 0;
+      for (std::size_t i = begin; i < std::min(begin + block, voxels.size()); ++i) {
+        kept[count] = voxels[i];
+        count += condition(voxels[i]);
+      }
+      list.insert(list.end(), kept, kept + count);
+    }
   }
 
   // Compares blocks of a row with their neighbors in one direction after another, in loops that compilers turn into

@@ -7,8 +7,10 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -47,42 +49,68 @@ inline void spread_over_cpus([[maybe_unused]] std::thread& helper) {
 #endif
 }
 
-// Calls task(i, scratch) for i in [0, count), with a Scratch for each thread. The first exception is rethrown here when
-// all threads have stopped.
-template <class Scratch, class Task>
-void parallel_for(std::size_t count, std::size_t threads, Task task) {
-  std::atomic<std::size_t> next{0};
+// Calls start(w) on threads w = 0, 1, ..., and what it returns for every i in [0, count), each on one of them. A thread
+// begins with a range of its own and goes on with what is left of others', so that the parts of an array stay in the
+// cache of one processor from call to call. The first exception is rethrown here when all threads have stopped.
+template <class Start>
+void parallel_workers(std::size_t count, std::size_t threads, Start start) {
+  const std::size_t workers = std::max<std::size_t>(1, std::min(threads, count));
+  const auto end = [=](std::size_t worker) { return (worker + 1) * count / workers; };
+  std::vector<std::atomic<std::size_t>> next(workers);
+  for (std::size_t worker = 1; worker < workers; ++worker) next[worker] = end(worker - 1);
   std::exception_ptr error;
   std::mutex error_mutex;
-  const auto work = [&] {
+  const auto work = [&](std::size_t worker) {
     try {
-      Scratch scratch;
-      for (std::size_t i; (i = next.fetch_add(1)) < count;) task(i, scratch);
+      auto task = start(worker);
+      for (std::size_t k = 0; k < workers; ++k) {
+        const std::size_t owner = (worker + k) % workers;
+        for (std::size_t i; (i = next[owner].fetch_add(1)) < end(owner);) task(i);
+      }
     } catch (...) {
-      next = count;
+      for (auto& i : next) i = count;
       const std::lock_guard<std::mutex> lock(error_mutex);
       if (!error) error = std::current_exception();
     }
   };
   std::vector<std::thread> helpers;
   try {
-    for (std::size_t t = 1; t < threads && t < count; ++t) {
-      helpers.emplace_back(work);
+    for (std::size_t worker = 1; worker < workers; ++worker) {
+      helpers.emplace_back(work, worker);
       spread_over_cpus(helpers.back());
     }
   } catch (const std::system_error&) {
     // No more threads are available: those that run, this one at least, do the work.
   }
-  work();
+  work(0);
   for (auto& helper : helpers) helper.join();
   if (error) std::rethrow_exception(error);
+}
+
+// Calls task(i, scratch) for i in [0, count), with a Scratch for each thread.
+template <class Scratch, class Task>
+void parallel_for(std::size_t count, std::size_t threads, Task task) {
+  parallel_workers(count, threads,
+                   [&](std::size_t) { return [&, scratch = Scratch()](std::size_t i) mutable { task(i, scratch); }; });
 }
 
 // Calls task(i) for i in [0, count).
 template <class Task>
 void parallel_for(std::size_t count, std::size_t threads, Task task) {
-  struct None {};
-  parallel_for<None>(count, threads, [&](std::size_t i, None&) { task(i); });
+  parallel_workers(count, threads, [&](std::size_t) { return [&](std::size_t i) { task(i); }; });
 }
+
+// Threads that pay for work that takes one of them so many nanoseconds: to start one takes a tenth of a millisecond.
+inline std::size_t useful_threads(std::size_t threads, double nanoseconds) {
+  return std::min(threads, 1 + static_cast<std::size_t>(nanoseconds / 2e5));
+}
+
+// Parts into which threads divide `count` items: one for a single thread, else so many that none waits for long.
+inline std::size_t num_slabs(std::size_t count, std::size_t threads) {
+  return std::min(count, threads == 1 ? 1 : 4 * threads);
+}
+
+// Numbers that threads write and read at the same time.
+using SharedNumbers = std::vector<std::atomic<std::uint32_t>>;
 
 }  // namespace topo

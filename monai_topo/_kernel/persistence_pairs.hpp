@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <memory>
+#include <tuple>
 
 #include "extremum_saddle_pairs.hpp"
 #include "filtration.hpp"
@@ -10,59 +11,60 @@
 
 namespace topo {
 
-// Large arrays that a thread keeps from image to image of one call, 9 bytes per pixel and 12 per voxel: page faults of
+// Large arrays that a thread keeps from image to image of one call, 9 bytes per pixel and 13 per voxel: page faults of
 // new ones slow down several threads.
 template <int D>
 struct Scratch {
   std::vector<Level> level;
   StarArray<D> star;
-  std::vector<std::uint32_t> cells;
+  CellNumbers numbers;
+  std::vector<WorkingColumn::EdgesOfVoxels> working;  // for every thread inside an image
 };
+
+inline void mark_negative_edges(const std::vector<Saddle>& edges, StarArray<3>& star) {
+  for (const Saddle& edge : edges)
+    if (edge.is_paired()) {
+      StarWord<3>& word = star[edge.voxel()];
+      word.mark_negative(nth_bit(LowerStarGradient<3>::instance().critical_edges(word), edge.number()));
+    }
+}
 
 // Pairs of the face-connected complex by dimension; dimensions that are not in `dims` may be left empty.
 template <int D>
 std::array<VoxelPairs, D> pair_critical_cells(const Grid<D>& grid, unsigned dims, std::size_t threads,
                                               const StopFlag& stop, Scratch<D>& scratch) {
   LowerStars<D> stars(grid, threads, stop, std::move(scratch.star));
-  auto& star = stars.star;
-  auto& saddles = stars.saddles;
-  sort_by_level(grid, saddles);
+  auto& [star, critical] = stars;
+  const DescendingPath<D> descent{grid, star};
+  const AscendingPath<D> ascent{grid, star};
   // Dimension 1 of a volume needs to know what the other dimensions have paired.
   const bool has_middle = D == 3 && has_bit(dims, 1);
-  std::vector<std::uint8_t> negative_edges(has_middle ? saddles.size() : 0);
-  std::vector<std::uint16_t> positive_squares(has_middle ? saddles.size() : 0);
-
+  const bool has_minima = has_middle || has_bit(dims, 0), has_maxima = has_middle || has_bit(dims, D - 1);
   std::array<VoxelPairs, D> pairs;
-  std::vector<std::uint32_t> other_cells;  // for the second thread
-  parallel_for(2, threads, [&](std::size_t part) {
-    auto& memory = threads > 1 && part == 1 ? other_cells : scratch.cells;
-    if (part == 0 && (has_middle || has_bit(dims, 0)))
-      pairs[0] = pair_minima(grid, star, saddles, memory, stop, [&](std::size_t i, int edge) {
-        if (has_middle) negative_edges[i] |= static_cast<std::uint8_t>(1u << edge);
-      });
-    if (part == 1 && (has_middle || has_bit(dims, D - 1)))
-      pairs[D - 1] = pair_maxima(grid, star, saddles, memory, stop, [&](std::size_t i, int facet) {
-        if (has_middle) positive_squares[i] |= static_cast<std::uint16_t>(1u << facet);
-      });
-  });
-  if constexpr (D == 3)
+  Basins minima, maxima;
+  if (has_minima) minima = find_basins(descent, critical, scratch.numbers, threads, stop);
+  if constexpr (D == 2) {
+    if (has_maxima) maxima = find_basins(ascent, critical, scratch.numbers, threads, stop);
+    parallel_for(2, useful_threads(threads, 40.0 * minima.saddles.size()), [&](std::size_t part) {
+      if (part == 0)
+        pairs[0] = pair_extrema(descent, minima, stop);
+      else
+        pairs[1] = pair_extrema(ascent, maxima, stop);
+    });
+  } else {
+    // One after the other, and what is not needed any more is released: memory peaks in the reduction.
+    pairs[0] = pair_extrema(descent, minima, stop);
+    if (has_middle) mark_negative_edges(minima.saddles, star);
+    minima = {};
+    if (has_maxima) maxima = find_basins(ascent, critical, scratch.numbers, threads, stop);
+    pairs[2] = pair_extrema(ascent, maxima, stop);
+    release(maxima.extrema);
     if (has_middle) {
-      // Cubes are no longer needed from here on: their bits become the working column.
-      for (StarWord<3>& word : star) word.discard_cubes();
-      for (std::size_t i = 0; i < saddles.size(); ++i) star[saddles[i]].mark_negative(negative_edges[i]);
-      // Memory peaks in the reduction, so what is not needed is released before.
-      release(negative_edges);
-      release(other_cells);
-      pairs[0].shrink_to_fit();
-      pairs[2].shrink_to_fit();
-      const auto& gradient = LowerStarGradient<3>::instance();
-      std::size_t deaths = 0;
-      for (std::size_t i = 0; i < saddles.size(); ++i)
-        deaths += count_bits(gradient.critical_squares(star[saddles[i]]) & ~CellBits{positive_squares[i]});
-      pairs[1].reserve(deaths);
-      SaddleSaddleReduction reduction(grid, star, saddles, positive_squares, scratch.cells, stop);
-      reduction.pair_all([&](Voxel birth, Voxel death) { pairs[1].emplace_back(birth, death); });
+      scratch.working.resize(useful_threads(threads, 1e3 * maxima.saddles.size()));
+      SaddleSaddleReduction reduction(grid, star, scratch.numbers.memory, stop);
+      pairs[1] = reduction.pair_all(std::move(critical), std::move(maxima.saddles), scratch.working);
     }
+  }
   scratch.star = std::move(star);
   return pairs;
 }
@@ -72,42 +74,55 @@ struct Pair {
   Voxel dim, birth, death;
 };
 
-// Pairs of one image, sorted by (dim, birth, death); pairs of equal value are left out.
+// Pairs of one dimension, as birth and death in one number, sorted; pairs of equal value are left out.
+template <int D, class T>
+std::vector<std::uint64_t> reported_pairs(const T* values, const Grid<D>& grid, const Filtration& filtration,
+                                          VoxelPairs&& voxels) {
+  const auto last = static_cast<Voxel>(num_voxels(grid.extent) - 1);
+  std::vector<std::uint64_t> pairs;
+  pairs.reserve(voxels.size());
+  for (auto [birth, death] : voxels) {
+    if (grid.level[birth] == grid.level[death]) continue;
+    birth = grid.image_index(birth);
+    death = grid.image_index(death);
+    if (filtration.dual) std::tie(birth, death) = std::make_pair(last - death, last - birth);
+    if (filtration.min_persistence > 0) {
+      const double persistence = static_cast<double>(values[birth]) - static_cast<double>(values[death]);
+      if (std::abs(persistence) <= filtration.min_persistence) continue;
+    }
+    pairs.push_back(std::uint64_t{birth} << 32 | death);
+  }
+  release(voxels);
+  radix_sort(pairs);
+  return pairs;
+}
+
+// Pairs of one image, sorted by (dim, birth, death).
 template <int D, class T>
 std::vector<Pair> persistence_pairs(const T* values, const Extent<D>& extent, const Filtration& filtration,
                                     std::size_t threads, const StopFlag& stop, Scratch<D>& scratch) {
-  const auto last = static_cast<Voxel>(num_voxels(extent) - 1);
   if (filtration.min_persistence > 0) {
     // No class is more persistent than the range of the values: a patch of mere background is finished here.
-    const auto [least, greatest] = std::minmax_element(values, values + last + 1);
+    const auto [least, greatest] = std::minmax_element(values, values + num_voxels(extent));
     if (static_cast<double>(*greatest) - static_cast<double>(*least) <= filtration.min_persistence) return {};
   }
 
-  Grid<D> grid = make_grid<D>(values, extent, filtration, std::move(scratch.level));
-  auto pairs_of_dim = pair_critical_cells(grid, filtration.complex_dims<D>(), threads, stop, scratch);
-  std::vector<Pair> pairs;
+  Grid<D> grid = make_grid<D>(values, extent, filtration, std::move(scratch.level), threads);
+  auto voxels = pair_critical_cells(grid, filtration.complex_dims<D>(), threads, stop, scratch);
+  std::array<std::vector<std::uint64_t>, D> sorted;
   std::size_t count = 0;
-  for (const VoxelPairs& voxels : pairs_of_dim) count += voxels.size();
-  pairs.reserve(count);
-  for (int dim = 0; dim < D; ++dim) {
-    if (!filtration.reports(dim)) continue;
-    const auto begin = static_cast<std::ptrdiff_t>(pairs.size());
-    auto& voxels = pairs_of_dim[filtration.complex_dim<D>(dim)];
-    for (auto [birth, death] : voxels) {
-      if (grid.level[birth] == grid.level[death]) continue;
-      Pair pair{static_cast<Voxel>(dim), grid.image_index(birth), grid.image_index(death)};
-      if (filtration.dual) pair = {pair.dim, last - pair.death, last - pair.birth};
-      if (filtration.min_persistence > 0) {
-        const double persistence = static_cast<double>(values[pair.birth]) - static_cast<double>(values[pair.death]);
-        if (std::abs(persistence) <= filtration.min_persistence) continue;
-      }
-      pairs.push_back(pair);
-    }
-    release(voxels);
-    const auto key = [](const Pair& pair) { return (std::uint64_t{pair.birth} << 32) | pair.death; };
-    std::sort(pairs.begin() + begin, pairs.end(), [&](const Pair& a, const Pair& b) { return key(a) < key(b); });
-  }
+  for (const VoxelPairs& pairs : voxels) count += pairs.size();
+  parallel_for(D, useful_threads(threads, 40.0 * count), [&](std::size_t dim) {
+    auto& of_dim = voxels[filtration.complex_dim<D>(static_cast<int>(dim))];
+    if (filtration.reports(static_cast<int>(dim)))
+      sorted[dim] = reported_pairs(values, grid, filtration, std::move(of_dim));
+  });
   scratch.level = std::move(grid.level);
+  std::vector<Pair> pairs;
+  pairs.reserve(count);
+  for (Voxel dim = 0; dim < D; ++dim)
+    for (std::uint64_t key : sorted[dim])
+      pairs.push_back({dim, static_cast<Voxel>(key >> 32), static_cast<Voxel>(key)});
   return pairs;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -29,8 +30,36 @@ struct Mask {
 
 // Voxels begin to end of a row; the component that `label` belongs to is known after the count.
 struct Run {
-  std::int64_t begin, end;
+  std::uint32_t begin, end;
   Node label;
+};
+
+// The runs of several rows in one array: an array for every row would be as many allocations.
+class RunsOfRows {
+ public:
+  struct Row {
+    const Run *first, *last;
+    const Run* begin() const { return first; }
+    const Run* end() const { return last; }
+  };
+
+  void clear() {
+    runs_.clear();
+    first_.clear();
+  }
+  void begin_row() { first_.push_back(runs_.size()); }
+  void add(const Run& run) { runs_.push_back(run); }  // to the last row
+
+  Row row(std::int64_t i) const {
+    const auto next = static_cast<std::size_t>(i) + 1;
+    return {runs_.data() + first_[i], runs_.data() + (next < first_.size() ? first_[next] : runs_.size())};
+  }
+  std::int64_t size() const { return static_cast<std::int64_t>(first_.size()); }
+  std::vector<Run>& runs() { return runs_; }
+
+ private:
+  std::vector<Run> runs_;
+  std::vector<std::size_t> first_;  // of every row
 };
 
 class RunComponents {
@@ -42,19 +71,15 @@ class RunComponents {
   // Counts the components. Calls visit(z, y, run) once for every run.
   template <class Visit>
   std::int64_t count(Visit visit) {
+    RunsOfRows plane, previous;
     if (framed_) new_label();
-    std::vector<Row> plane(mask_.rows), previous(mask_.rows);
     for (std::int64_t z = 0; z < mask_.planes; ++z) {
+      plane.clear();
       for (std::int64_t y = 0; y < mask_.rows; ++y) {
-        find_runs(z, y, plane[y]);
-        for (const Run& run : plane[y]) visit(z, y, run);
-        if (y > 0) join_adjacent_runs(plane[y], plane[y - 1], full_);
-        if (z == 0) continue;
-        join_adjacent_runs(plane[y], previous[y], full_);
-        if (full_ && y > 0) join_adjacent_runs(plane[y], previous[y - 1], true);
-        if (full_ && y + 1 < mask_.rows) join_adjacent_runs(plane[y], previous[y + 1], true);
+        add_row(z, y, plane, y, previous);
+        for (const Run& run : plane.row(y)) visit(z, y, run);
       }
-      plane.swap(previous);
+      std::swap(plane, previous);
     }
     return components_;
   }
@@ -62,37 +87,64 @@ class RunComponents {
     return count([](std::int64_t, std::int64_t, const Run&) {});
   }
 
+  // The same, with the runs of all rows kept, those of a plane after those of the plane before.
+  RunsOfRows keep_runs() {
+    RunsOfRows runs;
+    if (framed_) new_label();
+    for (std::int64_t z = 0; z < mask_.planes; ++z)
+      for (std::int64_t y = 0; y < mask_.rows; ++y) add_row(z, y, runs, z * mask_.rows + y, runs);
+    return runs;
+  }
+
   // After the count. The root of a component is its least label.
   std::size_t num_labels() const { return labels_.size(); }
   Node root(Node label) { return labels_.find(label); }
 
  private:
-  using Row = std::vector<Run>;
+  // Finds the runs of a row, the `at`-th of `rows`, and joins them with those of its neighbors. `previous` holds the
+  // plane before, which may be the end of `rows`.
+  void add_row(std::int64_t z, std::int64_t y, RunsOfRows& rows, std::int64_t at, const RunsOfRows& previous) {
+    rows.begin_row();
+    find_runs(z, y, rows);
+    if (y > 0) join_adjacent_runs(rows.row(at), rows.row(at - 1), full_);
+    if (z == 0) return;
+    const std::int64_t below = &rows == &previous ? at - mask_.rows : y;
+    join_adjacent_runs(rows.row(at), previous.row(below), full_);
+    if (full_ && y > 0) join_adjacent_runs(rows.row(at), previous.row(below - 1), true);
+    if (full_ && y + 1 < mask_.rows) join_adjacent_runs(rows.row(at), previous.row(below + 1), true);
+  }
 
-  void find_runs(std::int64_t z, std::int64_t y, Row& runs) {
-    runs.clear();
+  void find_runs(std::int64_t z, std::int64_t y, RunsOfRows& rows) {
     const Bit* row = mask_.row(z, y);
     const bool is_border = framed_ && mask_.is_border_row(z, y);
-    for (std::int64_t x = 0; x < mask_.length;) {
-      if (row[x] != value_) {
-        ++x;
-        continue;
-      }
-      const std::int64_t begin = x;
-      while (x < mask_.length && row[x] == value_) ++x;
+    for (std::int64_t x = 0;;) {
+      const std::int64_t begin = skip(row, x, static_cast<Bit>(1 - value_));
+      if (begin == mask_.length) return;
+      x = skip(row, begin, value_);
       const bool touches_frame = is_border || (framed_ && (begin == 0 || x == mask_.length));
-      runs.push_back({begin, x, touches_frame ? 0 : new_label()});
+      rows.add({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(x), touches_frame ? 0 : new_label()});
     }
   }
 
+  // The first voxel from x on that does not have this value. Eight at a time, since most runs are long.
+  std::int64_t skip(const Bit* row, std::int64_t x, Bit value) const {
+    const std::uint64_t all = value * 0x0101010101010101u;
+    for (std::uint64_t word; x + 8 <= mask_.length; x += 8) {
+      std::memcpy(&word, row + x, sizeof word);
+      if (word != all) break;
+    }
+    while (x < mask_.length && row[x] == value) ++x;
+    return x;
+  }
+
   // Joins the runs of two neighboring rows that share a column or, where diagonals connect, an adjacent one.
-  void join_adjacent_runs(const Row& runs, const Row& others, bool diagonal) {
-    const std::int64_t reach = diagonal ? 1 : 0;
-    std::size_t j = 0;
+  void join_adjacent_runs(RunsOfRows::Row runs, RunsOfRows::Row others, bool diagonal) {
+    const std::uint32_t reach = diagonal ? 1 : 0;
+    const Run* from = others.begin();
     for (const Run& run : runs) {
-      while (j < others.size() && others[j].end + reach <= run.begin) ++j;
-      for (std::size_t k = j; k < others.size() && others[k].begin < run.end + reach; ++k)
-        join(run.label, others[k].label);
+      while (from != others.end() && from->end + reach <= run.begin) ++from;
+      for (const Run* other = from; other != others.end() && other->begin < run.end + reach; ++other)
+        join(run.label, other->label);
     }
   }
 

@@ -4,12 +4,17 @@
 // as in the reduction of a boundary matrix, but the column of a square is never written down as a whole. Its boundary
 // is followed along V-paths from the last edge down, only as far as the first critical edge that is positive and so can
 // be a pivot (the idea of Guillou, Vidal, Tierny, "Discrete Morse Sandwich", 2022).
+//
+// Pairs do not depend on the order in which columns are reduced, as long as only columns of earlier squares are added to
+// the column of a square (Morozov and Nigmetov, "Towards lockfree persistent homology", 2020). So columns are taken brick
+// by brick, each by one of several threads, and not in the order of the filtration. Where a column finds its pivot taken
+// by that of a later square, it takes the pivot over, and the later one is reduced further.
 #pragma once
 
-#include "lower_star_gradient.hpp"
-#include "parallel.hpp"
+#include "bricks.hpp"
+#include "column_store.hpp"
+#include "extremum_saddle_pairs.hpp"
 #include "plateau.hpp"
-#include "working_column.hpp"
 
 namespace topo {
 
@@ -18,68 +23,125 @@ class SaddleSaddleReduction {
 
  public:
   static constexpr Voxel max_voxels = Voxel{1} << (32 - direction_bits);
+  static_assert(direction_bits == Saddle::number_bits);
 
-  // `saddles`: the voxels with a saddle, in filtration order, and `positive_squares` of each of them. `star` must have
-  // its negative edges marked and its cubes discarded: the working column takes their bits.
-  SaddleSaddleReduction(const Grid<3>& grid, StarArray<3>& star, const std::vector<Voxel>& saddles,
-                        const std::vector<std::uint16_t>& positive_squares, std::vector<std::uint32_t>& memory,
+  // `star` must have its negative edges marked. `newest_column` is memory for as many numbers as there are voxels; what
+  // they are does not matter, and those that change are 0 after pair_all.
+  SaddleSaddleReduction(const Grid<3>& grid, const StarArray<3>& star, SharedNumbers& newest_column,
                         const StopFlag& stop)
-      : grid_(grid),
-        star_(star),
-        saddles_(saddles),
-        positive_squares_(positive_squares),
-        stop_(stop),
-        plateau_(grid),
-        first_edge_(memory),
-        working_(grid, star) {
-    first_edge_.resize(grid.size());
-    std::uint32_t edges = 0;
-    for (Voxel v : saddles) {
-      first_edge_[v] = edges;
-      edges += count_bits(positive_edges(star[v]));
-    }
-    column_.assign(edges, nullptr);
-  }
+      : grid_(grid), star_(star), stop_(stop), plateau_(grid), newest_column_(newest_column) {}
 
-  // Calls emit(birth voxel, death voxel) for every class, except some without persistence.
-  template <class Emit>
-  void pair_all(Emit emit) {
-    for (std::size_t i = 0; i < saddles_.size(); ++i) {
-      const Voxel v = saddles_[i];
-      if (plateau_.is_first(v) || plateau_.is_last(v)) continue;
-      for (int square : bits_of(gradient_.critical_squares(star_[v]) & ~CellBits{positive_squares_[i]})) {
-        const Voxel birth = reduce(v, square);
-        emit(birth == no_voxel ? plateau_.nearest(v) : birth, v);
-      }
-    }
-    if (plateau_.has_last()) pair_with_last_plateau(emit);
+  // Birth and death voxel of every class, except some without persistence, in no order. `squares`: all critical ones;
+  // those that are paired are positive. `working`: memory for the working column of every thread.
+  VoxelPairs pair_all(std::vector<CriticalVoxels>&& critical, std::vector<Saddle>&& squares,
+                      std::vector<WorkingColumn::EdgesOfVoxels>& working) {
+    const std::size_t threads = useful_threads(working.size(), 50.0 * squares.size());
+    parallel_for(critical.size(), threads, [&](std::size_t part) { keep_births(critical[part].all); });
+    VoxelPairs pairs;
+    for (Voxel v : reduce_all(std::move(squares), working)) pairs.emplace_back(plateau_.nearest(v), v);
+    std::vector<VoxelPairs> parts(critical.size());
+    parallel_for(parts.size(), threads, [&](std::size_t part) {
+      for (Voxel v : critical[part].all) append_pairs(v, parts[part]);
+    });
+    for (const VoxelPairs& part : parts) pairs.insert(pairs.end(), part.begin(), part.end());
+    return pairs;
   }
 
  private:
-  CellBits positive_edges(StarWord<3> star) const { return gradient_.critical_edges(star) & ~star.negative_edges(); }
+  class Worker;
 
-  // Edges without a column after all squares before the last plateau: their classes die on it.
-  template <class Emit>
-  void pair_with_last_plateau(Emit emit) {
-    for (Voxel v : saddles_) {
-      if (plateau_.is_last(v)) continue;
-      for (int edge : bits_of(positive_edges(star_[v])))
-        if (column_of(v, edge) == nullptr) emit(v, plateau_.nearest(v));
+  // Returns the voxels of the squares whose columns vanish.
+  std::vector<Voxel> reduce_all(std::vector<Saddle>&& squares, std::vector<WorkingColumn::EdgesOfVoxels>& working);
+
+  // Keeps the voxels with a positive edge, none of which has a column yet.
+  void keep_births(std::vector<Voxel>& voxels) {
+    std::size_t kept = 0;
+    for (Voxel v : voxels) {
+      voxels[kept] = v;
+      if (positive_edges(star_[v]) == 0) continue;
+      newest_column_[v].store(0, std::memory_order_relaxed);
+      ++kept;
+    }
+    voxels.resize(kept);
+    voxels.shrink_to_fit();
+  }
+
+  // Appends the classes that are born at a voxel. Those without a column die on the last plateau.
+  void append_pairs(Voxel birth, VoxelPairs& pairs) {
+    const Address newest = newest_column_[birth].exchange(0, std::memory_order_relaxed);
+    for (int edge : bits_of(positive_edges(star_[birth]))) {
+      const ReducedColumn column = store_.find(newest, edge);
+      if (column)
+        pairs.emplace_back(birth, voxel_of(column.owner()));
+      else if (plateau_.has_last() && !plateau_.is_last(birth))
+        pairs.emplace_back(birth, plateau_.nearest(birth));
     }
   }
 
-  const ColumnStore::Entry*& column_of(Voxel v, int direction) {
-    const CellBits lower = positive_edges(star_[v]) & ((CellBits{1} << direction) - 1);
-    return column_[first_edge_[v] + count_bits(lower)];
+  CellBits positive_edges(StarWord<3> star) const { return gradient_.critical_edges(star) & ~star.negative_edges(); }
+
+  static Voxel voxel_of(OrderKey square) { return static_cast<std::uint32_t>(square) >> Saddle::number_bits; }
+
+  // The cells of the squares to reduce. Those of brick b begin at first[b].
+  std::vector<std::uint32_t> sort_by_brick(const std::vector<Saddle>& squares, const Bricks& bricks,
+                                           std::vector<std::size_t>& first) const {
+    const auto for_each = [&](auto visit) {
+      for (const Saddle& square : squares) {
+        const Voxel v = square.voxel();
+        if (!square.is_paired() && !plateau_.is_first(v) && !plateau_.is_last(v))
+          visit(bricks.place_of(v), square.cell);
+      }
+    };
+    first.assign(bricks.count() + 1, 0);
+    for_each([&](std::uint32_t brick, std::uint32_t) { ++first[brick + 1]; });
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    std::vector<std::uint32_t> cells(first.back());
+    std::vector<std::size_t> next = first;
+    for_each([&](std::uint32_t brick, std::uint32_t cell) { cells[next[brick]++] = cell; });
+    return cells;
   }
 
-  // Reduces the boundary of a critical square. Returns the voxel of its pivot and keeps the rest as the pivot's column;
-  // `no_voxel` if no edge is left because the cycle lies in the first plateau.
-  Voxel reduce(Voxel v, int square) {
+  const LowerStarGradient<3>& gradient_ = LowerStarGradient<3>::instance();
+  const Grid<3>& grid_;
+  const StarArray<3>& star_;
+  const StopFlag& stop_;
+  const Plateau plateau_;
+  SharedNumbers& newest_column_;  // of a voxel with positive edges: the address of a column with one of them as pivot
+  ColumnStore store_;
+};
+
+// Reduces columns on one thread.
+class SaddleSaddleReduction::Worker {
+ public:
+  Worker(SaddleSaddleReduction& all, WorkingColumn::EdgesOfVoxels& working, std::vector<Voxel>& without_pivot)
+      : all_(all),
+        grid_(all.grid_),
+        star_(all.star_.data()),
+        stop_(all.stop_),
+        plateau_(all.plateau_),
+        without_pivot_(without_pivot),
+        working_(all.grid_, working),
+        writer_(all.store_) {}
+
+  // Reduces squares in the order of the filtration.
+  void reduce(const std::uint32_t* begin, const std::uint32_t* end) {
+    squares_.clear();
+    for (const std::uint32_t* cell = begin; cell != end; ++cell)
+      squares_.push_back(order_key(grid_.level[*cell >> Saddle::number_bits], *cell));
+    std::sort(squares_.begin(), squares_.end());
+    for (OrderKey square : squares_) reduce(square);
+  }
+
+ private:
+  // Reduces the boundary of a critical square until it has a pivot of its own, and so on for the square whose pivot it
+  // has taken over.
+  void reduce(OrderKey square) {
+    const Voxel v = voxel_of(square);
+    const int direction = nth_bit(gradient_.critical_squares(star_[v]), direction_of(static_cast<Edge>(square)));
     working_.start(v);
-    working_.add(v, L::first_edge(square));
-    working_.add(v, L::second_edge(square));
-    add_far_edges(v, square);
+    working_.add(v, L::first_edge(direction));
+    working_.add(v, L::second_edge(direction));
+    add_far_edges(v, direction);
     while (const CellBits edges = working_.take_latest()) {
       stop_.check();
       const Voxel w = working_.latest_voxel();
@@ -88,17 +150,37 @@ class SaddleSaddleReduction {
       const int pivot = highest_bit(candidates);
       candidates ^= CellBits{1} << pivot;
       for (int edge : bits_of(candidates)) working_.add(w, edge);
-      const ColumnStore::Entry*& column = column_of(w, pivot);
-      if (column == nullptr) {
+      if (settle(square, w, pivot)) return;
+    }
+    without_pivot_.push_back(voxel_of(square));
+  }
+
+  // Stores the rest of the working column as the column of the square if no earlier square has one with this pivot, else
+  // adds the column of that square. Returns whether nothing is left to reduce: of the square, or of a later one that
+  // had the pivot before and becomes `square`.
+  bool settle(OrderKey& square, Voxel v, int pivot) {
+    std::atomic<Address>& newest = all_.newest_column_[v];
+    Address seen = newest.load(std::memory_order_acquire), own = 0;
+    for (;;) {
+      const ReducedColumn other = all_.store_.find(seen, pivot);
+      if (other && other.owner() < square) {
+        if (own != 0) working_.add(rest_.data(), rest_.data() + rest_.size());  // another thread was faster
+        working_.add(other.begin(), other.end());
+        return false;
+      }
+      if (own == 0) {
         rest_.clear();
         working_.move_to(rest_);
-        column = store_.add(rest_);
-        return w;
+        own = writer_.write(square, pivot, rest_);
       }
-      for (const ColumnStore::Entry *edge = column + 1, *end = edge + *column; edge != end; ++edge)
-        working_.add(voxel_of(*edge), direction_of(*edge));
+      writer_.set_next(own, seen);
+      if (!newest.compare_exchange_weak(seen, own, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      if (!other) return true;
+      square = other.owner();
+      working_.add(rest_.data(), rest_.data() + rest_.size());
+      working_.add(other.begin(), other.end());
+      return false;
     }
-    return no_voxel;
   }
 
   // Replaces edges of a voxel by the ends of their V-paths inside its star: along squares of the forest to the roots.
@@ -115,7 +197,7 @@ class SaddleSaddleReduction {
       reached ^= CellBits{1} << edge;
     }
     for (int square : bits_of(crossed)) add_far_edges(v, square);
-    return reached & positive_edges(star);
+    return reached & all_.positive_edges(star);
   }
 
   // The two edges of a square that do not touch its last voxel v, in the drawing f_a and f_b:
@@ -150,18 +232,33 @@ class SaddleSaddleReduction {
   }
 
   const LowerStarGradient<3>& gradient_ = LowerStarGradient<3>::instance();
+  SaddleSaddleReduction& all_;
   const Grid<3>& grid_;
-  StarArray<3>& star_;
-  const std::vector<Voxel>& saddles_;
-  const std::vector<std::uint16_t>& positive_squares_;
+  const StarWord<3>* const star_;
   const StopFlag& stop_;
   const Plateau plateau_;
-  std::vector<std::uint32_t>& first_edge_;  // of a voxel with a saddle: positive edges before its own
-  std::vector<const ColumnStore::Entry*>
-      column_;  // of a positive edge: the column whose pivot it is, without the pivot
-  ColumnStore store_;
+  std::vector<Voxel>& without_pivot_;
   WorkingColumn working_;
+  ColumnWriter writer_;
   std::vector<Edge> rest_;
+  std::vector<OrderKey> squares_;
 };
+
+inline std::vector<Voxel> SaddleSaddleReduction::reduce_all(std::vector<Saddle>&& squares,
+                                                            std::vector<WorkingColumn::EdgesOfVoxels>& working) {
+  const Bricks bricks(grid_);
+  std::vector<std::size_t> first;
+  const std::vector<std::uint32_t> cells = sort_by_brick(squares, bricks, first);
+  release(squares);
+  std::vector<std::vector<Voxel>> without_pivot(working.size());
+  parallel_workers(bricks.count(), working.size(), [&](std::size_t thread) {
+    return [&, worker = Worker(*this, working[thread], without_pivot[thread])](std::size_t brick) mutable {
+      worker.reduce(cells.data() + first[brick], cells.data() + first[brick + 1]);
+    };
+  });
+  for (std::size_t thread = 1; thread < working.size(); ++thread)
+    without_pivot[0].insert(without_pivot[0].end(), without_pivot[thread].begin(), without_pivot[thread].end());
+  return without_pivot[0];
+}
 
 }  // namespace topo

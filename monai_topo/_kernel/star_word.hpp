@@ -26,13 +26,10 @@
 //
 //   2D  bit  7     4 3    0        3D  bit  31    26 25        18 17               6 5      0
 //           +-------+------+               +--------+------------+------------------+--------+
-//           |squares| edges|               |negative| cubes      | squares          | edges  |  dimensions 0 and 2
-//           +-------+------+               +--------+--+---------+------------------+--------+
-//                                          |negative|  |column   | squares          | edges  |  dimension 1
-//                                          +--------+--+---------+------------------+--------+
+//           |squares| edges|               |negative| cubes      | squares          | edges  |
+//           +-------+------+               +--------+------------+------------------+--------+
 //
-// `negative` marks critical edges with which a component dies. Dimension 1 of a 3D image comes last and needs no cubes:
-// from `discard_cubes` on, their bits hold the edges of the working column (working_column.hpp).
+// `negative` marks critical edges with which a component dies, for dimension 1.
 #pragma once
 
 #include <type_traits>
@@ -76,12 +73,12 @@ struct StarWord {
 
   static constexpr int first_square = L::edges;
   static constexpr int first_cube = first_square + L::squares;
-  static constexpr int first_column_edge = first_cube;
   static constexpr int first_negative = first_cube + L::cubes;
   static constexpr int first_top_cell = D == 3 ? first_cube : first_square;
   static constexpr CellBits edge_mask = (CellBits{1} << L::edges) - 1;
   static constexpr CellBits square_mask = (CellBits{1} << L::squares) - 1;
   static constexpr CellBits cube_mask = (CellBits{1} << L::cubes) - 1;
+  static constexpr CellBits all_top_cells = (CellBits{1} << L::top_cells) - 1;
 
   Bits bits = 0;
 
@@ -96,18 +93,8 @@ struct StarWord {
   bool has_top_cell(int cell) const { return has_bit(bits, first_top_cell + cell); }
   StarWord without_squares(CellBits squares) const { return StarWord(bits & ~(squares << first_square)); }
 
-  // 3D: the other fields.
   CellBits negative_edges() const { return CellBits{bits} >> first_negative; }
-  void mark_negative(CellBits edges) { bits |= edges << first_negative; }
-
-  void discard_cubes() { bits &= ~(cube_mask << first_cube); }
-  bool has_column() const { return (bits & (edge_mask << first_column_edge)) != 0; }
-  void toggle_column_edge(int edge) { bits ^= CellBits{1} << (first_column_edge + edge); }
-  CellBits take_column() {
-    const CellBits edges = (bits >> first_column_edge) & edge_mask;
-    bits &= ~(edge_mask << first_column_edge);
-    return edges;
-  }
+  void mark_negative(int edge) { bits |= CellBits{1} << (first_negative + edge); }
 };
 
 template <int D>

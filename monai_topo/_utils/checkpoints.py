@@ -32,7 +32,7 @@ def previous_version(path: str | os.PathLike[str]) -> Path:
 
 
 def save_checkpoint(state: Any, path: str | os.PathLike[str]) -> None:
-    """Save a checkpoint with a checksum, and keep the one before beside it.
+    """Save a checkpoint with a checksum, and keep the one before next to it.
 
     `torch.load` reads the file as usual. It replaces the one before after it has been read back, so that a complete
     checkpoint is at `path` at any moment, also if the process is killed or the disk is full.
@@ -49,7 +49,7 @@ def save_checkpoint(state: Any, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     with atomic_write(path) as unfinished:
-        with unfinished.open("wb") as file:  # of a file that it opens itself, torch does not tell why it fails
+        with unfinished.open("wb") as file:  # of a file that it opens itself, torch does not state why it fails
             _save(state, file, path)
         _check_records(unfinished)
         with unfinished.open("r+b") as file:

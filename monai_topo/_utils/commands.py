@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.errors import UserError, storage_error
 from monai_topo._utils.optional import require
 
 __all__ = ["add_command", "guard"]
@@ -46,7 +46,9 @@ def guard(
                 require(needed, package, extra)
             return int(getattr(import_module(module), function)(options))
         except (UserError, OSError, ImportError) as error:
-            print(f"Error: {error}", file=sys.stderr)
+            storage = None if isinstance(error, UserError) else storage_error(error)
+            hint = "" if storage is None else ". Free some space, or allow writing there, and repeat the command."
+            print(f"Error: {error}{hint}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print(f"\nInterrupted. {interrupted}", file=sys.stderr)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: Beginning of the names of temporary folders beside files that are being written.
+UNFINISHED = ".unfinished-"
+_UNFINISHED_FILE = re.compile(r"\..+\.[0-9a-f]{32}(\..*)?")
 
 
 @contextmanager
@@ -26,3 +32,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete the temporary files and folders that killed processes left in a folder and below it.
+
+    No other process may write there.
+    """
+    for path in list(folder.rglob(".*")):
+        if path.name.startswith(UNFINISHED) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif _UNFINISHED_FILE.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)

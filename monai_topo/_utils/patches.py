@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from types import EllipsisType
 
 import numpy as np
@@ -32,9 +33,14 @@ def patch_slices(
         return [tuple(slice(0, extent) for extent in image_size)]
     size = _size_per_axis(image_size, patch_size)
     if num_patches is None:
-        return dense_patch_slices(image_size, size, scan_interval=size)
+        return list(_grid(tuple(image_size), size))
     state = np.random.RandomState(seed)
     return [get_random_patch(image_size, size, state) for _ in range(num_patches)]
+
+
+@lru_cache(maxsize=64)  # a training run asks for the same grid in every step
+def _grid(image_size: tuple[int, ...], size: tuple[int, ...]) -> tuple[Slices, ...]:
+    return tuple(dense_patch_slices(image_size, size, scan_interval=size))
 
 
 def drawn_patches(patches: list[Slices], *, num_patches: int, seed: int, draw: int) -> list[Slices]:

@@ -9,17 +9,17 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import gudhi
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from monai_topo.benchmark.images import Image, smoothed_noise, sparse_vessels
-from monai_topo.benchmark.timing import Timed, median_ms
+from monai_topo.benchmark.timing import Timed, median_ms, torch_threads
 from monai_topo.masks.components import betti_numbers
 from monai_topo.persistence.pairs import persistence_pairs
 
 # Not MONAI's optional_import: its placeholders raise on any access, which breaks tools that inspect modules.
+gudhi: Any = import_module("gudhi") if find_spec("gudhi") else None
 cripser: Any = import_module("cripser") if find_spec("cripser") else None
 
 Diagram = list[tuple[int, float, float]]
@@ -35,6 +35,14 @@ PERSISTENCE: dict[str, tuple[Callable[[], Image], int, int]] = {  # image, turns
     "64^3 white noise": (lambda: smoothed_noise((64, 64, 64), 0), 3, 3),
     "128^3 sparse vessels": (lambda: sparse_vessels((128, 128, 128)), 1, 5),
 }
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+BATCHES_ON_THREADS: list[tuple[str, tuple[int, ...], float]] = [  # name, shape and sigma
+    ("8 x 512^2 [2]", (8, 512, 512), 2),
+    ("8 x 64^3 [2]", (8, 64, 64, 64), 2),
+    ("1 x 2048^2 [2]", (1, 2048, 2048), 2),
+    ("1 x 128^3 [2]", (1, 128, 128, 128), 2),
+    ("1 x 128^3 white noise", (1, 128, 128, 128), 0),
+]
 SLOW_FOR_GUDHI = {"128^3 sparse vessels"}
 
 
@@ -60,7 +68,7 @@ def persistence_row(name: str) -> list[str]:
     peers: dict[str, Callable[[NDArray[np.float64]], Diagram]] = {}
     if cripser is not None:
         peers["cripser"] = by_cripser
-    if name not in SLOW_FOR_GUDHI:
+    if gudhi is not None and name not in SLOW_FOR_GUDHI:
         peers["gudhi"] = by_gudhi
     diagrams: dict[str, Diagram] = {}
 
@@ -92,9 +100,23 @@ def persistence_row(name: str) -> list[str]:
     return [name, str(len(mine)), *times, *ratios, ("yes" if same else "NO") if peers else ""]
 
 
-def thread_row(name: str, shape: tuple[int, ...]) -> list[str]:
-    """Measure a batch on one and on two threads."""
-    batch = torch.stack([torch.from_numpy(smoothed_noise(shape[1:], 2, seed)) for seed in range(shape[0])])
+def dtype_row(name: str) -> list[str]:
+    """Measure the CPU times of one image in several float types; the doubles are not rounded to floats."""
+    image = torch.from_numpy(PERSISTENCE[name][0]())[None]
+    doubles = image.double() + 1e-12 * torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).double()
+    images = {dtype: doubles if dtype == "float64" else image.to(getattr(torch, dtype)) for dtype in DTYPES}
+    tasks: dict[str, Timed] = {dtype: partial(persistence_pairs, images[dtype], num_threads=1) for dtype in DTYPES}
+    with torch_threads(1):  # conversions are torch's
+        times = median_ms(tasks, 9, time.process_time)
+    row = [name, f"{times['float32']:.1f}"]
+    for dtype in DTYPES[1:]:
+        row += [f"{times[dtype]:.1f}", f"{times[dtype] / times['float32']:.2f}"]
+    return row
+
+
+def thread_row(name: str, shape: tuple[int, ...], sigma: float) -> list[str]:
+    """Measure images on one and on two threads."""
+    batch = torch.stack([torch.from_numpy(smoothed_noise(shape[1:], sigma, seed)) for seed in range(shape[0])])
     times = median_ms(
         {"1": lambda: persistence_pairs(batch, num_threads=1), "2": lambda: persistence_pairs(batch, num_threads=2)}, 15
     )
@@ -113,7 +135,7 @@ def size_rows(picture: str | None) -> Iterable[list[str]]:
             tensor = torch.from_numpy(smoothed_noise((side,) * ndim, 2))[None]
             task = partial(persistence_pairs, tensor, num_threads=1)
             voxels.append(tensor.numel())
-            times.append(median_ms({"": task}, 9 if tensor.numel() < 2**19 else 3)[""])
+            times.append(median_ms({"": task}, 9 if tensor.numel() < 2**19 else 3, time.process_time)[""])
             yield [f"{side}^{ndim}", f"{times[-1]:.1f}", f"{1e6 * times[-1] / voxels[-1]:.0f}"]
         yield [f"{name}: time grows with the voxels to the power", f"{_slope(voxels, times):.2f}", ""]
     if picture:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 Timed = Callable[[], object]
 
@@ -21,3 +23,14 @@ def median_ms(
             task()
             times[name].append(clock() - start)
     return {name: 1e3 * float(np.median(values)) for name, values in times.items()}
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch, and what takes its number of threads by default, use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -169,7 +169,15 @@ def determine_cleanup(
         model = copy.deepcopy(network).to(device)
         with as_user_error(DamagedFileError):
             model.load_state_dict(load_checkpoint(Path(run_dir) / "model.pt", map_location=device))
-        cases, cropped = predict_cases(model, dataset, inferer, postprocessing, device, amp=amp, max_voxels=max_voxels)
+        model.eval()
+
+        @torch.no_grad()
+        def predict(case: dict[str, Any]) -> Any:
+            with torch.autocast(device.type, enabled=amp):
+                output = inferer(case["image"][None].to(device), model)
+            return postprocessing({**case, "pred": output[0]})
+
+        cases, cropped = predict_cases(dataset, predict, max_voxels=max_voxels)
         in_mm = units == "mm" or (units == "auto" and have_different_spacings(cases))
         note = _CROPPED.format(max_voxels / max(len(cases), 1)) if cropped else ""
         _choose(

@@ -15,22 +15,21 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import SaveImage, SaveImaged
 
+from monai_topo._utils.io import UNFINISHED
 from monai_topo.data._tiff import read_tiff_pages
 from monai_topo.data.headers import check_header
 
-__all__ = ["SAVED_FILES", "UNFINISHED", "AtomicSaveImaged"]
+__all__ = ["SAVED_FILES", "AtomicSaveImaged"]
 
 #: Key of the metadata with the files that an image was saved to.
 SAVED_FILES = "saved_files"
-#: Beginning of the names of temporary folders; a killed process may leave one.
-UNFINISHED = ".unfinished-"
 _FULL_BYTES = 2**16
 
 
 class AtomicSaveImaged(SaveImaged):  # MONAI Label and MONAI Deploy remove steps of this class
     """Save images as MONAI's SaveImaged does, but replace the files atomically.
 
-    A file is written to a temporary folder beside it, and then takes its place, so that a killed process or a full disk
+    A file is written to a temporary folder next to it, and then takes its place. So a killed process or a full disk
     never leaves a part of a file. The paths are added to the image's metadata, as a list `"saved_files"`.
 
     Args:

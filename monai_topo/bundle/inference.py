@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from monai.engines import SupervisedEvaluator
 from monai_topo._utils.errors import UserError, describe_cause, storage_error
 from monai_topo._utils.finished import FinishedCases
 from monai_topo._utils.formats import package_version
-from monai_topo._utils.io import atomic_write
+from monai_topo._utils.io import atomic_write, remove_unfinished
 from monai_topo.bundle.case_checks import check_axes
 from monai_topo.bundle.cases import fingerprint
 from monai_topo.bundle.folder_lock import lock_folder, unlock_folder
-from monai_topo.bundle.image_saver import SAVED_FILES, UNFINISHED
+from monai_topo.bundle.image_saver import SAVED_FILES
 from monai_topo.bundle.run_folder import CHANGES_NO_RESULT, relative_path
 from monai_topo.bundle.settings import running_config
 
@@ -122,8 +121,7 @@ class InferenceEvaluator(SupervisedEvaluator):
         folder = self.dataset.output_dir
         lock_folder(folder)
         try:
-            for left in folder.rglob(f"{UNFINISHED}*"):
-                shutil.rmtree(left, ignore_errors=True)
+            remove_unfinished(folder)
             if finished := self.dataset.num_images - len(self.dataset):
                 print(f"{finished} of {self.dataset.num_images} predictions are there from an interrupted run.")
             if len(self.dataset):

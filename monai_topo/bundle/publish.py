@@ -40,8 +40,8 @@ def publish_run(
     """Write a bundle with the weights, the settings and the numbers of a training run.
 
     The folder has the three files of a model on Hugging Face (`README.md`, the model card; `LICENSE`; `metadata.json`)
-    beside the bundle itself, which passes the checks of MONAI's model zoo: `configs/` with the settings of the run as
-    defaults, `models/model.pt`, its exports `model.pt2` and `model.ts`, and `cleanup.json` if the run chose one.
+    in addition to the bundle itself, which passes the checks of MONAI's model zoo: `configs/` with the settings of the
+    run as defaults, `models/model.pt`, its exports `model.pt2` and `model.ts`, and `cleanup.json` if the run chose one.
     `docs/README.md` is the card again. All numbers come from the files of the run.
 
     Args:

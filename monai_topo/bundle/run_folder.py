@@ -14,14 +14,15 @@ from typing import Any
 from monai_topo._utils.distributed import broadcast_from_rank0, rank
 from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.formats import check_format, format_stamp
-from monai_topo._utils.io import atomic_write
+from monai_topo._utils.io import atomic_write, remove_unfinished
 from monai_topo.bundle.folder_lock import lock_folder
 from monai_topo.bundle.settings import FORMAT, running_config
 
 __all__ = ["CHANGES_NO_RESULT", "new_run_dir", "relative_path", "start_run", "stored_warnings"]
 
 _MODEL, _STATE, _CONFIG = "model.pt", "checkpoint.pt", "config.json"
-#: Settings that may differ in a resumed run, since they change no result: paths, machine, and what MONAI adds.
+#: Settings that may differ in a resumed run, since they change no result: paths, and what MONAI adds. Those of the
+#: machine change its last bits or its random transforms only, see `_OF_THE_MACHINE`.
 CHANGES_NO_RESULT = {
     *("resume", "run_dir", "output_dir", "bundle_root", "dataset_dir", "synthetic_dir", "ckpt_path"),
     *("num_workers", "cpu_threads", "device", "checkpoint_interval", "_meta_", "_requirements_"),
@@ -29,6 +30,7 @@ CHANGES_NO_RESULT = {
     "allow_outside",
     FORMAT,
 }
+_OF_THE_MACHINE = ("num_workers", "cpu_threads", "device")
 
 
 class _RecordStore(logging.Handler):
@@ -42,6 +44,7 @@ class _RecordStore(logging.Handler):
         self.records.append(record)
 
 
+_logger = logging.getLogger(__name__)
 #: Warnings of the checks before a run.
 stored_warnings = _RecordStore()
 logging.getLogger("monai_topo.bundle").addHandler(stored_warnings)
@@ -114,6 +117,7 @@ def start_run(run_dir: str | os.PathLike[str], resume: str | os.PathLike[str] | 
     if rank() > 0:
         return
     lock_folder(folder)
+    remove_unfinished(folder)
     if resume is None:
         with atomic_write(folder / _CONFIG) as unfinished:
             content = {**config, FORMAT: format_stamp()}
@@ -142,6 +146,12 @@ def _check_resumed(folder: Path, config: Mapping[str, Any]) -> None:
                 f"Expected a resumed run to keep its settings, but got another `{name}`, {_shorten(now.get(name))} for "
                 f"{_shorten(former.get(name))}; use its own: --config_file {relative_path(folder / _CONFIG)}."
             )
+    if other := [name for name in _OF_THE_MACHINE if former.get(name) != now.get(name)]:
+        _logger.warning(
+            "The run goes on with another %s than it began with: its result is not bit for bit that of a run without "
+            "interruption.",
+            " and ".join(f"`{name}`" for name in other),
+        )
 
 
 def _shorten(value: Any) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from monai.data import Dataset, MetaTensor
 from monai.data.utils import affine_to_spacing
-from monai.inferers import Inferer
 from monai.utils import ImageMetaKey
 from numpy.typing import NDArray
 
@@ -23,30 +22,23 @@ __all__ = ["PredictedCase", "center_box", "have_different_spacings", "predict_ca
 PredictedCase = tuple[MetaTensor, Mask]
 
 
-@torch.no_grad()
 def predict_cases(
-    network: torch.nn.Module,
-    dataset: Dataset,
-    inferer: Inferer,
-    postprocessing: Callable[[Any], Any],
-    device: torch.device,
-    *,
-    amp: bool,
-    max_voxels: float,
+    dataset: Dataset, predict: Callable[[Any], Any], *, max_voxels: float
 ) -> tuple[list[PredictedCase], bool]:
     """Predict all cases, and keep of each at most its share of `max_voxels`, at its center.
+
+    Args:
+        dataset: The cases.
+        predict: Adds the likelihood of a case, `"pred"`, on the grid of its label.
+        max_voxels: Number of voxels of all cases together.
 
     Returns:
         The cases, and whether one was cropped.
     """
-    network.eval()
     cases: list[PredictedCase] = []
     cropped = False
     for index in range(len(dataset)):
-        case = dataset[index]
-        with torch.autocast(device.type, enabled=amp):
-            output = inferer(case["image"][None].to(device), network)
-        done = postprocessing({**case, "pred": output[0]})
+        done = predict(dataset[index])
         likelihood, label = (np.asarray(done[name][0].float().cpu()) for name in ("pred", "label"))
         box = center_box(label.shape, max_voxels / len(dataset))
         cropped |= label[box].size < label.size

@@ -83,8 +83,8 @@ def read_cases(cases: Iterable[tuple[Any, Any]], spacing: Spacing) -> tuple[list
         raise UserError("Expected at least one case to choose a clean-up on, but got none.")
     if not any(case.label.any() for case in found):
         raise UserError(
-            f"Expected a label with foreground, but got {len(found)} empty ones: nothing tells a good clean-up from "
-            "one that removes all."
+            f"Expected a label with foreground, but got {len(found)} empty ones: a clean-up that removes all would "
+            "be the best one."
         )
     has_values = any(((case.prediction > 0) & (case.prediction < 1)).any() for case in found)
     return found, has_values and not any(are_masks)

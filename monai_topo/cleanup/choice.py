@@ -43,7 +43,7 @@ class CleanUpChoice:
         best: The transforms of the rows, by name.
         cross_validated: Raw and cleaned cases, each cleaned by a setting chosen without the case.
         is_better_than_raw: Whether the cross-validated metric improves on raw by more than chance, p < 0.05; False with
-            fewer than 5 cases, which cannot tell.
+            fewer than 5 cases, which are too few to know.
         notes: Sentences on what was not tried.
         chosen_by: The metric, its tolerance, and the numbers of cases and of tried settings.
     """
@@ -68,7 +68,7 @@ class CleanUpChoice:
         return "\n".join([*text, *self.notes, self.cross_validated.sentence()])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that `CleanUp.load` reads, whole or not at all; `"chosen_by"` records the choice."""
+        """Write a file that `CleanUp.load` reads, atomically; `"chosen_by"` records the choice."""
         validated = asdict(self.cross_validated)
         summary = {name: validated[name] for name in ("num_folds", "mean_difference", "p_value", "test")}
         chosen_by = {
@@ -132,8 +132,8 @@ def choose_cleanup(
 
     Cost: the choice tries about 50 settings (20 on masks), and cross-validation about as many again. For each of them
     and each case a clean-up is computed, and the metric if the mask is a new one. Cases run on
-    `torch.get_num_threads()` threads. Memory: 5 bytes per voxel of all cases (9 with persistence), and per
-    thread the work of a merge tree and of the metric on one case. Deterministic. Needs SciPy.
+    `torch.get_num_threads()` threads. Memory: 5 bytes per voxel of all cases (with persistence 9, or more
+    up to 256 MB), and per thread the work of a merge tree and of the metric on one case. Deterministic. Needs SciPy.
 
     Example:
         >>> import numpy as np

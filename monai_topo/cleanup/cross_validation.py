@@ -54,7 +54,7 @@ class CrossValidatedScores:
         """Return the result in one sentence."""
         cases = len(self.raw)
         if cases < 2:
-            return "One case cannot be cross-validated: whether the choice is better than chance cannot be told."
+            return "One case cannot be cross-validated: whether the choice is better than chance is unknown."
         known = ~np.isnan(np.subtract(self.chosen, self.raw))
         raw, chosen = (
             float(np.mean(np.array(values)[known])) if known.any() else math.nan for values in (self.raw, self.chosen)
@@ -64,7 +64,7 @@ class CrossValidatedScores:
         if self.p_value is None:
             return (
                 f"{start}; with fewer than {_MIN_CASES} cases to compare, whether the choice is better than chance "
-                "cannot be told."
+                "is unknown."
             )
         test = f"(one-sided p = {self.p_value:.2g}, {self.test})"
         if self.is_improvement:

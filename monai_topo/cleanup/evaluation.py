@@ -22,6 +22,8 @@ from monai_topo.transforms._clean_up_steps import CleanUpSteps
 
 __all__ = ["Score", "SettingEvaluator"]
 
+#: Memory for simplified likelihoods of all cases together, but at least one of each is kept.
+_SIMPLIFIED_BYTES = 2**28
 #: Number of a case, and what identifies a mask of it.
 MaskKey = tuple[int, bytes]
 Item = TypeVar("Item")
@@ -70,11 +72,13 @@ class SettingEvaluator:
         self.cases, self.scorer, self.fixed = cases, scorer, fixed
         self.on_start, self.on_result = on_start, on_result
         shared = {name: fixed[name] for name in ("threshold", "connectivity", "border")}
+        num_simplified = max(1, _SIMPLIFIED_BYTES // sum(case.prediction.nbytes for case in cases))
         self._steps = [
             CleanUpSteps(
                 case.prediction[0],
                 spacing=None if fixed["spacing"] is None else case.spacing,
                 least_likelihood=least_likelihood,
+                num_simplified=num_simplified,
                 **shared,
             )
             for case in cases

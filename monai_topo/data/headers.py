@@ -203,7 +203,7 @@ def _claim_of_itk(path: Path) -> int:
 
 
 def _claim_of_pillow(path: Path) -> int:
-    """Return the bytes of a picture that its header claims; 0 if pillow cannot read it, of which its reader tells."""
+    """Return the bytes of a picture that its header claims; 0 if pillow cannot read it, which its reader reports."""
     images, has_pillow = optional_import("PIL.Image")
     try:
         with images.open(path) as picture:

@@ -160,7 +160,7 @@ def _read(path: Path) -> NnunetDataset | None:
 
 
 def read_probabilities(path: Path, one: LabelClass) -> NDArray[np.float32]:
-    """Read the likelihood of a class from the probabilities that nnU-Net saves beside a segmentation (`.npz`).
+    """Read the likelihood of a class from the probabilities that nnU-Net saves next to a segmentation (`.npz`).
 
     Above 0.5 lies what nnU-Net segments as the class: for a region its probability; for one of several classes its
     share of the sum with the most probable other class, which is its probability if there are two with the background.

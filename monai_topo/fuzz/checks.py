@@ -15,7 +15,14 @@ from monai_topo.fuzz.oracles.boundary_matrix import critical_voxels
 from monai_topo.fuzz.oracles.gudhi_diagrams import gudhi_diagram
 from monai_topo.fuzz.oracles.induced_matching import match_by_matrices
 from monai_topo.fuzz.oracles.plateaus import up_to_plateau
-from monai_topo.losses import BettiMatchingLoss, BettiPriorLoss, PersistenceLoss
+from monai_topo.losses import (
+    BettiMatchingLoss,
+    BettiPriorLoss,
+    ClDiceLoss,
+    PersistenceLoss,
+    SkeletonRecallLoss,
+    WarpingLoss,
+)
 from monai_topo.masks.chunked import chunked_betti_numbers
 from monai_topo.persistence import PersistencePairs, betti_numbers, persistence_pairs
 from monai_topo.persistence.induced_matching import betti_matching
@@ -146,20 +153,14 @@ def check_gradients(rng: Rng) -> str:
     """Compare the gradient of a loss in a random direction with the difference of its values."""
     shape, settings = draw_shape(rng, 200), draw_settings(rng)
     topology: dict[str, Any] = {"connectivity": settings.connectivity, "border": settings.border}
-    matching: Any = rng.choice(["wasserstein", "rank", "spatial"])
-    losses: list[Any] = [
-        PersistenceLoss(matching=matching, **topology),
-        BettiMatchingLoss(**topology),
-        BettiPriorLoss(betti=rng.integers(0, 3, len(shape)).tolist(), **topology),
-    ]
-    loss = losses[int(rng.integers(len(losses)))]
-    case = f"{type(loss).__name__} {shape} {topology} {matching}"
+    loss, name = _draw_loss(rng, len(shape), topology)
+    case = f"{name} {shape}"
     count = int(np.prod(shape))
     # Distinct values, with gaps that are larger than the steps: the pairs do not change within a step.
     values = (rng.permutation(count) + 0.25 + 0.5 * rng.random(count)) / (count + 1)
     likelihood = torch.from_numpy(values).view(1, 1, *shape).requires_grad_()
     label = torch.from_numpy((rng.random(shape) < rng.random()).astype(np.float64))[None, None]
-    arguments = () if isinstance(loss, BettiPriorLoss) else (label,)
+    arguments = () if name.startswith("BettiPriorLoss") else (label,)
     direction = torch.from_numpy(rng.uniform(-1, 1, likelihood.shape))
     value = loss(likelihood, *arguments)
     (gradient,) = torch.autograd.grad(value, likelihood)
@@ -170,6 +171,23 @@ def check_gradients(rng: Rng) -> str:
     if abs(slope - expected) > 1e-5 * max(1, abs(expected)):
         raise AssertionError(f"{case}: the slope is {expected}, the gradient says {slope}")
     return case
+
+
+def _draw_loss(rng: Rng, ndim: int, topology: dict[str, Any]) -> tuple[Any, str]:
+    """Draw a loss and its settings; return it and its name with them."""
+    matching = {"matching": str(rng.choice(["wasserstein", "rank", "spatial"]))}
+    penalty = {"penalty": str(rng.choice(["squared", "cross_entropy"]))}
+    losses: dict[str, tuple[Any, dict[str, Any]]] = {
+        "PersistenceLoss": (PersistenceLoss, {**matching, **penalty, **topology}),
+        "BettiMatchingLoss": (BettiMatchingLoss, {**penalty, **topology}),
+        "BettiPriorLoss": (BettiPriorLoss, {"betti": rng.integers(0, 3, ndim).tolist(), **topology}),
+        "WarpingLoss": (WarpingLoss, {**penalty, **topology}),
+        "ClDiceLoss": (ClDiceLoss, {"skeleton": "soft"}),
+        "SkeletonRecallLoss": (SkeletonRecallLoss, {}),
+    }
+    name = list(losses)[int(rng.integers(len(losses)))]
+    make, settings = losses[name]
+    return make(**settings), f"{name} {settings}"
 
 
 #: Checks by name, and how often they are drawn.

@@ -13,6 +13,7 @@ from monai.handlers.metrics_saver import MetricsSaver
 
 from monai_topo._utils.checkpoints import save_checkpoint
 from monai_topo._utils.distributed import rank
+from monai_topo._utils.io import UNFINISHED
 from monai_topo._utils.networks import store_settings
 
 __all__ = ["AtomicCheckpointSaver", "AtomicMetricsSaver"]
@@ -26,8 +27,8 @@ class AtomicCheckpointSaver(CheckpointSaver):
     killed meanwhile leaves no checkpoint, or an incomplete one. (MONAI does so because temporary files used to be
     readable by their owner only; ignite has since made them readable by group and others.)
 
-    A file has a checksum, and the one before is kept beside it: `model.previous.pt` for `model.pt`. With the weights of
-    a single network, the version of the format and the settings of the network are stored, in the metadata of its
+    A file has a checksum, and the one before is kept next to it: `model.previous.pt` for `model.pt`. With the weights
+    of a single network, the version of the format and the settings of the network are stored, in the metadata of its
     `state_dict`, which `load_state_dict` ignores.
 
     The state of the saver is the score and the name of the best model, so that a resumed training run does not replace
@@ -79,7 +80,7 @@ class AtomicMetricsSaver(MetricsSaver):
             return
         folder = Path(self.save_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             self.save_dir = unfinished
             try:
                 super().__call__(engine)

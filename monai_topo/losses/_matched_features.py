@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from monai_topo._utils.patches import Slices
 from monai_topo._utils.validation import check_choice
 from monai_topo.losses._log_odds import LogOdds
 from monai_topo.losses._persistence_base import PersistenceBasedLoss
-from monai_topo.persistence.essential import EssentialClass
+from monai_topo.persistence.patch_features import PatchBatch, PatchFeatures, patch_costs
 
 Penalty = Literal["squared", "cross_entropy"]
 
@@ -24,8 +26,7 @@ LEAST_LIKELIHOOD = 1e-6
 class MatchedFeatureLoss(PersistenceBasedLoss):
     """Base of losses on matched features.
 
-    A subclass implements `per_image(images, labels, log_odds)`, and takes the cost of matched births and deaths from
-    `matched_cost`.
+    A subclass implements `matched_features(batch)`, which calls the kernel.
 
     Args:
         penalty: Cost of the birth and the death of a matched feature: `"squared"` distance to their targets, or
@@ -49,36 +50,28 @@ class MatchedFeatureLoss(PersistenceBasedLoss):
         super().__post_init__()
         check_choice("penalty", self.penalty, get_args(Penalty))
 
-    def per_image(self, images: Tensor, labels: Tensor, log_odds: LogOdds | None = None) -> Tensor:
-        """Compute the loss of every image, `(N,)`; without log-odds a cross-entropy takes the likelihoods."""
+    def matched_features(self, batch: PatchBatch) -> PatchFeatures:
+        """Compute the features of all patches, and match them with those of the labels."""
         raise NotImplementedError
 
-    def matched_cost(
-        self, values: Tensor, targets: Tensor, image: Tensor, voxels: Tensor, log_odds: LogOdds | None
+    def per_patch(
+        self, images: Tensor, labels: Tensor, patches: Sequence[Slices], log_odds: LogOdds | None = None
     ) -> Tensor:
-        """Compute the cost of matched features: squared distance, or half the cross-entropy.
-
-        Args:
-            values: Births and deaths, `(K, 2)`.
-            targets: Births and deaths of their partners, `(K, 2)` or `(2,)`.
-            image: Image of each feature, `(K,)`, on the CPU.
-            voxels: Critical voxels, `(K, 2)`, on the CPU; -1 for an end without a voxel.
-            log_odds: Where to read log-odds; None reads likelihoods only.
-
-        Returns:
-            `(K,)`.
-        """
-        targets = targets.to(values).expand_as(values)
+        """Compute the loss of every patch of `(N, *spatial)` likelihoods and labels, those of an image in turn."""
         if self.penalty == "squared":
-            return ((values - targets) ** 2).sum(1)
-        cost = _likelihood_cross_entropy(values, targets)
-        if log_odds is not None:
-            logits, likelihood = log_odds.at(image.repeat_interleave(2), voxels.clamp(min=0).flatten())
-            # Where the map has another value than the network gave, a constant was put.
-            is_free = (voxels >= 0).to(values.device) & (likelihood.view_as(values) == values.detach())
-            of_logits = binary_cross_entropy_with_logits(logits.view_as(values), targets, reduction="none")
-            cost = torch.where(is_free, of_logits, cost)
-        return cost.sum(1) / 2
+            batch = PatchBatch(images, labels, patches, self.support, self.saturation, self.num_threads)
+            return patch_costs(images, self.matched_features(batch))
+        images = self._with_plateaus(images, labels)
+        batch = PatchBatch(images, labels, patches, num_threads=self.num_threads, matched_cost=False)
+        features = self.matched_features(batch)
+        matched = (features.matched & ~features.ignored).nonzero()[:, 0]
+        cost = _cross_entropy(images, features, matched, self.targets(batch, features)[matched], log_odds)
+        patch = features.patch[matched].to(images.device)
+        return patch_costs(images, features).index_add(0, patch, features.scale / 2 * cost)
+
+    def targets(self, batch: PatchBatch, features: PatchFeatures) -> Tensor:
+        """Return birth and death of the label feature that each feature is matched with, `(P, 2)`, on the CPU."""
+        return torch.tensor([1.0, 0.0]).expand(len(features.dim), 2)
 
     def _log_odds(self, output: Tensor, likelihood: Tensor) -> LogOdds | None:
         reads_logits = self.sigmoid or (self.softmax and output.shape[1] > 1)
@@ -88,11 +81,21 @@ class MatchedFeatureLoss(PersistenceBasedLoss):
         return LogOdds(logits, likelihood, self.softmax, torch.arange(likelihood.shape[1]))
 
 
-def essential_voxels(essential: EssentialClass) -> Tensor:
-    """Return the critical voxels of birth and death, `(N, 2)`; -1 at the end that has a value by convention."""
-    nowhere = torch.full_like(essential.voxel, -1)
-    ends = (essential.voxel, nowhere) if essential.dim == 0 else (nowhere, essential.voxel)
-    return torch.stack(ends, dim=1)
+def _cross_entropy(
+    images: Tensor, features: PatchFeatures, matched: Tensor, targets: Tensor, log_odds: LogOdds | None
+) -> Tensor:
+    """Compute the cross-entropy of birth and death of matched features, `(K,)`."""
+    voxels, targets = features.voxels[matched].to(images.device), targets.to(images)
+    values = images.flatten()[voxels]
+    # One end of an essential class is no voxel, but a value by convention, and that of its partner is the same.
+    has_voxel = ~features.fixed[matched].to(images.device)
+    cost = _likelihood_cross_entropy(values, targets)
+    if log_odds is not None:
+        logits, likelihood = (read.view_as(values) for read in log_odds.at(voxels.flatten()))
+        # Where the map has another value than the network gave, a constant was put.
+        of_logits = binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        cost = torch.where(likelihood == values.detach(), of_logits, cost)
+    return cost.masked_fill(~has_voxel, 0).sum(1)
 
 
 def _likelihood_cross_entropy(likelihood: Tensor, target: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from monai_topo.losses._log_odds import LogOdds
 class PersistenceBasedLoss(LikelihoodLoss):
     """Base of losses on persistence pairs.
 
-    A subclass implements `per_image(images, labels)`: `(N, *spatial)` likelihoods and binary labels in, `(N,)` out.
+    A subclass implements `per_image(images, labels)`: `(N, *spatial)` likelihoods and binary labels in, `(N,)` out. Or
+    it implements `per_patch`, which cuts the patches itself.
 
     Args:
         dims: Dimensions that count, all by default. Leaving out dimension 1 in 3D saves most of the work.
@@ -94,14 +95,16 @@ class PersistenceBasedLoss(LikelihoodLoss):
 
     def per_class(self, likelihood: Tensor, target: Tensor, log_odds: LogOdds | None = None) -> Tensor:
         """Compute the mean of the loss over patches, `(B, C)`."""
-        likelihood = self._with_plateaus(likelihood, target)
         slices = self._patches(likelihood.shape[2:])
-        images = torch.stack([crop(likelihood, patch) for patch in slices], dim=2)
-        labels = torch.stack([crop(target, patch) for patch in slices], dim=2)
-        per_image: Callable[..., Tensor] = self.per_image
-        details = () if log_odds is None else (log_odds.of_patches(slices),)
-        loss = per_image(images.flatten(0, 2), labels.flatten(0, 2), *details)
-        return loss.view(images.shape[:3]).mean(2)
+        per_patch: Callable[..., Tensor] = self.per_patch
+        details = () if log_odds is None else (log_odds,)
+        loss = per_patch(likelihood.flatten(0, 1), target.flatten(0, 1), slices, *details)
+        return loss.view(*likelihood.shape[:2], len(slices)).mean(2)
+
+    def per_patch(self, images: Tensor, labels: Tensor, patches: Sequence[Slices]) -> Tensor:
+        """Compute the loss of every patch of `(N, *spatial)` likelihoods and labels, those of an image in turn."""
+        images = self._with_plateaus(images, labels)
+        return self.per_image(*(torch.stack([crop(x, p) for p in patches], 1).flatten(0, 1) for x in (images, labels)))
 
     def _patches(self, image_size: Sequence[int]) -> list[Slices]:
         """Return the patches that count in this call."""

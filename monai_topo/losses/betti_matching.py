@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from monai_topo.losses._log_odds import LogOdds
-from monai_topo.losses._matched_features import MatchedFeatureLoss, essential_voxels
-from monai_topo.persistence.essential import essential_class
-from monai_topo.persistence.induced_matching import betti_matching
+from monai_topo._utils.patches import crop
+from monai_topo.losses._matched_features import MatchedFeatureLoss
+from monai_topo.persistence.betti_distance import betti_distance
+from monai_topo.persistence.patch_features import PatchBatch, PatchFeatures
 
 __all__ = ["BettiMatchingLoss"]
 
@@ -52,26 +52,15 @@ class BettiMatchingLoss(MatchedFeatureLoss):
         (tensor(0.0400), tensor(1.8300))
     """
 
-    def per_image(self, images: Tensor, labels: Tensor, log_odds: LogOdds | None = None) -> Tensor:
-        """Compute the loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
-        matching = betti_matching(
-            images,
-            labels,
-            connectivity=self.connectivity,
-            border=self.border,
-            dims=self.dims,
-            num_threads=self.num_threads,
-        )
-        loss = matching.unmatched_error(images, labels).sum(1)
-        pairs, (of_image, of_label) = matching.prediction, matching.matched.T
-        values = pairs.values(images)[of_image.to(images.device)]
-        targets = matching.label.values(labels)[of_label.to(labels.device)]
-        image, voxels = pairs.image[of_image], torch.stack((pairs.birth, pairs.death), dim=1)[of_image]
-        predicted = essential_class(images, border=self.border, prefer=labels)
-        if predicted.dim in self.dims_of(images):
-            true = essential_class(labels, border=self.border)
-            values, targets = torch.cat((values, predicted.values)), torch.cat((targets, true.values))
-            image = torch.cat((image, torch.arange(len(images))))
-            voxels = torch.cat((voxels, essential_voxels(predicted)))
-        cost = self.matched_cost(values, targets, image, voxels, log_odds)
-        return loss.index_add(0, image.to(loss.device), 2 * cost)
+    def matched_features(self, batch: PatchBatch) -> PatchFeatures:
+        """Compute the features of all patches, and match them with those of the labels."""
+        return betti_distance(batch, connectivity=self.connectivity, border=self.border, dims=self.dims)
+
+    def targets(self, batch: PatchBatch, features: PatchFeatures) -> Tensor:
+        """Return birth and death of the label feature that each feature is matched with, `(P, 2)`, on the CPU."""
+        targets = super().targets(batch, features).clone()
+        # The essential class of a label that is empty (with `border="foreground"`: full) has the opposite value.
+        flat = torch.stack([crop(batch.labels, patch).flatten(1) for patch in batch.slices()], dim=1)
+        end, value = (0, flat.amax(2)) if self.border == "open" else (1, flat.amin(2))
+        targets[features.first[:-1], end] = value.flatten().to(targets)
+        return targets

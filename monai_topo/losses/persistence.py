@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from monai_topo._utils.patches import Slices
 from monai_topo._utils.validation import check_at_least, check_choice
 from monai_topo.losses._log_odds import LogOdds
-from monai_topo.losses._matched_features import MatchedFeatureLoss, essential_voxels
-from monai_topo.masks.components import betti_numbers
+from monai_topo.losses._matched_features import MatchedFeatureLoss
+from monai_topo.losses._persistence_base import PersistenceBasedLoss
 from monai_topo.persistence.critical_sets import critical_set_loss, critical_set_targets
-from monai_topo.persistence.essential import EssentialClass, essential_class
-from monai_topo.persistence.feature_matching import (
-    Matching,
-    MatchResult,
-    PredictedFeatures,
-    match_by_location,
-    match_by_value,
-)
-from monai_topo.persistence.pairs import PersistencePairs, persistence_pairs
+from monai_topo.persistence.feature_matching import Matching
+from monai_topo.persistence.patch_features import PatchBatch, PatchFeatures, patch_costs
+from monai_topo.persistence.persistence_distance import persistence_distance
 
 __all__ = ["PersistenceLoss"]
 
@@ -116,83 +112,46 @@ class PersistenceLoss(MatchedFeatureLoss):
                 "the targets along structures are those of a squared distance."
             )
 
-    def per_image(self, images: Tensor, labels: Tensor, log_odds: LogOdds | None = None) -> Tensor:
+    def per_patch(
+        self, images: Tensor, labels: Tensor, patches: Sequence[Slices], log_odds: LogOdds | None = None
+    ) -> Tensor:
+        """Compute the loss of every patch of `(N, *spatial)` likelihoods and labels, those of an image in turn."""
+        if self.gradient == "critical":
+            return super().per_patch(images, labels, patches, log_odds)
+        return PersistenceBasedLoss.per_patch(self, images, labels, patches)
+
+    def per_image(self, images: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss of every patch: `(N, *spatial)` likelihoods and labels in, `(N,)` out."""
-        # Likelihood map -> persistence pairs with their critical voxels -> matching with the label -> loss.
-        on_cpu = images.detach().cpu()
-        pairs = persistence_pairs(
-            on_cpu,
+        features = self.matched_features(PatchBatch(images, labels, num_threads=self.num_threads))
+        # The essential class, which has one critical voxel, keeps its gradient there.
+        at_critical_voxels = features.derivatives.masked_fill(features.is_pair[:, None], 0)
+        loss = patch_costs(images, replace(features, derivatives=at_critical_voxels))
+        return loss + self._critical_set_surrogate(features, images, labels)
+
+    def matched_features(self, batch: PatchBatch) -> PatchFeatures:
+        """Compute the features of all patches, and match them with those of the labels."""
+        # Likelihood map -> persistence pairs with their critical voxels -> matching with the label -> cost.
+        return persistence_distance(
+            batch,
+            matching=self.matching,
             connectivity=self.connectivity,
             border=self.border,
             dims=self.dims,
             min_persistence=self.min_persistence,
-            num_threads=self.num_threads,
+            min_label_size=self.min_label_size,
         )
-        essential = essential_class(images, border=self.border, prefer=labels)
-        values = torch.cat((essential.values, pairs.values(images)))
-        features = _with_essential(essential, pairs, values)
-        match = self._match(features, essential.dim, on_cpu, labels)
 
-        voxels = torch.cat((essential_voxels(essential), torch.stack((pairs.birth, pairs.death), dim=1)))
-        birth, death = values.unbind(1)
-        matched = match.matched.nonzero()[:, 0]
-        on_device = matched.to(values.device)
-        to_label = self.matched_cost(
-            values[on_device], values.new_tensor([1.0, 0.0]), features.image[matched], voxels[matched], log_odds
-        )
-        cost = ((birth - death) ** 2 / 2).index_put((on_device,), to_label)
-        cost = cost.masked_fill(match.ignored.to(values.device), 0)
-        loss = (match.missing / 2).to(images)
-        if self.gradient != "critical":
-            # The essential classes, which come first, keep the gradient at their one critical voxel.
-            of_essential, of_pairs = cost.split((len(images), len(pairs)))
-            cost = torch.cat((of_essential, of_pairs.detach()))
-            loss = loss + self._critical_set_surrogate(pairs, match, images, on_cpu, labels)
-        return loss.index_add(0, features.image.to(images.device), cost)
-
-    def _match(self, features: PredictedFeatures, essential_dim: int, images: Tensor, labels: Tensor) -> MatchResult:
-        dims = self.dims_of(labels)
-        if self.matching == "spatial":
-            return match_by_location(
-                features,
-                labels,
-                greatest=images.flatten(1).amax(1),
-                dims=dims,
-                connectivity=self.connectivity,
-                border=self.border,
-                min_label_size=self.min_label_size,
-            )
-        # The essential classes are matched with each other; the rest of the diagrams is matched by value.
-        num_true, has_essential = self._label_features(labels)
-        group = features.image * num_true.shape[1] + features.dim
-        rest = slice(len(labels), None)
-        matched = match_by_value(features.values[rest], group[rest], num_true.flatten(), matching=self.matching)
-        matched = torch.cat((has_essential, matched))
-        ignored = ~torch.isin(features.dim, torch.tensor(dims))
-        num_true[:, essential_dim] += has_essential.long()
-        num_matched = torch.bincount(features.image[matched & ~ignored], minlength=len(labels))
-        return MatchResult(matched, ignored, num_true[:, dims].sum(1) - num_matched)
-
-    def _label_features(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how many label features have a pair, `(N, d)`, and which labels have an essential one, `(N,)` bool."""
-        numbers = betti_numbers(labels, connectivity=self.connectivity, border=self.border)
-        if self.border == "foreground":
-            return numbers, ~labels.flatten(1).all(1).cpu()
-        has_essential = numbers[:, 0] > 0
-        numbers[:, 0] -= has_essential.long()
-        return numbers, has_essential
-
-    def _critical_set_surrogate(
-        self, pairs: PersistencePairs, match: MatchResult, images: Tensor, on_cpu: Tensor, labels: Tensor
-    ) -> Tensor:
+    def _critical_set_surrogate(self, features: PatchFeatures, images: Tensor, labels: Tensor) -> Tensor:
         """Return a zero whose gradient pulls all voxels that keep births and deaths from their targets."""
+        on_cpu, pairs = images.detach().cpu(), features.pairs(images)
         values = pairs.values(on_cpu)
-        matched, ignored = (of_features[len(images) :, None] for of_features in (match.matched, match.ignored))
-        targets = torch.where(matched, values.new_tensor([1.0, 0.0]), values.mean(1, keepdim=True))
+        targets = torch.where(
+            features.matched[features.is_pair, None], values.new_tensor([1.0, 0.0]), values.mean(1, keepdim=True)
+        )
         raise_to, lower_to = critical_set_targets(
             on_cpu,
             pairs,
-            torch.where(ignored, values, targets),
+            torch.where(features.ignored[features.is_pair, None], values, targets),
             connectivity=self.connectivity,
             border=self.border,
             num_threads=self.num_threads,
@@ -203,16 +162,3 @@ class PersistenceLoss(MatchedFeatureLoss):
             lower_to = torch.where(labels > 0, images.detach(), lower_to)
         cost = critical_set_loss(images, raise_to, lower_to)
         return cost - cost.detach()
-
-
-def _with_essential(essential: EssentialClass, pairs: PersistencePairs, values: Tensor) -> PredictedFeatures:
-    """Return the essential class of every image, then all pairs."""
-    image = torch.arange(len(essential.voxel))
-    # An essential class has one critical voxel. It stands for birth and death; no matching reads the other one.
-    return PredictedFeatures(
-        torch.cat((image, pairs.image)),
-        torch.cat((torch.full_like(image, essential.dim), pairs.dim)),
-        torch.cat((essential.voxel, pairs.birth)),
-        torch.cat((essential.voxel, pairs.death)),
-        values.detach().cpu(),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,9 +11,25 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from monai_topo._utils.validation import check_at_least, check_whole_number
+from monai_topo.losses._background import BackgroundCall
 from monai_topo.losses.gradient_ratio import GradientRatio, gradients_at, with_gradients
 
 __all__ = ["TopologyAwareLoss"]
+
+
+class PendingLoss:
+    """A loss whose topology part may still be computed, see `TopologyAwareLoss.start`."""
+
+    def __init__(self, topology: BackgroundCall | Tensor | None, finish: Callable[[Any], Tensor]) -> None:
+        self._topology, self._finish = topology, finish
+        self._total: Tensor | None = None
+
+    def result(self) -> Tensor:
+        """Wait for the topology loss and return the sum; an error of the topology loss is raised here."""
+        if self._total is None:
+            topology = self._topology
+            self._total = self._finish(topology.result() if isinstance(topology, BackgroundCall) else topology)
+        return self._total
 
 
 class TopologyAwareLoss(_Loss):
@@ -43,6 +60,12 @@ class TopologyAwareLoss(_Loss):
             The gradient reaches the output and the parameters of both losses, and has no second derivative. Autocast
             and a GradScaler change nothing: both losses get a float32 copy of a float16 or bfloat16 output, in which a
             gradient does not underflow. With deep supervision the ratio is that of the gradients at the finest level.
+        overlap: Compute the topology loss on a thread of its own, and on a GPU on a stream of its own, while the base
+            loss runs: the transfer begins as soon as the output exists. The results are the same, bit for bit. None:
+            if the output is on a CUDA device. With gradient accumulation, `start` lets it overlap with the next
+            micro-batch too. The topology loss must not depend on what the base loss or the network changes meanwhile,
+            and must not communicate with other processes. Ctrl-C is raised at once; the persistence of the current
+            call ends on its thread first when the process exits.
 
     Raises:
         TypeError: If `base` or `topology` is not callable.
@@ -74,6 +97,7 @@ class TopologyAwareLoss(_Loss):
         *,
         ratio: float | GradientRatio | None = None,
         every: int = 1,
+        overlap: bool | None = None,
     ) -> None:
         super().__init__()
         for name, loss in (("base", base), ("topology", topology)):
@@ -90,6 +114,7 @@ class TopologyAwareLoss(_Loss):
             )
         check_whole_number("every", every, 1)
         self.every = every
+        self.overlap = overlap
         if every > 1:
             self.register_buffer("calls", torch.zeros((), dtype=torch.long))
             self.calls: Tensor
@@ -111,41 +136,87 @@ class TopologyAwareLoss(_Loss):
         Returns:
             `base + weight * topology`, with a ratio `base + weight * factor * topology`.
         """
+        return self.start(input, target).result()
+
+    def start(self, input: Tensor | Sequence[Tensor], target: Tensor) -> PendingLoss:
+        """Start the computation of both losses, and return without waiting for a topology loss on its thread.
+
+        With gradient accumulation the persistence of one micro-batch then overlaps with the forward pass of the next,
+        at the price of two graphs in memory:
+
+        .. code-block:: python
+
+            pending = None
+            for image, label in micro_batches:
+                following = loss.start(network(image), label)
+                if pending is not None:
+                    (pending.result() / len(micro_batches)).backward()
+                pending = following
+            (pending.result() / len(micro_batches)).backward()
+            optimizer.step()
+
+        This order of forward and backward passes is not for DistributedDataParallel, which expects the backward pass of
+        a micro-batch before the next forward pass: call the loss as usual there.
+
+        Args:
+            input: As for `forward`.
+            target: Target of both losses.
+
+        Returns:
+            The pending loss. Take the results in the order of the calls: each one updates the `gradient_ratio`.
+        """
         levels: list[Tensor] = [input] if isinstance(input, Tensor) else list(input)
         if self.gradient_ratio is not None:
             levels = [_in_full_precision(level) for level in levels]
-        output = levels[0] if isinstance(input, Tensor) else levels
-        multiple = self._multiple(levels[0])
-        if self.gradient_ratio is not None and multiple and _has_gradient(levels[0]):
-            return self._balanced(self.gradient_ratio, output, target, multiple)
-        base = self.base(output, target)
-        components = {"base": base}
-        total = base
-        if multiple:
-            topology = self.topology(levels[0], target)
+        weight, multiple = self.weight, self._multiple(levels[0])
+        balance = self.gradient_ratio if multiple and _has_gradient(levels[0]) else None
+        seen, for_topology = _aliases(levels) if balance is None else _copies(levels)
+        overlap = levels[0].is_cuda if self.overlap is None else self.overlap
+        topology: BackgroundCall | Tensor | None = None
+        if multiple and overlap:
+            topology = BackgroundCall(self.topology, for_topology, target)
+        try:
+            base = self.base(seen[0] if isinstance(input, Tensor) else seen, target)
+        except Exception:
+            if isinstance(topology, BackgroundCall):
+                topology.wait()  # no thread is left behind that still uses the tensors
+            raise
+        if multiple and not overlap:
+            topology = self.topology(for_topology, target)
+        if balance is None:
+            return PendingLoss(topology, partial(self._sum, base, weight * multiple))
+        return PendingLoss(topology, partial(self._balanced, balance, levels, seen, base, weight * multiple))
+
+    def _sum(self, base: Tensor, weight: float, topology: Tensor | None) -> Tensor:
+        components, total = {"base": base}, base
+        if topology is not None:
             components["topology"] = topology
             if self.gradient_ratio is not None:
                 components["factor"] = self.gradient_ratio.factor().to(topology.device)
-            total = base + self.weight * multiple * components.get("factor", 1.0) * topology
+            total = base + weight * components.get("factor", 1.0) * topology
         self._keep(total=total, **components)
         return total
 
-    def _balanced(self, balance: GradientRatio, output: Tensor | list[Tensor], target: Tensor, multiple: int) -> Tensor:
+    def _balanced(
+        self,
+        balance: GradientRatio,
+        levels: Sequence[Tensor],
+        copies: Sequence[Tensor],
+        base: Tensor,
+        weight: float,
+        topology: Tensor,
+    ) -> Tensor:
         """Return the sum with the factor of the gradients, which are taken at copies of the output.
 
         So each loss runs backward here, once, and the network alone runs backward later. A compiled pixel loss would
         refuse a second time.
         """
-        levels = [output] if isinstance(output, Tensor) else output
-        copies = [level.detach().requires_grad_() for level in levels]
         learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        base = _checked_scalar("base", self.base(copies[0] if isinstance(output, Tensor) else copies, target))
-        of_base = gradients_at(base, [*copies, *learned])
-        topology = _checked_scalar("topology", self.topology(copies[0], target))
-        of_topology = gradients_at(topology, [*copies, *learned])
+        of_base = gradients_at(_checked_scalar("base", base), [*copies, *learned])
+        of_topology = gradients_at(_checked_scalar("topology", topology), [*copies, *learned])
         of_both = balance.measure(of_base[0], of_topology[0])
         factor = balance.factor().to(topology.device)
-        scale = self.weight * multiple * factor
+        scale = weight * factor
         total = base + scale * topology
         self._keep(
             **{"base": base, "topology": topology, "total": total, "factor": factor},
@@ -169,6 +240,22 @@ class TopologyAwareLoss(_Loss):
         is_due = int(self.calls) % self.every == 0
         self.calls += 1
         return self.every if is_due else 0
+
+
+def _aliases(levels: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Return the output for the base and for the topology loss.
+
+    Each gets an alias, where its parts of the gradient are added before those of the other loss: the order of the sum,
+    and so its rounding, then does not depend on the thread.
+    """
+    finest = levels[0]
+    return [finest.view_as(finest), *levels[1:]], finest.view_as(finest)
+
+
+def _copies(levels: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Return copies of the output, without its graph, for the base and for the topology loss."""
+    copies = [level.detach().requires_grad_() for level in levels]
+    return copies, copies[0]
 
 
 def _has_gradient(output: Tensor) -> bool:

@@ -1,6 +1,7 @@
 """Binary masks: Betti numbers, components, skeletons, simple points, and the errors of a segmentation."""
 
 from monai_topo.masks.chunked import (
+    ChunkError,
     chunked_betti_error,
     chunked_betti_numbers,
     chunked_component_sizes,
@@ -21,6 +22,7 @@ from monai_topo.masks.well_composed import critical_voxels, make_well_composed
 
 __all__ = [
     "STRUCTURE_ERRORS",
+    "ChunkError",
     "StructureError",
     "betti_numbers",
     "check_label",

@@ -24,6 +24,11 @@ Index = tuple[int, ...]
 Labels = NDArray[np.int32]
 Counts = NDArray[np.int64]
 
+
+class WrongValuesError(ValueError):
+    """A block with other values than 0 and 1; the message names it."""
+
+
 _HALF = 32  # bits of a label in a pair of labels
 
 
@@ -96,7 +101,7 @@ def count_block(
     own = tuple(slice(low, low + extent) for low, extent in zip(lower, block.shape, strict=True))
     framed[own] = block != 0
     if not np.array_equal(framed[own].astype(block.dtype, copy=False), block):
-        raise ValueError(
+        raise WrongValuesError(
             f"Expected the mask to hold only 0 and 1, but got other values in block {index}: threshold first, "
             "for example `x > 0.5`."
         )

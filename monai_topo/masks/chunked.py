@@ -30,8 +30,10 @@ from monai_topo.masks._blocks import (
     sizes_of_blocks,
     upper_neighbors,
 )
+from monai_topo.masks._scheduling import ChunkError, compute_tasks
 
 __all__ = [
+    "ChunkError",
     "chunked_betti_error",
     "chunked_betti_numbers",
     "chunked_component_sizes",
@@ -74,6 +76,8 @@ def chunked_betti_numbers(
         TypeError: If `mask` is not an array.
         ValueError: If it does not have 2 or 3 axes, has no voxels, unknown or too large chunks, values other than 0 and
             1, or if a setting is wrong.
+        ChunkError: If a chunk cannot be read or computed; the message names its index and voxels. If a worker of a
+            cluster is killed, its blocks are counted again by others; after several times the error says so.
 
     Cost: every block is read once, in time linear in its voxels. Memory of a worker: the block, one byte per voxel of
     it, and one label per run of voxels in it; in addition 4 bytes per voxel on the faces of those blocks whose
@@ -216,7 +220,7 @@ def count_and_join(
     """Count and join all blocks of all masks in one run of the scheduler."""
     check_topology_settings(connectivity=connectivity, border=border)
     tasks = [_tasks(mask, connectivity=connectivity, border=border, with_sizes=with_sizes) for mask in masks]
-    results = iter(_compute([task for of_mask in tasks for task in of_mask.values()], progress))
+    results = iter(compute_tasks(masks, tasks, progress))
     return [{index: next(results) for index in of_mask} for of_mask in tasks]
 
 
@@ -251,16 +255,3 @@ def _count_one(block: Any, block_id: Index, **settings: Any) -> NDArray[np.objec
 def _join_one(offsets: list[Index], *counted: NDArray[np.object_], connectivity: Connectivity) -> JoinedBlock:
     counts: list[BlockCount] = [of_block.item() for of_block in counted]
     return join_block(offsets, *counts, connectivity=connectivity)
-
-
-def _compute(tasks: list[Any], progress: bool) -> list[JoinedBlock]:
-    dask = require("dask", "Dask", extra="volumes")
-    if not progress:
-        return list(dask.compute(*tasks))
-    client = getattr(dask.base.get_scheduler(), "__self__", None)
-    if client is not None and hasattr(client, "futures"):
-        futures = client.compute(tasks)
-        require("distributed", "distributed", extra="volumes").progress(futures, notebook=False)
-        return list(client.gather(futures))
-    with require("dask.diagnostics", "Dask", extra="volumes").ProgressBar():
-        return list(dask.compute(*tasks))

@@ -165,7 +165,7 @@ def _blocks(masks: Mask, across: slice) -> Iterator[tuple[list[tuple[slice, ...]
 
     Args:
         masks: `(N, *spatial)`.
-        across: What is looked at of the third axis by the blocks of a plane.
+        across: Part of the third axis that the blocks of a plane read.
     """
     ndim = masks.ndim - 1
     for axes in [*combinations(range(ndim), 2), *([(0, 1, 2)] if ndim == 3 else [])]:

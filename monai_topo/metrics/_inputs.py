@@ -68,6 +68,24 @@ def check_below_one(name: str, value: float) -> None:
         raise ValueError(f"Expected `{name}` to be at least 0 and below 1, but got {value!r}.")
 
 
+def check_spacing(spacing_mm: float | Sequence[float]) -> None:
+    """Check that a voxel spacing is one positive number, or several."""
+    numbers = [spacing_mm] if isinstance(spacing_mm, (int, float)) else list(spacing_mm)
+    if not (numbers and all(0 < number < float("inf") for number in numbers)):
+        raise ValueError(f"Expected `spacing_mm` to be positive, one number or one per axis, but got {spacing_mm!r}.")
+
+
+def expand_spacing(spacing_mm: float | Sequence[float], axes: int) -> tuple[float, ...]:
+    """Return a checked voxel spacing as one number per axis."""
+    spacing = (spacing_mm,) * axes if isinstance(spacing_mm, (int, float)) else tuple(spacing_mm)
+    if len(spacing) != axes:
+        raise ValueError(
+            f"Expected `spacing_mm` to have {axes} numbers, one per spatial axis, but got {spacing}; "
+            "give one number for all axes or one per axis."
+        )
+    return spacing
+
+
 def _check_is_tensor(mask: object, name: str) -> None:
     if not isinstance(mask, torch.Tensor):
         raise TypeError(

@@ -62,7 +62,7 @@ def label_instances(
     """Check prediction and label and number their instances.
 
     Returns:
-        Ids of both, integer CPU tensors `(B, C', *spatial)`; 0 is no instance.
+        Ids of both, integer CPU tensors `(B, C', *spatial)`; 0 is not an instance.
 
     Raises:
         TypeError: If one of them is not a tensor.

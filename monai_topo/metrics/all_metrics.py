@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from monai_topo._utils.caching import result_cache
 from monai_topo._utils.typing import DUAL, Border, Connectivity
 from monai_topo._utils.validation import check_choice
 from monai_topo.masks.components import betti_numbers, components
+from monai_topo.metrics._base import TopologyMetric
 from monai_topo.metrics._inputs import check_below_one, ratio
 from monai_topo.metrics.adapted_rand import compute_adapted_rand
 from monai_topo.metrics.betti_matching import compute_betti_matching
@@ -20,6 +21,7 @@ from monai_topo.metrics.cldice import compute_cldice
 from monai_topo.metrics.component_detection import compute_component_detection
 from monai_topo.metrics.diagram_distance import persistence_diagrams, wasserstein_distance
 from monai_topo.metrics.diu import compute_diu
+from monai_topo.metrics.protocols import protocol_metrics
 from monai_topo.metrics.skeleton_recall import compute_skeleton_recall
 from monai_topo.metrics.variation_of_information import compute_variation_of_information
 
@@ -38,6 +40,7 @@ def topology_report(
     tolerance_mm: float = 0.0,
     tube_vox: int = 2,
     min_iou: float = 0.5,
+    protocol: str | None = None,
 ) -> Numbers:
     """Measure the topology of one segmented case by every metric of `monai_topo.metrics`.
 
@@ -60,6 +63,8 @@ def topology_report(
         tolerance_mm: Largest distance of a centerline voxel to the other mask that clDice accepts.
         tube_vox: Number of dilations of the skeleton for skeleton recall.
         min_iou: Intersection over union above which components match in the detection.
+        protocol: Name of a published evaluation, see :py:func:`monai_topo.protocol_metrics`; its numbers are added. An
+            impossible name, number of axes, connectivity or border of the protocol is refused.
 
     Returns:
         Flat dictionary of floats, in this order, where k is a dimension, 0 to d - 1:
@@ -72,7 +77,8 @@ def topology_report(
           `adapted_rand_precision`, `adapted_rand_recall`;
         - `true_positives`, `false_positives`, `false_negatives`, `component_precision`, `component_recall`,
           `component_f1`; `dice`, `voxel_precision`, `voxel_recall`, for comparison with the topology metrics;
-        - `bottleneck_k`, `wasserstein_k` (order 2): distances between the diagrams of likelihood and label.
+        - `bottleneck_k`, `wasserstein_k` (order 2): distances between the diagrams of likelihood and label;
+        - `protocol_NAME`: with `protocol`, each of its numbers, such as `protocol_betti_error_1`.
 
     Raises:
         ImportError: If scipy or scikit-image is not installed (`pip install 'monai_topo[metrics]'`).
@@ -97,6 +103,7 @@ def topology_report(
     _check_values(likelihood, true)
     pred, true = likelihood > threshold, true.bool()
     settings: dict[str, Any] = {"connectivity": connectivity, "border": border}
+    metrics = {} if protocol is None else protocol_metrics(protocol, spatial_dims=true.ndim - 2, **settings)
     with result_cache():
         return {
             **_count_features(pred, true, settings),
@@ -106,7 +113,13 @@ def topology_report(
             **_compare_instances(pred, true, instances, connectivity, min_iou),
             **_compare_voxels(pred, true),
             **_compare_diagrams(likelihood, true, settings),
+            **_follow_protocol(pred, true, metrics),
         }
+
+
+def _follow_protocol(pred: Tensor, true: Tensor, metrics: Mapping[str, TopologyMetric]) -> Numbers:
+    values = {name: torch.as_tensor(metric(pred, true)) for name, metric in metrics.items()}
+    return {f"protocol_{name}": value.item() for name, value in values.items()}
 
 
 def _to_batch(name: str, image: Any) -> Tensor:

@@ -15,7 +15,7 @@ from monai_topo._utils.typing import Mask
 from monai_topo._utils.validation import check_at_least, check_choice
 from monai_topo.masks.skeletons import skeleton
 from monai_topo.metrics._base import TopologyMetric
-from monai_topo.metrics._inputs import check_masks, harmonic_mean, map_masks, ratio
+from monai_topo.metrics._inputs import check_masks, check_spacing, expand_spacing, harmonic_mean, map_masks, ratio
 
 SkeletonWeight = Literal["uniform", "radius", "inverse_radius"]
 
@@ -93,7 +93,7 @@ def compute_cldice(
     """
     _check_settings(weight, tolerance_mm, spacing_mm)
     pred, true = check_masks(y_pred, y, include_background=include_background)
-    spacing = _expand_spacing(spacing_mm, pred.ndim - 2)
+    spacing = expand_spacing(spacing_mm, pred.ndim - 2)
     measure = partial(_measure, weight=weight, tolerance_mm=tolerance_mm, spacing_mm=spacing)
     return ClDice(*map_masks(measure, pred, true).to(y_pred.device).unbind(-1))
 
@@ -101,19 +101,7 @@ def compute_cldice(
 def _check_settings(weight: str, tolerance_mm: float, spacing_mm: float | Sequence[float]) -> None:
     check_choice("weight", weight, get_args(SkeletonWeight))
     check_at_least("tolerance_mm", tolerance_mm)
-    numbers = [spacing_mm] if isinstance(spacing_mm, (int, float)) else list(spacing_mm)
-    if not (numbers and all(0 < number < float("inf") for number in numbers)):
-        raise ValueError(f"Expected `spacing_mm` to be positive, one number or one per axis, but got {spacing_mm!r}.")
-
-
-def _expand_spacing(spacing_mm: float | Sequence[float], axes: int) -> tuple[float, ...]:
-    spacing = (spacing_mm,) * axes if isinstance(spacing_mm, (int, float)) else tuple(spacing_mm)
-    if len(spacing) != axes:
-        raise ValueError(
-            f"Expected `spacing_mm` to have {axes} numbers, one per spatial axis, but got {spacing}; "
-            "give one number for all axes or one per axis."
-        )
-    return spacing
+    check_spacing(spacing_mm)
 
 
 def _measure(

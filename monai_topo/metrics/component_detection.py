@@ -65,7 +65,7 @@ def compute_component_detection(
         include_background: False drops *channel* 0; a single channel always stays, as in `monai.metrics`.
         min_iou: Intersection over union above which two components may be matched, at least 0 and below 1.
         instances: Components of the `"foreground"`, components of the `"background"` (cells between membranes), or
-            `"given"` ids, where 0 is no instance.
+            `"given"` ids, where 0 is not an instance.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6); the background
             has the dual one. Not used for given ids.
 

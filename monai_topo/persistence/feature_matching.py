@@ -14,8 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from monai_topo._utils.kernel import dims_mask, kernel, mask_settings
 from monai_topo._utils.typing import Border, Connectivity
-from monai_topo.persistence.label_regions import LabelRegions, label_regions
+from monai_topo._utils.validation import check_masks
 
 __all__ = ["MatchResult", "Matching", "PredictedFeatures", "match_by_location", "match_by_value", "top_k_per_group"]
 
@@ -83,11 +84,10 @@ def match_by_value(
     Returns:
         `(P,)` bool. Of features with equal keys the first ones are matched.
     """
-    birth, death = values.unbind(1)
-    persistence = birth - death
-    key = persistence if matching == "rank" else persistence - (birth + death - 1) ** 2 / 2
-    matched = top_k_per_group(key, group, num_true)
-    return matched if matching == "rank" else matched & (key > 0)
+    matched = kernel.match_by_value(
+        values.detach().contiguous().numpy(), group.numpy(), num_true.numpy(), by_rank=matching == "rank"
+    )
+    return torch.from_numpy(matched).bool()
 
 
 def match_by_location(
@@ -138,34 +138,21 @@ def match_by_location(
 
     Cost: linear in the voxels, and a sort of the features.
     """
-    matched = torch.zeros_like(features.image, dtype=torch.bool)
-    ignored = torch.ones_like(matched)
-    missing = torch.zeros(len(labels), dtype=torch.int64)
-    for dim in dims:
-        regions = label_regions(labels, dim, connectivity=connectivity, border=border, min_size=min_label_size)
-        of_dim = (features.dim == dim).nonzero()[:, 0]
-        chosen = features.select(of_dim)
-        if 0 < dim < labels.ndim - 2:
-            taken = _match_loops(chosen, regions, labels.flatten(1).cpu(), greatest)
-            region = regions.region_of(chosen.image, chosen.birth)
-        else:
-            region = regions.region_of(chosen.image, chosen.birth if dim == 0 else chosen.death)
-            taken = top_k_per_group(chosen.persistence(), region, regions.capacity.clamp(min=0))
-        matched[of_dim], ignored[of_dim] = taken, regions.capacity[region] < 0
-        missing += regions.per_image() - torch.bincount(chosen.image[taken], minlength=len(labels))
-    return MatchResult(matched, ignored, missing)
-
-
-def _match_loops(loops: PredictedFeatures, regions: LabelRegions, labels: Tensor, greatest: Tensor) -> Tensor:
-    dies_outside = labels[loops.image, loops.death] == 0
-    background = regions.offset[loops.image] + 1  # it has no capacity
-    region = torch.where(dies_outside, regions.region_of(loops.image, loops.birth), background)
-    taken = top_k_per_group(loops.persistence(), region, regions.capacity.clamp(min=0))
-    born_on_top = loops.values[:, 0] == greatest[loops.image]
-    late = (born_on_top & dies_outside & ~taken & (regions.capacity[region] >= 0)).nonzero()[:, 0]
-    left = regions.per_image() - torch.bincount(loops.image[taken], minlength=len(labels))
-    taken[late] = top_k_per_group(loops.persistence()[late], loops.image[late], left)
-    return taken
+    columns = kernel.match_by_location(
+        features.image.numpy(),
+        features.dim.numpy(),
+        features.birth.numpy(),
+        features.death.numpy(),
+        features.values.contiguous().numpy(),
+        greatest.detach().cpu().to(features.values.dtype).numpy(),
+        check_masks(labels, connectivity, border),
+        dims=dims_mask(list(dims), labels.ndim - 1),
+        **mask_settings(connectivity, border),
+        min_size=float(min_label_size),
+        num_threads=torch.get_num_threads(),
+    )
+    matched, ignored, missing = (torch.from_numpy(column) for column in columns)
+    return MatchResult(matched.bool(), ignored.bool(), missing)
 
 
 def top_k_per_group(key: Tensor, group: Tensor, number: Tensor) -> Tensor:

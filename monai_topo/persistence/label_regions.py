@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from monai_topo._utils.typing import DUAL, Border, Connectivity
-from monai_topo.masks.components import betti_numbers, label_components
+from monai_topo._utils.kernel import kernel, mask_settings
+from monai_topo._utils.typing import Border, Connectivity
+from monai_topo._utils.validation import check_masks
 
 __all__ = ["LabelRegions", "label_regions"]
 
@@ -64,81 +65,15 @@ def label_regions(
 
     Cost: linear in the voxels; dimension 1 of a volume costs a few passes more, and only if there is a loop at all.
     """
-    spatial_dims = labels.ndim - 1
-    of_holes = dim == spatial_dims - 1
-    if of_holes:
-        label_map = _holes(labels, connectivity, border)
-    else:
-        label_map = label_components(labels, connectivity=connectivity, border=border)
-    flat = label_map.flatten(1)
-    count = flat.amax(1).clamp(min=0).long() + 2
-    offset = count.cumsum(0) - count
-    capacity = torch.ones(int(count.sum()), dtype=torch.int64)
-    capacity[offset] = capacity[offset + 1] = 0
-    if 0 < dim < spatial_dims - 1:
-        capacity = _loops(labels, label_map, offset, capacity, connectivity, border)
-    if min_size > 1:
-        voxels = torch.bincount((offset[:, None] + flat + 1).flatten(), minlength=len(capacity))
-        voxels[offset] = voxels[offset + 1] = min_size
-        capacity = capacity.masked_fill(voxels < min_size, -1)
-    return LabelRegions(flat, offset, capacity)
-
-
-def _holes(labels: Tensor, connectivity: Connectivity, border: Border) -> Tensor:
-    """Label the components of the background, with the dual connectivity and the complementary border."""
-    outside: Border = "foreground" if border == "open" else "open"
-    return label_components(labels == 0, connectivity=DUAL[connectivity], border=outside)
-
-
-def _loops(
-    labels: Tensor, label_map: Tensor, offset: Tensor, one_each: Tensor, connectivity: Connectivity, border: Border
-) -> Tensor:
-    """Count the loops of every component of volumes, `(R,)`: b1 = b0 - chi + b2; the frame has the remaining ones."""
-    loops = torch.zeros_like(one_each)
-    total = betti_numbers(labels, connectivity=connectivity, border=border)[:, 1]
-    if not total.any():
-        return loops
-    start = offset.int().view(-1, 1, 1, 1)
-    region = torch.where(label_map > 0, start + label_map + 1, 0)
-    chi = _euler_characteristics(region, len(one_each), connectivity)
-    cavities = _cavities(label_map, _holes(labels, connectivity, border), offset, len(one_each))
-    loops = one_each * (1 - chi + cavities)
-    of_frame = total - LabelRegions(label_map, offset, loops).per_image()
-    return loops.index_put((offset,), of_frame)
-
-
-def _euler_characteristics(region: Tensor, num_regions: int, connectivity: Connectivity) -> Tensor:
-    """Compute the Euler characteristic of the voxels of every region, `(R,)`; region 0 does not count.
-
-    With full connectivity voxels are closed cubes, and a face of the grid is present if any voxel around it is. With
-    face connectivity voxels are points, and a cell is present if all its voxels are. In both cases the voxels around a
-    cell that is present belong to one region, so the region of the cell is the greatest or the least of theirs.
-    """
-    full = connectivity == "full"
-    combine = torch.maximum if full else torch.minimum
-    cells = [(torch.nn.functional.pad(region, (1,) * 6) if full else region, 1)]
-    for axis in (1, 2, 3):
-        below, above = slice(None, -1), slice(1, None)
-        index = (slice(None),) * axis
-        met = [(combine(cell[(*index, below)], cell[(*index, above)]), sign if full else -sign) for cell, sign in cells]
-        kept = [(cell[(*index, above)] if full else cell, -sign if full else sign) for cell, sign in cells]
-        cells = met + kept
-    chi = torch.zeros(num_regions, dtype=torch.int64)
-    for cell, sign in cells:
-        chi += sign * torch.bincount(cell.flatten(), minlength=num_regions)
-    return chi
-
-
-def _cavities(label_map: Tensor, holes: Tensor, offset: Tensor, num_regions: int) -> Tensor:
-    """Count the cavities of every component, `(R,)`.
-
-    The voxel just before the first voxel of a cavity, in C order and along the first axis, lies in the component
-    around it: from there a ray leads outwards that does not meet the cavity again, and the outer boundary of a cavity
-    is connected.
-    """
-    flat = holes.flatten(1)
-    reached = flat.cummax(1).values.clamp(min=0)
-    image, voxel = torch.diff(reached, dim=1, prepend=torch.zeros_like(reached[:, :1])).nonzero().unbind(1)
-    before = voxel - holes[0, 0].numel()
-    owner = label_map.flatten(1)[image, before.clamp(min=0)].masked_fill(before < 0, -1)  # -1: the frame
-    return torch.bincount(offset[image] + owner + 1, minlength=num_regions)
+    bits = check_masks(labels, connectivity, border)
+    label_map, count, capacity = (
+        torch.from_numpy(column)
+        for column in kernel.label_regions(
+            bits,
+            dim=dim,
+            **mask_settings(connectivity, border),
+            min_size=float(min_size),
+            num_threads=torch.get_num_threads(),
+        )
+    )
+    return LabelRegions(label_map.view(len(bits), -1), count.cumsum(0) - count, capacity)

@@ -12,14 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from monai_topo._utils.errors import UserError
+from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo._utils.finished import FinishedCases
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
+from monai_topo.metrics.protocols import describe_protocol
 from monai_topo.report.case_sources import find_cases
 from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files, part_of
 from monai_topo.report.cleaned import check_cleanup, read_cleanup
-from monai_topo.report.comparison import compare_metrics, count_fates
+from monai_topo.report.comparison import compare_annotators, compare_metrics, count_fates
 from monai_topo.report.files import Case
+from monai_topo.report.intervals import INTERVALS, add_intervals
 from monai_topo.report.jobs import Failure, map_cases
 from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
 from monai_topo.report.orientation import describe_better_fit
@@ -43,6 +45,8 @@ def report_predictions(options: argparse.Namespace) -> int:
     cases, alone = find_cases(options)
     if options.images and (without := [case.name for case in cases if case.image is None]):
         print(f"{len(without)} of {len(cases)} cases have no image: {', '.join(without)}.", file=sys.stderr)
+    if options.second_labels and (without := [case.name for case in cases if case.second_label is None]):
+        print(f"{len(without)} of {len(cases)} cases have no second label: {', '.join(without)}.", file=sys.stderr)
     if settings.cleanup is not None:
         check_cleanup(settings.cleanup, cases, settings.spacing_mm)
     store = FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
@@ -85,6 +89,9 @@ def _read_settings(options: argparse.Namespace) -> CaseSettings:
         raise UserError(f"Expected --worst to be at least 0, but got {options.worst}.")
     if options.likelihood_max is not None and not 0 < options.likelihood_max < math.inf:
         raise UserError(f"Expected --likelihood-max to be positive, but got {options.likelihood_max:g}.")
+    if options.protocol is not None:
+        with as_user_error(ValueError, rename=("`protocol`", "--protocol")):
+            describe_protocol(options.protocol, connectivity=options.connectivity, border=options.border)
     names = CaseSettings.__dataclass_fields__.keys() - {"label_foreground", "spacing_mm", "cleanup"}
     spacing = None if options.spacing_mm is None else tuple(options.spacing_mm)
     cleanup = None if options.cleanup is None else read_cleanup(options.cleanup, options.connectivity)
@@ -164,27 +171,32 @@ def _json_content(
         "labels": options.labels,
         "masks": options.masks,
         "images": options.images,
+        "second_labels": options.second_labels,
         "classes": classes,
         "probabilities": options.probabilities,
         "settings": asdict(settings) | ({"label_foreground": None, "prediction_foreground": None} if classes else {}),
         "cleanup": options.cleanup,
+        "protocol": None if settings.protocol is None else describe_protocol(settings.protocol, **settings.topology()),
         "worst_by": options.worst_by,
         "measured": len(rows),
         "left_out": list(left_out),
         "warnings": _find_warnings(results.values(), settings),
-        "summary": summarize_all(rows, names),
+        "intervals": INTERVALS,
+        "summary": add_intervals(summarize_all(rows, names), rows),
         **summarize_parts(rows, names),
         **(
             {"cleaned": {"errors": count_fates(cleaned), "metrics": compare_metrics(rows, key_columns(groups))}}
             if cleaned
             else {}
         ),
+        **({"human": compare_annotators(rows, key_columns(groups))} if options.second_labels else {}),
         "cases": [
             {
                 "prediction_file": str(case.prediction),
                 "label_file": str(case.label),
                 "mask_file": None if case.mask is None else str(case.mask),
                 "image_file": None if case.image is None else str(case.image),
+                "second_label_file": None if case.second_label is None else str(case.second_label),
                 **result["row"],
                 **{name: result[name] for name in ("errors", "cleaned_errors") if name in result},
             }
@@ -222,6 +234,7 @@ def _page_content(
         "worst_by": columns[content["worst_by"]].title,
         "worst": {name: _find_worst(rows, column) for name, column in columns.items()},
         "strips": {name: make_strip(rows, name) for name in columns},
+        "human_strips": {column.name: make_strip(rows, column.name, f"human_{column.name}") for column in key},
         "totals": [
             {"name": error_column(kind).replace("_", " "), "color": ERROR_COLORS[kind], "count": count}
             for kind, count in totals.items()

@@ -57,11 +57,12 @@ def _dataset(options: argparse.Namespace) -> NnunetDataset | None:
 
 def _find_optional(options: argparse.Namespace, dataset: NnunetDataset | None) -> dict[str, list[FoundFile]]:
     found: dict[str, list[FoundFile]] = {}
-    for kind in ("mask", "image"):
+    for kind in ("mask", "image", "second_label"):
         source, pattern, key = (getattr(options, f"{kind}{end}", None) for end in ("s", "_files", "_key"))
         if source is None:
             if pattern is not None or key is not None:
-                raise UserError(f"Expected --{kind}s along with --{kind}-files or --{kind}-key, but got none.")
+                option = kind.replace("_", "-")
+                raise UserError(f"Expected --{option}s along with --{option}-files or --{option}-key, but got none.")
         elif kind == "image" and pattern is None and dataset is not None and dataset_of(source, source) is not None:
             found["images"] = find_images(dataset, source)
         else:

@@ -33,7 +33,7 @@ _OF_LIKELIHOODS = ("bottleneck_", "wasserstein_")
 class CaseSettings:
     """Settings that the metrics of a case depend on; they are the command's options of the same names.
 
-    `cleanup` holds the settings of the file.
+    `cleanup` holds the settings of the file, `protocol` is the name of a published evaluation.
     """
 
     label_foreground: str
@@ -46,6 +46,7 @@ class CaseSettings:
     instances: Literal["foreground", "background"]
     tolerance_mm: float
     cleanup: Mapping[str, Any] | None = None
+    protocol: str | None = None
 
     def reading(self) -> dict[str, Any]:
         """Return the settings that define the meaning of the files."""
@@ -64,7 +65,8 @@ def error_column(kind: int) -> str:
 
 def measured_files(case: Case) -> list[Path]:
     """Return the files that the metrics of a case depend on."""
-    return [file for file in (case.prediction, case.label, case.mask, case.probabilities) if file is not None]
+    files = (case.prediction, case.label, case.mask, case.probabilities, case.second_label)
+    return [file for file in files if file is not None]
 
 
 def part_of(case: Case) -> str:
@@ -90,7 +92,8 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
         kind, and the metrics of `topology_report`. `errors`: List of the errors. `fits`: See `find_better_fits`.
         `shape` and `error_map`: Map of the errors, compressed. With a clean-up, the row has the numbers of the cleaned
         prediction too, preceded by `cleaned_`, without the distances between the diagrams of likelihoods;
-        `cleaned_errors` and `cleaned_error_map` are its errors; and each error has its fate.
+        `cleaned_errors` and `cleaned_error_map` are its errors; and each error has its fate. With a second label, the
+        row has its numbers as if it were the prediction, preceded by `human_`, also without these distances.
     """
     images = read_case(case._replace(image=None), **settings.reading())
     prediction = images.prediction > settings.threshold
@@ -106,7 +109,7 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
     if settings.cleanup is not None:
         cleaned = clean_prediction(images, settings.cleanup)
         numbers, cleaned_map, cleaned_errors = _measure(cleaned, cleaned, images, settings)
-        row |= {f"cleaned_{name}": value for name, value in numbers.items() if not name.startswith(_OF_LIKELIHOODS)}
+        row |= _with_prefix("cleaned", numbers)
         result |= {
             "cleaned_errors": _describe_errors(cleaned_errors, first_number=len(errors) + 1),
             "cleaned_error_map": _pack(cleaned_map),
@@ -117,7 +120,15 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
             result["cleaned_errors"], find_overlaps(cleaned_map, cleaned_errors, error_map), strict=True
         ):
             entry["is_new"] = not was_there
+    if images.second_label is not None:
+        numbers, _, _ = _measure(images.second_label, images.second_label, images, settings)
+        row |= _with_prefix("human", numbers)
     return result
+
+
+def _with_prefix(prefix: str, numbers: Mapping[str, float]) -> dict[str, float]:
+    """Name the numbers of another mask of the case; distances between diagrams of likelihoods are left out."""
+    return {f"{prefix}_{name}": value for name, value in numbers.items() if not name.startswith(_OF_LIKELIHOODS)}
 
 
 def _measure(
@@ -132,6 +143,7 @@ def _measure(
             instances=settings.instances,
             spacing_mm=images.spacing_mm,
             tolerance_mm=settings.tolerance_mm,
+            protocol=settings.protocol,
             **settings.topology(),
         )
     error_map = classify_errors(mask, images.label, **settings.topology())
@@ -161,7 +173,7 @@ def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> d
     With a clean-up, each view is followed by that of the cleaned prediction.
     """
     case, result = item
-    images = read_case(case, **settings.reading())
+    images = read_case(case._replace(second_label=None), **settings.reading())
     error_map = _unpack(result["error_map"], result["shape"])
     scene = Scene(
         images.prediction > settings.threshold,

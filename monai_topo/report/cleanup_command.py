@@ -41,7 +41,7 @@ _SUMMARY = "choose a clean-up of predictions: small components, holes, persisten
 _DESCRIPTION = f"""\
 Choose the clean-up that brings predictions closest to their labels, among those that lose hardly any Dice, and write
 it to a file that `CleanUp.load` reads. A table compares raw predictions, the best of each kind of clean-up, and the
-chosen one. Cross-validation over the cases tells whether the choice is better than chance. Use cases that the network
+chosen one. Cross-validation over the cases shows whether the choice is better than chance. Use cases that the network
 was not trained on, and report numbers of other cases.
 
 Files: {FORMATS}. Predictions and labels are found and paired as by `report`.

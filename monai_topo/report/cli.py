@@ -51,11 +51,18 @@ def add_report_command(commands: Any, epilog: str) -> None:
         help=f"segmented images: {SOURCE}; shown next to the errors, without effect on the metrics",
     )
     add_pattern(files, "image", "*.tif")
+    files.add_argument(
+        "--second-labels",
+        metavar="LABELS",
+        help=f"labels by another person: {SOURCE}; measured like predictions, and shown beside them",
+    )
+    add_pattern(files, "second-label", "*_manual2.gif")
     add_section(files, "'validation' if it exists, otherwise the only section")
     add_key(files, "prediction", "pred")
     add_key(files, "label", "label")
     add_key(files, "mask", "mask", optional=True)
     add_key(files, "image", "image", optional=True)
+    add_key(files, "second-label", "second_label", optional=True)
     add_nnunet(files, "this shows how close each feature is to disappearing")
     meaning = parser.add_argument_group("values of the files")
     add_label_foreground(meaning, None, NNUNET_CLASSES)
@@ -71,6 +78,12 @@ def add_report_command(commands: Any, epilog: str) -> None:
     add_metric_settings(metrics)
     metrics.add_argument(
         "--tolerance-mm", type=float, default=0.0, metavar="MM", help="tolerance of clDice in mm (default: 0)"
+    )
+    metrics.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="add the numbers of a published evaluation, computed as stated there: hu2019, cldice, topomortar, "
+        "topomortar_128, topcow, atm22 or pitfalls",
     )
     page = parser.add_argument_group("page")
     page.add_argument("--worst", type=int, default=8, metavar="N", help="number of cases with pictures (default: 8)")
@@ -177,7 +190,7 @@ def add_nnunet(group: Any, purpose: str) -> None:
     group.add_argument(
         "--probabilities",
         action="store_true",
-        help=f"read the probabilities that nnU-Net saved beside its segmentations as likelihoods; {purpose}",
+        help=f"read the probabilities that nnU-Net saved next to its segmentations as likelihoods; {purpose}",
     )
 
 

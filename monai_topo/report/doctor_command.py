@@ -21,7 +21,7 @@ from monai_topo.fuzz import Failure, run_cases
 
 __all__ = ["OPTIONAL", "add_doctor_command"]
 
-#: Optional packages, the extra that installs each, and what it is for.
+#: Optional packages, the extra that installs each (empty if none does), and what it is for.
 OPTIONAL = {
     "pytorch-ignite": ("bundle", "training runs, and handlers for MONAI's engines"),
     "fire": ("bundle", "the command `python -m monai.bundle`"),
@@ -36,24 +36,24 @@ OPTIONAL = {
     "jinja2": ("report", "HTML reports"),
     "dask": ("volumes", "masks larger than memory"),
     "zarr": ("volumes", "arrays in chunks on disk"),
+    "distributed": ("", "masks larger than memory on several machines"),
+    "h5py": ("", "HDF5 files, in chunks"),
+    "nnunetv2": ("nnunet", "topology losses in nnU-Net"),
     "onnx": ("onnx", "export of models"),
     "onnxscript": ("onnx", "export of models"),
 }
 _CHECK = "pairs against GUDHI"
+_SUMMARY = "print versions, machine and optional packages for a report of an error, and check the installation"
+_DESCRIPTION = """\
+Print the versions, the build of the kernel, the machine, and the optional packages with what they are for. Then compare
+persistence pairs of random images with GUDHI's for some seconds. The output holds no names of files or users: paste it
+into a report of an error."""
+_EPILOG = "exit status: 0 if all is well, 1 if a package is too old or a result is wrong"
 
 
 def add_doctor_command(commands: Any, epilog: str) -> None:
     """Add the command `doctor`."""
-    parser = add_command(
-        commands,
-        "doctor",
-        "print versions, machine and optional packages for a report of an error, and check the installation",
-        """\
-Print the versions, the build of the kernel, the machine, and the optional packages with what they are for. Then compare
-persistence pairs of random images with GUDHI's for some seconds. The output holds no names of files or users: paste it
-into a report of an error.""",
-        "exit status: 0 if all is well, 1 if a package is too old or a result is wrong",
-    )
+    parser = add_command(commands, "doctor", _SUMMARY, _DESCRIPTION, _EPILOG)
     parser.add_argument(
         "--seconds", type=float, default=10, metavar="N", help="time for the comparison with GUDHI (default: 10)"
     )
@@ -135,5 +135,6 @@ def _processor() -> str:
 def _optional() -> Iterator[tuple[str, str]]:
     for name, (extra, purpose) in OPTIONAL.items():
         version = package_version(name)
-        hint = f"; pip install 'monai_topo[{extra}]'" if version == "not installed" else ""
+        package = f"'monai_topo[{extra}]'" if extra else name
+        hint = f"; pip install {package}" if version == "not installed" else ""
         yield name, f"{version}: {purpose}{hint}"

@@ -33,7 +33,7 @@ class FoundFile(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A prediction and its label, with the name of the case and, if they are given, its field of view and image.
+    """A prediction and its label, and, if they are given, its field of view, image and a second person's label.
 
     A case of an nnU-Net data set is one class of its files, and may come from a fold of a cross-validation and have
     saved probabilities.
@@ -47,6 +47,7 @@ class Case(NamedTuple):
     label_class: LabelClass | None = None
     fold: str | None = None
     probabilities: Path | None = None
+    second_label: Path | None = None
 
 
 def find_files(
@@ -97,8 +98,9 @@ def pair_files(
     labels: Sequence[FoundFile],
     masks: Sequence[FoundFile] | None = None,
     images: Sequence[FoundFile] | None = None,
+    second_labels: Sequence[FoundFile] | None = None,
 ) -> tuple[list[Case], list[str]]:
-    """Pair predictions, and optional masks and images, with labels by name.
+    """Pair predictions, and optional masks, images and second labels, with labels by name.
 
     A single file of a kind and a single label belong together regardless of their names. Folders count only if file
     names repeat.
@@ -108,10 +110,12 @@ def pair_files(
         labels: Files from :py:func:`find_files`.
         masks: Fields of view; None if there are none.
         images: Segmented images to show; None if there are none.
+        second_labels: Labels by another person; None if there are none.
 
     Returns:
         The cases in the order of the labels, and a sentence for each label without a partner and each prediction
-        without a label. A label may lack an image; extra masks and images are ignored.
+        without a label. A label may lack an image and a second label; extra masks, images and second labels are
+        ignored.
 
     Raises:
         UserError: If two files of a kind have the same name, or no pair is found.
@@ -120,6 +124,7 @@ def pair_files(
     if masks is not None:
         partners["mask"] = _match_labels(masks, labels, "mask")
     image_partners = {} if images is None else _match_labels(images, labels, "image")
+    second_partners = {} if second_labels is None else _match_labels(second_labels, labels, "second label")
     cases, alone = [], []
     for label in labels:
         lacking = [f"a {what}" for what, by_label in partners.items() if label not in by_label]
@@ -129,7 +134,8 @@ def pair_files(
             name, prediction = partners["prediction"][label]
             mask = partners["mask"][label][1] if masks is not None else None
             _, image = image_partners.get(label, (None, None))
-            cases.append(Case(name, prediction, label.path, mask, image))
+            _, second = second_partners.get(label, (None, None))
+            cases.append(Case(name, prediction, label.path, mask, image, second_label=second))
     taken = {path for _, path in partners["prediction"].values()}
     alone += [f"{one.path}: a prediction without a label." for one in predictions if one.path not in taken]
     return cases, alone
@@ -151,7 +157,7 @@ def _match_labels(
     }
     if not partners:
         one, other = (_names(several[0], by_folder)[0] for several in (found, labels))
-        key = "pred" if what == "prediction" else what
+        key = "pred" if what == "prediction" else what.replace(" ", "_")
         raise UserError(
             f"Expected {what}s and labels of the same names, but got none: one of {len(found)} {what}s is {one!r}, one "
             f"of {len(labels)} labels {other!r}. Rename some, or write a datalist with a {key!r} next to every "
@@ -235,7 +241,7 @@ def _index_by_name(found: Sequence[FoundFile], what: str, by_folder: bool) -> di
             if name in by_name:
                 raise UserError(
                     f"Expected one {what} named {name!r}, but got {by_name[name].path} and {one.path}; choose by "
-                    f"--{what}-files, such as '*{one.path.name[len(name.rpartition('/')[2]) :]}'."
+                    f"--{what.replace(' ', '-')}-files, such as '*{one.path.name[len(name.rpartition('/')[2]) :]}'."
                 )
             by_name[name] = one
     return by_name

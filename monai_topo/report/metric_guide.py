@@ -54,9 +54,10 @@ def group_columns(names: Iterable[str]) -> list[Group]:
 
 
 def key_columns(groups: Sequence[Group]) -> list[Column]:
-    """Select the most important columns: counts of errors that change the topology, and one metric per family."""
+    """Select the most important columns: a protocol's, counts of errors that change the topology, one per family."""
     by_name = {column.name: column for group in groups for column in group.columns}
-    names = [*_KEY[:4], *(error_column(kind) for kind in CHANGES_OF_TOPOLOGY), *_KEY[4:]]
+    of_protocol = [name for name in by_name if name.startswith("protocol_")]
+    names = [*of_protocol, *_KEY[:4], *(error_column(kind) for kind in CHANGES_OF_TOPOLOGY), *_KEY[4:]]
     return [by_name[name] for name in names if name in by_name]
 
 

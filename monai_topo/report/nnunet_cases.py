@@ -42,6 +42,7 @@ def find_nnunet_cases(
     *,
     masks: Sequence[FoundFile] | None = None,
     images: Sequence[FoundFile] | None = None,
+    second_labels: Sequence[FoundFile] | None = None,
     classes: Sequence[str] | None = None,
     with_probabilities: bool = False,
 ) -> tuple[list[Case], list[str]]:
@@ -56,8 +57,9 @@ def find_nnunet_cases(
         labels: Folder of labels, or a data set with its labels of training and test cases.
         masks: Fields of view, as for :py:func:`monai_topo.report.files.pair_files`.
         images: Images to show.
+        second_labels: Labels by another person.
         classes: Names of the classes that count; None for all.
-        with_probabilities: Whether the probabilities beside the predictions are the predictions.
+        with_probabilities: Whether the probabilities next to the predictions are the predictions.
 
     Returns:
         The cases, and a sentence for each file that is left out.
@@ -77,7 +79,7 @@ def find_nnunet_cases(
             print(f"{len(covered)} of {len(true)} labels have a prediction, in fold {folds}.", file=sys.stderr)
         true = covered or true
         unfinished = _unfinished({path.parent for path in fold_of})
-    pairs, alone = pair_files(found, true, masks, images)
+    pairs, alone = pair_files(found, true, masks, images, second_labels)
     chosen = _choose(dataset, classes)
     cases = [
         case._replace(label_class=one, fold=fold_of[case.prediction], probabilities=probabilities)

@@ -34,6 +34,7 @@ class Images(NamedTuple):
         read_as: Interpretation of the prediction's values, in words.
         image: Segmented image for display, uint8 of the same shape with a trailing axis of 1 or 3 channels; None for a
             case without an image.
+        second_label: Label by another person, bool like the label; None for a case without one.
     """
 
     prediction: NDArray[np.float32]
@@ -42,6 +43,7 @@ class Images(NamedTuple):
     spacing_mm: tuple[float, ...]
     read_as: str
     image: NDArray[np.uint8] | None
+    second_label: Mask | None = None
 
 
 def read_case(
@@ -52,7 +54,7 @@ def read_case(
     likelihood_max: float | None,
     spacing_mm: Sequence[float] | None,
 ) -> Images:
-    """Read a prediction and its label, and clear both where the mask, if there is one, is 0.
+    """Read a prediction and its labels, and clear them where the mask, if there is one, is 0.
 
     Args:
         case: Files of the case.
@@ -67,7 +69,13 @@ def read_case(
         UserError: If a file cannot be read or is not a 2D or 3D image of one channel, the files do not lie on one
             grid, or the values do not fit the settings.
     """
-    paths = {"image": case.prediction, "label": case.label, "mask": case.mask, "shown": case.image}
+    paths = {
+        "image": case.prediction,
+        "label": case.label,
+        "mask": case.mask,
+        "second": case.second_label,
+        "shown": case.image,
+    }
     files = {name: str(path) for name, path in paths.items() if path is not None}
     images = {name: read_image(file) for name, file in files.items()}
     arrays = {name: _single_channel(images[name], file) for name, file in files.items() if name != "shown"}
@@ -91,6 +99,9 @@ def read_case(
         label, inside = case.label_class.mask(arrays["label"]), case.label_class.inside(arrays["label"])
     if "mask" in files:
         inside &= arrays["mask"] != 0
+    second = None
+    if case.second_label is not None:
+        second = _other_label(arrays["second"], case, label_foreground) & inside
     spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
     return Images(
         prediction=np.ascontiguousarray((likelihood * inside).T),
@@ -99,7 +110,16 @@ def read_case(
         spacing_mm=spacing[::-1],
         read_as=read_as,
         image=rescale_intensity(_display_channels(images["shown"]).T) if "shown" in images else None,
+        second_label=None if second is None else np.ascontiguousarray(second.T),
     )
+
+
+def _other_label(values: Array, case: Case, foreground: int | str) -> Mask:
+    """Convert the second label of a case by the rule of the first."""
+    assert case.second_label is not None
+    if case.label_class is None:
+        return to_mask(values, case.second_label, foreground)
+    return case.label_class.mask(values)
 
 
 def _likelihood_of_class(segmentation: Array, case: Case) -> tuple[Array, str]:

@@ -34,33 +34,40 @@ class Bar(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Dots or bars, and the position of the median, in a box of `width` by `height`."""
+    """Dots or bars, and the positions of the median and of the other median, in a box of `width` by `height`."""
 
     dots: list[Dot]
     bars: list[Bar]
     median: float
     width: int = _WIDTH
     height: int = _HEIGHT
+    other: float | None = None
 
 
-def make_strip(rows: Sequence[Mapping[str, Any]], name: str) -> Strip | None:
-    """Lay out a column; return None if fewer than two cases have a number there."""
+def make_strip(rows: Sequence[Mapping[str, Any]], name: str, other: str | None = None) -> Strip | None:
+    """Lay out a column; return None if fewer than two cases have a number there.
+
+    The median of the column `other`, if there is one, gets a line on the same scale.
+    """
     cases = [(float(row[name]), row_title(row)) for row in rows if name in row and not math.isnan(row[name])]
     if len(cases) < 2:
         return None
     values = np.array([value for value, _ in cases])
-    low, high = values.min(), values.max()
+    compared = [row[other] for row in rows if other is not None and not math.isnan(row.get(other, math.nan))]
+    line = [float(np.median(compared))] if compared else []
+    low, high = min(values.min(), *line, math.inf), max(values.max(), *line, -math.inf)
     scale = (_WIDTH - 4 * _RADIUS) / (high - low) if high > low else 0.0
 
     def to_x(value: float) -> float:
         return round(2 * _RADIUS + (value - low) * scale if scale else _WIDTH / 2, 1)
 
     median = to_x(float(np.median(values)))
+    others = to_x(line[0]) if line else None
     if len(cases) > _MAX_DOTS:
-        return Strip([], _make_bars(values, to_x), median)
+        return Strip([], _make_bars(values, to_x), median, other=others)
     heights = _stack_dots([to_x(value) for value in values])
     dots = [Dot(to_x(value), y, f"{case}: {value:.4g}") for (value, case), y in zip(cases, heights, strict=True)]
-    return Strip(dots, [], median)
+    return Strip(dots, [], median, other=others)
 
 
 def _stack_dots(positions: Sequence[float]) -> list[float]:

@@ -40,6 +40,7 @@ class CleanUpSteps:
         spacing: Millimeters per voxel along each axis; None for sizes and lengths in voxels.
         least_likelihood: The least `min_likelihood` of all reconnections to come. Joins are computed down to it once,
             and those of a greater one are the first of them.
+        num_simplified: Number of simplified likelihoods to keep, the last ones that were used.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class CleanUpSteps:
         border: Border,
         spacing: tuple[float, ...] | None,
         least_likelihood: float = 1.0,
+        num_simplified: int = 1,
     ) -> None:
         self.likelihood = np.ascontiguousarray(likelihood)
         self.threshold, self.spacing, self.least_likelihood = threshold, spacing, least_likelihood
@@ -58,6 +60,8 @@ class CleanUpSteps:
         self._topology: dict[str, Any] = {"connectivity": connectivity, "border": border}
         self._voxel_size = 1.0 if spacing is None else float(np.prod(spacing))
         self._kept: dict[str, tuple[Hashable, Any]] = {}
+        self._num_simplified = num_simplified
+        self._simplified_images: dict[float, Array] = {}  # by persistence, the last used one last
         # Of all calls, as they take little memory.
         self._masks: dict[float, bytes] = {}  # by persistence
         self._paths: dict[Hashable, tuple[Voxels, Array]] = {}
@@ -87,9 +91,9 @@ class CleanUpSteps:
         return self._most(mask, num_components, keep, min_persistence)
 
     def release(self) -> None:
-        """Drop results that take memory per voxel: all but what is dear, and of large images all but one."""
-        dear = ("simplified", "tree", "candidates") if self.likelihood.size <= _SMALL_IMAGE_VOX else ("simplified",)
-        self._kept = {step: result for step, result in self._kept.items() if step in dear}
+        """Drop what takes memory per voxel, except simplified likelihoods and, on small images, what is expensive."""
+        expensive = ("tree", "candidates") if self.likelihood.size <= _SMALL_IMAGE_VOX else ()
+        self._kept = {step: result for step, result in self._kept.items() if step in expensive}
 
     def _last(self, step: str, settings: Hashable, compute: Callable[[], Result]) -> Result:
         """Return the result of a step, and compute it unless the last call was for the same settings."""
@@ -101,7 +105,14 @@ class CleanUpSteps:
     def _simplified(self, min_persistence: float) -> Array:
         if not min_persistence > 0:
             return self.likelihood
-        return self._last("simplified", min_persistence, lambda: self._simplify(min_persistence))
+        images = self._simplified_images
+        image = images.pop(min_persistence, None)
+        if image is None:
+            image = self._simplify(min_persistence)
+            if len(images) >= self._num_simplified:
+                del images[next(iter(images))]
+        images[min_persistence] = image
+        return image
 
     def _simplify(self, min_persistence: float) -> Array:
         transform = PersistenceSimplify(min_persistence=min_persistence, **self._topology)

@@ -53,7 +53,7 @@ class CleanUp(ArrayTransform):
         reconnect: Settings of :py:class:`ReconnectComponents`, any of `max_path_length`, `min_likelihood`,
             `min_component_size`, `max_component_size` and `allow_loops`, or None to join nothing. `{}` joins all.
         min_component_size: In voxels or, if `spacing` is given, in mm^2 (2D) or mm^3; 0 keeps all.
-        min_hole_size: Likewise; 0 fills none.
+        min_hole_size: In the same units; 0 fills none.
         num_components: Number of components to keep; None keeps all. With `border="foreground"`, what is connected to
             the border is kept and does not count.
         keep: Which ones: the `"largest"`, or the `"most_persistent"` of the likelihood after step 1. In a tie the
@@ -164,15 +164,17 @@ class CleanUp(ArrayTransform):
             border=self.border,
             spacing=None if self.spacing is None else spacing_mm,
         )
-        mask = steps.mask(
-            min_persistence=self.min_persistence,
-            reconnect=self.reconnect,
-            min_component_size=self.min_component_size,
-            min_hole_size=self.min_hole_size,
-            num_components=self.num_components,
-            keep=self.keep,
-        )
-        return mask.astype(np.uint8)
+        return steps.mask(**self._settings_of_steps()).astype(np.uint8)
+
+    def _settings_of_steps(self) -> dict[str, Any]:
+        return {
+            "min_persistence": self.min_persistence,
+            "reconnect": self.reconnect,
+            "min_component_size": self.min_component_size,
+            "min_hole_size": self.min_hole_size,
+            "num_components": self.num_components,
+            "keep": self.keep,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, which JSON can hold."""
@@ -183,12 +185,7 @@ class CleanUp(ArrayTransform):
             "connectivity": self.connectivity,
             "border": self.border,
             "threshold": self.threshold,
-            "min_persistence": self.min_persistence,
-            "reconnect": self.reconnect,
-            "min_component_size": self.min_component_size,
-            "min_hole_size": self.min_hole_size,
-            "num_components": self.num_components,
-            "keep": self.keep,
+            **self._settings_of_steps(),
             "spacing": spacing if isinstance(spacing, (str, int, float, type(None))) else [float(x) for x in spacing],
         }
 
@@ -234,7 +231,7 @@ class CleanUp(ArrayTransform):
         return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the settings to a JSON file, whole or not at all."""
+        """Write the settings to a JSON file, atomically."""
         text = json.dumps(self.to_dict(), indent=2) + "\n"
         with atomic_write(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")

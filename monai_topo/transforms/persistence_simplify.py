@@ -12,6 +12,7 @@ from torch import Tensor
 from monai_topo._utils.typing import Array
 from monai_topo._utils.validation import check_at_least
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
+from monai_topo.persistence.pairs import PersistencePairs
 from monai_topo.transforms._dictionary import DictionaryTransform
 from monai_topo.transforms._persistence_base import PersistenceTransform
 
@@ -92,21 +93,26 @@ class PersistenceSimplify(PersistenceTransform):
     def simplify_image(self, image: Tensor, dims: tuple[int, ...], first_tree: MergeTree | None = None) -> Tensor:
         """Simplify one image, `(1, *spatial)`; `first_tree` is the merge tree of the image in the first dimension."""
         # In turn until no dimension has anything to remove: features inside a removed hole have lost a part of their
-        # persistence. A dimension itself has nothing to remove after its turn.
-        num_settled = 0
+        # persistence, and so have holes inside a removed component. What has stayed keeps its critical voxels, at
+        # which the simplified image shows whether that is so: no tree is computed only to find nothing to remove.
+        stayed: dict[int, tuple[PersistencePairs, Tensor]] = {}
         for dim in cycle(dims):
+            if dim in stayed and not self._too_weak(image, *stayed[dim]).any():
+                break
             if first_tree is None:
                 tree = merge_tree(
                     image, dim=dim, filtration=self.filtration, connectivity=self.connectivity, border=self.border
                 )
             else:
                 tree, first_tree = first_tree, None
-            before = image
-            image = simplify(image, tree, self._pairs_to_remove(image, tree))
-            num_settled = num_settled + 1 if torch.equal(image, before) else 1
-            if num_settled >= len(dims):
-                break
+            removed = self._pairs_to_remove(image, tree)
+            stayed[dim] = tree.pairs, ~removed
+            image = simplify(image, tree, removed)
         return image
+
+    def _too_weak(self, image: Tensor, pairs: PersistencePairs, stayed: Tensor) -> Tensor:
+        values = pairs.values(image).double()
+        return stayed & ((values[:, 0] - values[:, 1]).abs() <= self.min_persistence)
 
     def _pairs_to_remove(self, image: Tensor, tree: MergeTree) -> Tensor:
         values = tree.pairs.values(image).double()

@@ -130,6 +130,7 @@ def test_what_has_changed_is_predicted_again(change: str, tmp_path: Path) -> Non
         (tmp_path / "out" / "0000_mask.png").unlink()
     with pytest.raises(UserError):
         infer(tmp_path, **settings, num_workers=0, cpu_threads=1)
+    assert list(masks(tmp_path)) == list(before) == ["0000_mask.png", "0001_mask.png"]
     kept = [name for name, time in masks(tmp_path).items() if before.get(name) == time]
     number = {"nothing": 2, "image": 1, "mask": 1}.get(change, 0)
     assert len(kept) == number

@@ -97,3 +97,12 @@ def test_a_damaged_model_is_refused_with_the_one_before_it(tmp_path: Path) -> No
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(UserError, match=r"The model before it is intact as far as known: --ckpt_path .*\.pt"):
         check_checkpoint(file, tmp_path, unet(), SETTINGS)
+
+
+def test_a_model_of_a_newer_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monai_topo._utils.formats.FORMAT_VERSION", 99)
+    monkeypatch.setattr("monai_topo._utils.formats.package_version", lambda: "7.0")
+    file = saved(tmp_path, unet(), SETTINGS)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"of version 2 or older, but got 99; use monai_topo 7\.0 or newer"):
+        check_checkpoint(file, tmp_path, unet(), SETTINGS)

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import itk
+import nibabel
 import numpy as np
 import pytest
 from bundle_runs import VESSELS, started, succeeded
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from monai_topo.bundle import AtomicSaveImaged
 from monai_topo.data import FormatReader
 from monai_topo.data.case_files import read_image
 
@@ -60,6 +64,44 @@ def test_the_reader_keeps_what_is_about_the_image_only(tmp_path: Path) -> None:
     assert meta["0018|0050"].strip() == "1"
     assert "0028|0010" in meta
     assert_no_secret(repr(read_image(str(tmp_path / "series")).meta).encode(), "the metadata of the series")
+
+
+def save_named(path: Path) -> None:
+    """Save an image whose header names a patient, in a field or comment of the format."""
+    planes = np.zeros((6, 8, 9), dtype=np.uint8)
+    planes[2:4, 3:6, 2:7] = 200
+    secret = SECRETS["0010|0010"]
+    if path.suffix == ".nii":
+        image = nibabel.Nifti1Image(planes, np.eye(4))
+        for field in ("descrip", "db_name", "aux_file", "intent_name"):
+            image.header[field] = secret.encode()
+        nibabel.save(image, path)
+    elif path.suffix == ".png":
+        comment = PngInfo()
+        comment.add_text("Patient", secret)
+        Image.fromarray(planes[2]).save(path, pnginfo=comment)
+    elif path.suffix == ".tif":
+        Image.fromarray(planes[2]).save(path, description=secret)
+    else:
+        named = itk.image_from_array(planes)
+        named.GetMetaDataDictionary()["PatientName"] = secret
+        itk.imwrite(named, str(path))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("saved", [".nii.gz", ".nrrd", ".mha", ".tif", ".png"])
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha", ".tif", ".png"])
+def test_headers_of_all_formats_give_no_name_to_what_is_saved(suffix: str, saved: str, tmp_path: Path) -> None:
+    file = tmp_path / f"case{suffix}"
+    save_named(file)
+    assert SECRETS["0010|0010"].encode() in file.read_bytes(), "the file has it"
+    image = read_image(str(file))
+    if saved in (".tif", ".png"):
+        image = image[..., 3] if image.ndim == 4 else image
+    settings = {"output_dir": str(tmp_path / "out"), "separate_folder": False, "output_dtype": np.uint8}
+    AtomicSaveImaged(keys="pred", output_ext=saved, print_log=False, **settings)({"pred": image})
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"case_trans{saved}"]
+    assert_no_secret(everything_in(tmp_path / "out"), "what was saved")
 
 
 @pytest.mark.slow

@@ -123,7 +123,7 @@ monai_topo.bundle.check_cases = killed
     assert not (whole.home / "early" / "checkpoint.pt").exists()
 
 
-def test_two_processes_stop_together_and_go_on(tmp_path: Path) -> None:
+def test_two_processes_stop_together_and_go_on_with_equal_bits(tmp_path: Path) -> None:
     data = {"kind": "membranes", "shape": [64, 80], "num_training": 4, "num_validation": 2, "seed": 0}
     settings = {**MEMBRANES.tiny, "synthetic_dir": "data", "synthetic_dataset": data, "determine_cleanup": "False"}
     command = MEMBRANES.command([*FILES, "multi_gpu_train.json"], **settings)[2:]
@@ -138,8 +138,11 @@ def test_two_processes_stop_together_and_go_on(tmp_path: Path) -> None:
     assert "exitcode: 75" in run.stderr.replace(" ", "").replace("exitcode:75", "exitcode: 75")
     state = torch.load(tmp_path / "both" / "checkpoint.pt", weights_only=True)
     assert (state["epoch"], state["iteration"], len(state["random"])) == (0, 1, 2), "in the middle of the first epoch"
-    succeeded(started([*TORCHRUN, "-m", "monai.bundle", *command, "--resume", "both"], tmp_path))
+    start = [*TORCHRUN, "-m", "monai.bundle", *command]
+    succeeded(started([*start, "--resume", "both"], tmp_path))
     assert [row["epoch"] for row in rows_of(tmp_path / "both" / "validation.csv")] == ["1", "2"]
+    succeeded(started([*start, "--run_dir", "whole"], tmp_path))
+    assert same_results(tmp_path / "both", tmp_path / "whole")
 
 
 HOLD = """

@@ -151,7 +151,7 @@ def test_few_cases_cannot_tell(number):
     assert choice.cleanup.min_component_size > 3
     assert choice.cross_validated.p_value is None
     assert not choice.is_better_than_raw
-    assert "cannot be told" in choice.table()
+    assert "is unknown" in choice.table()
 
 
 def test_many_cases_are_divided_into_folds():

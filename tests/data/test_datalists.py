@@ -81,8 +81,8 @@ def test_files_outside_the_folder_are_told_and_read_only_when_asked(name, tmp_pa
     (tmp_path / "secret.png").touch()
     secret = str(tmp_path / "secret.png") if name == "ABSOLUTE" else name
     write_datalist(folder, {"training": [{"image": "a.png", "label": secret}]})
-    told = r"of section 'training' of .*datalist\.json to lie in .*data, but got 1 outside, .*secret\.png first; move"
-    with pytest.raises(ValueError, match=told):
+    text = r"of section 'training' of .*datalist\.json to lie in .*data, but got 1 outside, .*secret\.png first; move"
+    with pytest.raises(ValueError, match=text):
         load_datalist(folder, "training")
     [case] = load_datalist(folder, "training", allow_outside=True)
     assert os.path.samefile(case["label"], tmp_path / "secret.png")

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
@@ -100,3 +101,17 @@ def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams():
     assert run.returncode == 0, run.stderr
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
     assert [row[-1] for row in rows] == ["yes", "yes"]  # GUDHI is there always
+
+
+@pytest.mark.slow
+def test_training_steps_of_the_docs_are_timed(tmp_path):
+    file = tmp_path / "times.json"
+    command = [sys.executable, "-m", "monai_topo.benchmark.training_step", "--quick", "--json", str(file)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    cases = json.loads(file.read_text(encoding="utf-8"))["cases"]
+    assert len(cases) == 4
+    assert all(f"\n{name} (" in run.stdout for name in cases)
+    for case in cases.values():
+        assert case["difference"] == 0
+        assert all(len(times) == 1 and min(times) > 0 for times in case["times_ms"].values())

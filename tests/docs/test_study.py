@@ -95,7 +95,7 @@ def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_
     assert "persistence, support | 0.3 | 1 |" in second.stdout
     assert (results / "cases.csv").stat().st_mtime_ns == written
 
-    with pytest.raises(SystemExit, match="Expected the lengths of the runs"):
+    with pytest.raises(SystemExit, match="Expected the settings of the runs"):
         runs.Results(results).begin({"max_base_steps": 2, "steps": 3})
 
 

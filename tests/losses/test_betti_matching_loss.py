@@ -5,9 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.induced_matching import match_by_matrices
 
-from monai_topo import BettiMatchingLoss
+from monai_topo import BettiMatchingLoss, betti_matching
 
 
 def line(*spatial):
@@ -19,23 +18,25 @@ def line(*spatial):
 
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(4, 5), (2, 3, 4)]))
-def test_value_is_that_of_boundary_matrices(seed, shape, connectivity):
-    # A soft label, since the oracle wants no ties.
-    count = 2 * int(np.prod(shape))
-    image, label = np.random.default_rng(seed).permutation(count).reshape(2, *shape) / count
-    pairs = match_by_matrices(image, label, connectivity=connectivity)
-    if not pairs.is_unique:
-        return
+def test_value_is_that_of_the_matched_pairs(seed, shape, connectivity):
+    # The pairs and their matching are compared with boundary matrices in tests/persistence/test_induced_matching.py.
+    generator = np.random.default_rng(seed)
+    image = generator.permutation(int(np.prod(shape))).reshape(shape) / np.prod(shape)
+    label = (generator.random(shape) < 0.6).astype(float)
+    matching = betti_matching(torch.tensor(image)[None], torch.tensor(label)[None], connectivity=connectivity)
 
-    def ends(array, pair):
-        return np.array([array.flat[pair[1]], array.flat[pair[2]]])
+    def ends(array, pairs):
+        return np.stack([array.flat[pairs.birth.numpy()], array.flat[pairs.death.numpy()]], axis=1)
 
-    expected = sum(2 * ((ends(image, a) - ends(label, b)) ** 2).sum() for a, b in pairs.matched)
-    expected += sum(np.ptp(ends(image, pair)) ** 2 for pair in pairs.first - {a for a, _ in pairs.matched})
-    expected += sum(np.ptp(ends(label, pair)) ** 2 for pair in pairs.second - {b for _, b in pairs.matched})
+    of_image, of_label = ends(image, matching.prediction), ends(label, matching.label)
+    a, b = matching.matched.T.numpy()
+    expected = 2 * ((of_image[a] - of_label[b]) ** 2).sum()
+    expected += (np.ptp(np.delete(of_image, a, axis=0), axis=1) ** 2).sum()
+    expected += (np.ptp(np.delete(of_label, b, axis=0), axis=1) ** 2).sum()
     expected += 2 * (image.max() - label.max()) ** 2
-    loss = BettiMatchingLoss(connectivity=connectivity)
-    value = loss.per_image(torch.tensor(image)[None], torch.tensor(label)[None])
+    value = BettiMatchingLoss(connectivity=connectivity)(
+        torch.tensor(image)[None, None], torch.tensor(label)[None, None]
+    )
     assert value.item() == pytest.approx(expected)
 
 

@@ -22,13 +22,13 @@ def test_value_is_that_of_gudhi_diagrams(shape, connectivity, border):
         image = random_image(seed, *shape)
         betti = wanted[: len(shape)]
         pairs = gudhi_diagram(image.numpy(), filtration="superlevel", connectivity=connectivity, border=border)
-        never_ending = image.max().item() if border == "open" else 1 - image.min().item()
+        essential_persistence = image.max().item() if border == "open" else 1 - image.min().item()
         its_dim = 0 if border == "open" else len(shape) - 1
         expected = 0.0
         for dim, number in enumerate(betti):
             persistence = sorted((b - d for k, b, d in pairs if k == dim), reverse=True)
             if dim == its_dim:
-                persistence = [never_ending, *persistence]
+                persistence = [essential_persistence, *persistence]
                 number += border == "foreground"
             expected += sum(1 - p**2 for p in persistence[:number]) + sum(p**2 for p in persistence[number:])
             expected += max(0, number - len(persistence))

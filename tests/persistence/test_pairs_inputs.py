@@ -46,6 +46,18 @@ def test_values_one_ulp_apart_are_distinguished(dtype, step, setting):
     assert_same_pairs(persistence_pairs(images, **setting), persistence_pairs(LEVELS, **setting))
 
 
+@every_setting
+@pytest.mark.parametrize("levels", [2, 5, 300], ids="{} levels".format)
+@pytest.mark.parametrize("scale", [1e-12, 0.1, 1.0, 1e30, 1e300])
+def test_doubles_that_round_to_one_float_are_distinguished(levels, scale, setting):
+    generator = np.random.default_rng(levels)
+    for shape in ((2, 14, 19), (1, 6, 7, 9)):
+        coarse, fine = torch.from_numpy(generator.integers(0, levels, (2, *shape))).double()
+        images = scale * (coarse + 1e-12 * fine)
+        ranks = images.unique(return_inverse=True)[1].view(shape)
+        assert_same_pairs(persistence_pairs(images, **setting), persistence_pairs(ranks.float(), **setting))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_finite_values_whose_sum_is_not_are_taken(dtype):
     images = (LEVELS / 2 * torch.finfo(dtype).max).to(dtype).abs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 import shlex
-from importlib.metadata import requires, version
+from importlib.metadata import metadata, requires, version
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,8 @@ def test_it_says_what_a_report_of_an_error_needs(capsys: pytest.CaptureFixture[s
 
 
 def test_every_optional_package_is_explained() -> None:
-    extras = ("bundle", "onnx", "metrics", "volumes", "report")
+    extras = set(metadata("monai_topo").get_all("Provides-Extra")) - {"benchmark", "dev", "docs"}
+    assert len(extras) > 4
     found = [Requirement(line) for line in requires("monai_topo") or []]
     optional = {
         requirement.name
@@ -46,7 +47,8 @@ def test_every_optional_package_is_explained() -> None:
     }
     assert optional - {"monai_topo"} <= set(doctor_command.OPTIONAL)
     for name, (extra, _) in doctor_command.OPTIONAL.items():
-        if name in optional:
+        assert (name in optional) == bool(extra)
+        if extra:
             assert any(one.name == name and one.marker and one.marker.evaluate({"extra": extra}) for one in found)
 
 

@@ -179,7 +179,7 @@ def test_a_single_mask_belongs_to_a_single_label(tmp_path):
     assert [case.mask for case in cases] == [tmp_path / "z.gif"]
 
 
-def test_a_datalist_that_points_outside_its_folder_is_told(tmp_path):
+def test_a_datalist_that_points_outside_its_folder_is_named(tmp_path):
     folder = touch(tmp_path / "data", "a.png")
     touch(tmp_path, "secret.png")
     datalist = folder / "datalist.json"

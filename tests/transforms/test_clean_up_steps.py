@@ -47,11 +47,12 @@ def by_transforms(image, topology, spacing, *, min_persistence, reconnect, min_c
 
 
 @pytest.mark.parametrize("small", [True, False], ids=["small images", "large images"])
-@given(image=LIKELIHOODS, topology=TOPOLOGY, seed=st.integers(0, 99), in_mm=st.booleans())
+@given(image=LIKELIHOODS, topology=TOPOLOGY, seed=st.integers(0, 99), in_mm=st.booleans(), kept=st.integers(1, 3))
 @settings(max_examples=15)
-def test_masks_are_those_of_the_transforms_in_any_order(small, image, topology, seed, in_mm):
+def test_masks_are_those_of_the_transforms_in_any_order(small, image, topology, seed, in_mm, kept):
     spacing = (0.5, 2.0, 1.0)[: image.ndim] if in_mm else None
-    steps = CleanUpSteps(image, threshold=0.5, spacing=spacing, least_likelihood=0.2, **topology)
+    shared = {"threshold": 0.5, "spacing": spacing, **topology}
+    steps = CleanUpSteps(image, least_likelihood=0.2, num_simplified=kept, **shared)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_SMALL_IMAGE_VOX", image.size if small else 0)
         generator = np.random.default_rng(seed)
@@ -62,6 +63,28 @@ def test_masks_are_those_of_the_transforms_in_any_order(small, image, topology, 
             assert (found == by_transforms(image, topology, spacing, **COMBINATIONS[number])).all()
             if number % 5 == 0:
                 steps.release()
+
+
+@pytest.mark.parametrize(("kept", "computed"), [(1, [0.2, 0.4, 0.2, 0.6, 0.4]), (2, [0.2, 0.4, 0.6, 0.4])])
+def test_the_simplified_likelihoods_used_last_are_kept(kept, computed, monkeypatch):
+    image = np.random.default_rng(0).random((8, 11), dtype=np.float32)
+    steps = CleanUpSteps(
+        image,
+        threshold=0.5,
+        connectivity="full",
+        border="open",
+        spacing=None,
+        num_simplified=kept,
+        least_likelihood=0.1,
+    )
+    simplify, calls = steps._simplify, []
+    monkeypatch.setattr(steps, "_simplify", lambda limit: calls.append(limit) or simplify(limit))
+    settings = {"min_component_size": 0, "min_hole_size": 0, "num_components": None, "keep": "largest"}
+    for number, limit in enumerate((0.2, 0.4, 0.2, 0.6, 0.4)):
+        # Another path length each time, so that paths have to be computed.
+        steps.mask(min_persistence=limit, reconnect={"max_path_length": number + 1}, **settings)
+        steps.release()
+    assert calls == computed
 
 
 def test_the_first_of_the_joins_are_those_of_a_greater_likelihood():

@@ -153,6 +153,18 @@ def test_no_mask_has_more_components_and_holes_than_are_kept(image, border, comp
     assert counted[-1] <= holes
 
 
+def test_components_that_a_filled_hole_has_weakened_are_removed_too():
+    """An island in a moat in a ring: with the moat filled, the island is no longer persistent."""
+    image = torch.full((1, 7, 9), 1.0)
+    image[:, 3, :2] = 0.7  # where the ring is lowest
+    image[:, 2:6, 2:7] = 0.3
+    image[:, 3:5, 4] = 0.95
+    simplified = torch.as_tensor(PersistenceSimplify(min_persistence=0.5)(image))
+    expected = image.clone()
+    expected[:, 2:6, 2:7] = 0.7
+    assert torch.equal(simplified, expected)
+
+
 def test_the_known_number_of_components_is_kept_most_persistent_first():
     peaks = np.array([[[0.9, 0.2, 0.4, 0.1, 0.8, 0.3, 0.6]]])
     two = PersistenceSimplify(num_components=2)(peaks)

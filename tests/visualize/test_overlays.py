@@ -8,16 +8,8 @@ from matplotlib.figure import Figure
 from report_cases import broken, ladder
 from scipy import ndimage
 
+from monai_topo import visualize
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS, classify_errors, list_errors
-from monai_topo.visualize import (
-    ERROR_COLORS,
-    OUTSIDE_COLOR,
-    draw_errors,
-    draw_mask,
-    error_overlay,
-    error_window,
-    rescale_intensity,
-)
 
 
 def rgb(color):
@@ -88,11 +80,11 @@ def test_the_list_has_every_piece_of_random_drawings_once():
 
 def test_overlay_has_each_error_in_its_color_and_grays_elsewhere(case):
     prediction, label, drawn = case
-    picture = error_overlay(prediction, label, drawn, widen_vox=0)
+    picture = visualize.error_overlay(prediction, label, drawn, widen_vox=0)
     seen = drawn if drawn.ndim == 2 else drawn.max(axis=0)
     for kind in set(np.unique(drawn)) - {0}:
         alone = seen == kind if drawn.ndim == 2 else (drawn == kind).any(0) & ~((drawn != kind) & (drawn > 0)).any(0)
-        assert (picture[alone] == rgb(ERROR_COLORS[kind])).all()
+        assert (picture[alone] == rgb(visualize.ERROR_COLORS[kind])).all()
     spread = np.ptp(picture[seen == 0].astype(int), axis=1)
     assert spread.max() < 30
     both, neither = (prediction & label), ~(prediction | label)
@@ -106,7 +98,7 @@ def test_projection_is_along_the_requested_axis(case):
     prediction, label, drawn = case
     if label.ndim == 2:
         pytest.skip("images have nothing to project")
-    shapes = [error_overlay(prediction, label, drawn, view_axis=axis).shape for axis in range(3)]
+    shapes = [visualize.error_overlay(prediction, label, drawn, view_axis=axis).shape for axis in range(3)]
     assert shapes == [(40, 60, 3), (12, 60, 3), (12, 40, 3)]
 
 
@@ -114,9 +106,9 @@ def test_marks_are_widened_but_holes_are_not():
     empty = np.zeros((9, 13), dtype=bool)
     drawn = np.zeros((9, 13), dtype=np.uint8)
     drawn[4, 3], drawn[4, 9] = 2, 7
-    picture = error_overlay(empty, empty, drawn, widen_vox=1)
-    assert (picture == rgb(ERROR_COLORS[2])).all(2).sum() == 9
-    assert (picture == rgb(ERROR_COLORS[7])).all(2).sum() == 1
+    picture = visualize.error_overlay(empty, empty, drawn, widen_vox=1)
+    assert (picture == rgb(visualize.ERROR_COLORS[2])).all(2).sum() == 9
+    assert (picture == rgb(visualize.ERROR_COLORS[7])).all(2).sum() == 1
 
 
 @pytest.mark.parametrize("shape", [(9, 13), (4, 9, 13)])
@@ -126,16 +118,16 @@ def test_the_outside_differs_slightly_from_the_background_and_is_below_the_marks
     inside[0] = False  # in a volume seen through the other slices
     drawn = np.zeros(shape, dtype=np.uint8)
     drawn[..., 4, 10] = 2
-    picture = error_overlay(empty, empty, drawn, inside=inside, widen_vox=1)
-    assert (picture == rgb(OUTSIDE_COLOR)).all(2).sum() == 9 * 13 - 5 * 7 - 3 * 2
-    assert (picture == rgb(ERROR_COLORS[2])).all(2).sum() == 9
+    picture = visualize.error_overlay(empty, empty, drawn, inside=inside, widen_vox=1)
+    assert (picture == rgb(visualize.OUTSIDE_COLOR)).all(2).sum() == 9 * 13 - 5 * 7 - 3 * 2
+    assert (picture == rgb(visualize.ERROR_COLORS[2])).all(2).sum() == 9
     assert 0 < np.ptp(picture[[0, 3], [0, 4]].astype(int), axis=0).max() < 40
 
 
 def test_the_last_mark_is_drawn_on_top():
     mask = np.zeros((5, 8), dtype=bool)
     mask[2] = True
-    picture = draw_mask(mask, [(mask, "#102030"), (mask & (np.arange(8) > 3), "#405060")], widen_vox=0)
+    picture = visualize.draw_mask(mask, [(mask, "#102030"), (mask & (np.arange(8) > 3), "#405060")], widen_vox=0)
     assert (picture[2, :4] == (16, 32, 48)).all()
     assert (picture[2, 4:] == (64, 80, 96)).all()
     assert (picture[0] == picture[4, 0]).all()
@@ -144,7 +136,7 @@ def test_the_last_mark_is_drawn_on_top():
 def test_a_window_contains_its_error_and_is_inside_the_image(case):
     _, label, drawn = case
     for error in list_errors(drawn):
-        window = error_window(error, label.shape, margin_vox=5)
+        window = visualize.error_window(error, label.shape, margin_vox=5)
         for axis, side in enumerate(window):
             assert 0 <= side.start <= error.at[axis] < side.stop <= label.shape[axis]
         if label.ndim == 3:
@@ -156,8 +148,8 @@ def test_only_errors_that_change_the_topology_have_numbers(case):
     prediction, label, drawn = case
     errors = list_errors(drawn)
     axes = Figure().subplots()
-    picture = error_overlay(prediction, label, drawn)
-    draw_errors(axes, picture, errors, view_axis=None if label.ndim == 2 else 0)
+    picture = visualize.error_overlay(prediction, label, drawn)
+    visualize.draw_errors(axes, picture, errors, view_axis=None if label.ndim == 2 else 0)
     expected = [str(i) for i, error in enumerate(errors, start=1) if error.kind in CHANGES_OF_TOPOLOGY]
     assert [text.get_text() for text in axes.texts] == expected
     assert axes.texts[1].xy == (21, 36)  # x first
@@ -165,10 +157,10 @@ def test_only_errors_that_change_the_topology_have_numbers(case):
 
 def test_gray_values_are_rescaled_between_the_1st_and_the_99th_percentile():
     image = np.arange(1000.0).reshape(20, 50)
-    shown = rescale_intensity(image)
+    shown = visualize.rescale_intensity(image)
     assert shown.dtype == np.uint8
     assert (shown.min(), shown.max()) == (0, 255)
     assert abs(int(shown[10, 0]) - 128) <= 1
-    assert (rescale_intensity(np.full((3, 4), 7.0)) == 0).all()
+    assert (visualize.rescale_intensity(np.full((3, 4), 7.0)) == 0).all()
     spoilt = np.where(image == 500, np.nan, image)
-    assert np.abs(rescale_intensity(spoilt).astype(int) - shown)[image != 500].max() <= 1
+    assert np.abs(visualize.rescale_intensity(spoilt).astype(int) - shown)[image != 500].max() <= 1

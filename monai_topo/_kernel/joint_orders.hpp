@@ -1,0 +1,197 @@
+// The orders in which the voxels of two images, and of their comparison, enter.
+//
+// Voxels of the prediction are ordered by (value, value in the label, neighbors above, index), those of the other images
+// by (value, rank in the prediction). The order of ties decides how many cells stay critical. Where the label is
+// constant, which is nearly everywhere, its order and that of the comparison follow the prediction, and the joint
+// gradient is the prediction's own.
+//
+// If the label is binary, its order and that of the comparison are the same unless the prediction reaches the label's
+// value outside of it: both take the voxels of the label first, or last. What is the same is computed once.
+#pragma once
+
+#include "compiler.hpp"
+#include "filtration.hpp"
+#include "radix_sort.hpp"
+
+namespace topo {
+
+enum Order : int { of_prediction, of_label, of_comparison };
+inline constexpr int num_orders = 3;
+inline constexpr Order all_orders[] = {of_prediction, of_label, of_comparison};
+
+// Position of a voxel in an order: 1, 2, ...; signed, because compilers compare signed numbers in vectors.
+using Rank = std::int32_t;
+
+template <int D>
+class JointOrders {
+ public:
+  JointOrders(Grid<D>&& prediction, Grid<D>&& label, bool comparison_is_greater)
+      : comparison_is_greater_(comparison_is_greater), grid_{std::move(prediction), std::move(label)} {
+    frame_rank_ = grid_[0].level[0] == enters_first ? 0 : INT32_MAX;
+    voxels_[0] = order_of_prediction();
+    set_ranks(0);
+    voxels_[1] = following_prediction([&](Voxel v) { return level(v, of_label); });
+    set_ranks(1);
+    index_ = {0, 1, 1};
+    num_distinct_ = 2;
+    if (is_order_of_comparison(voxels_[1])) return;
+    voxels_[2] = following_prediction([&](Voxel v) { return level(v, of_comparison); });
+    set_ranks(2);
+    index_[of_comparison] = 2;
+    num_distinct_ = 3;
+  }
+
+  const Grid<D>& grid() const { return grid_[0]; }
+  Rank frame_rank() const { return frame_rank_; }
+
+  // Orders that are the same have one index.
+  int index(Order o) const { return index_[o]; }
+  int num_distinct() const { return num_distinct_; }
+
+  const std::vector<Rank>& ranks(int index) const { return rank_[index]; }
+  Rank rank(Voxel v, int index) const { return rank_[index][v]; }
+  Voxel voxel(Rank rank, int index) const { return voxels_[index][rank - 1]; }
+
+  Level level(Voxel v, Order o) const {
+    const Level of_p = grid_[0].level[v], of_l = grid_[1].level[v];
+    if (o == of_comparison) return comparison_is_greater_ ? std::max(of_p, of_l) : std::min(of_p, of_l);
+    return o == of_prediction ? of_p : of_l;
+  }
+
+ private:
+  static constexpr int all = box_size<D>;
+
+  std::vector<Voxel> order_of_prediction() {
+    const Grid<D>& grid = grid_[of_prediction];
+    items_.clear();
+    grid.for_each_voxel([&](Voxel v) { items_.push_back(grid.key(v)); });
+    radix_sort(items_, 32, memory_);
+    // Ties, from the last one on: most images have few, masks have little else.
+    std::size_t tied = 0;
+    for_each_tie([&](std::size_t begin, std::size_t end) { tied += end - begin; });
+    if (tied > items_.size() / 8) return order_with_many_ties();
+    std::vector<Voxel> voxels(items_.size());
+    std::transform(items_.begin(), items_.end(), voxels.begin(), [](std::uint64_t i) { return static_cast<Voxel>(i); });
+    for_each_tie([&](std::size_t begin, std::size_t end) {
+      std::sort(voxels.begin() + begin, voxels.begin() + end, [&](Voxel u, Voxel v) {
+        const Level at_u = level(u, of_label), at_v = level(v, of_label);
+        if (at_u != at_v) return at_u < at_v;
+        const int above_u = neighbors_above(u), above_v = neighbors_above(v);
+        return above_u < above_v || (above_u == above_v && u < v);
+      });
+    });
+    return voxels;
+  }
+
+  // Calls visit(begin, end) for every range of equal levels in the sorted items.
+  template <class Visit>
+  void for_each_tie(Visit visit) const {
+    for (std::size_t begin = 0, end = 1; begin < items_.size(); begin = end++) {
+      while (end < items_.size() && items_[end] >> 32 == items_[begin] >> 32) ++end;
+      if (end > begin + 1) visit(begin, end);
+    }
+  }
+
+  // How many more of its neighbors are higher than lower. By index alone, the order of ties would sweep a noisy mask, and
+  // its cycles with it, from end to end. The inside of a plateau stays in index order, which leaves the fewest critical
+  // cells there.
+  int neighbors_above(Voxel v) const {
+    const Level* center = grid_[of_prediction].level.data() + v;
+    int above = 0;
+    for (Voxel offset : box_offsets_) {
+      const Level other = center[static_cast<std::int32_t>(offset)];
+      above += (other > *center) - (other < *center);
+    }
+    return above;
+  }
+
+  std::vector<Voxel> order_with_many_ties() {
+    const Grid<D>& grid = grid_[of_prediction];
+    std::vector<std::int8_t> above(grid.size());
+    for (Voxel first : grid.rows())
+      count_neighbors_above(grid.level.data() + first, grid.extent[D - 1], above.data() + first);
+    std::array<Voxel, 2 * all> start{};
+    grid.for_each_voxel([&](Voxel v) { ++start[above[v] + all]; });
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    std::vector<Voxel> voxels(items_.size());
+    grid.for_each_voxel([&](Voxel v) { voxels[start[above[v] + all - 1]++] = v; });
+    voxels = stable_order(voxels, [&](Voxel v) { return level(v, of_label); });
+    return stable_order(voxels, [&](Voxel v) { return level(v, of_prediction); });
+  }
+
+  TOPO_ALSO_FOR_AVX2 void count_neighbors_above(const Level* center, Voxel length,
+                                                std::int8_t* TOPO_RESTRICT out) const {
+    constexpr std::size_t block = 64;
+    std::int32_t above[block];
+    for (std::size_t start = 0; start < length; start += block) {
+      const std::size_t count = std::min<std::size_t>(block, length - start);
+      std::fill_n(above, block, 0);
+      for (Voxel offset : box_offsets_) {
+        const Level *here = center + start, *other = here + static_cast<std::int32_t>(offset);
+        for (std::size_t x = 0; x < count; ++x) above[x] += (other[x] > here[x]) - (other[x] < here[x]);
+      }
+      for (std::size_t x = 0; x < count; ++x) out[start + x] = static_cast<std::int8_t>(above[x]);
+    }
+  }
+
+  template <class LevelOf>
+  std::vector<Voxel> following_prediction(LevelOf level_of) {
+    return stable_order(voxels_[0], level_of);
+  }
+
+  // Voxels by level, those of equal level as they come. Two levels, those of a binary label, need no sort.
+  template <class LevelOf>
+  std::vector<Voxel> stable_order(const std::vector<Voxel>& voxels, LevelOf level_of) {
+    Level low = INT32_MAX, high = INT32_MIN;
+    for (Voxel v : voxels) {
+      low = std::min(low, level_of(v));
+      high = std::max(high, level_of(v));
+    }
+    std::vector<Voxel> ordered(voxels.size()), upper(voxels.size());
+    std::size_t at_low = 0, at_high = 0, between = 0;
+    for (Voxel v : voxels) {  // without a branch, which could not be predicted
+      const Level at = level_of(v);
+      ordered[at_low] = upper[at_high] = v;
+      at_low += at == low;
+      at_high += at != low;
+      between += at != low && at != high;
+    }
+    if (between == 0) {
+      std::copy_n(upper.begin(), at_high, ordered.begin() + static_cast<std::ptrdiff_t>(at_low));
+      return ordered;
+    }
+    items_.clear();
+    for (Voxel v : voxels)
+      items_.push_back((OrderKey{static_cast<std::uint32_t>(level_of(v)) ^ 0x80000000u} << 32) | v);
+    radix_sort(items_, 32, memory_);
+    std::transform(items_.begin(), items_.end(), ordered.begin(),
+                   [](std::uint64_t i) { return static_cast<Voxel>(i); });
+    return ordered;
+  }
+
+  bool is_order_of_comparison(const std::vector<Voxel>& voxels) const {
+    for (std::size_t i = 1; i < voxels.size(); ++i) {
+      const Level before = level(voxels[i - 1], of_comparison), after = level(voxels[i], of_comparison);
+      if (before > after || (before == after && rank_[0][voxels[i - 1]] > rank_[0][voxels[i]])) return false;
+    }
+    return true;
+  }
+
+  void set_ranks(int index) {
+    rank_[index].assign(grid_[0].size(), frame_rank_);
+    Rank rank = 0;
+    for (Voxel v : voxels_[index]) rank_[index][v] = ++rank;
+  }
+
+  bool comparison_is_greater_;
+  std::array<Grid<D>, 2> grid_;
+  std::array<Voxel, all> box_offsets_ = grid_[0].box_offsets();
+  Rank frame_rank_;
+  std::array<int, num_orders> index_;
+  int num_distinct_;
+  std::array<std::vector<Voxel>, num_orders> voxels_;  // by rank
+  std::array<std::vector<Rank>, num_orders> rank_;     // of voxels
+  std::vector<std::uint64_t> items_, memory_;
+};
+
+}  // namespace topo

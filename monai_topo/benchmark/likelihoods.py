@@ -1,0 +1,121 @@
+"""Time the losses on likelihoods of networks: per voxel, and as multiples of the persistence pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses import DiceCELoss, SoftclDiceLoss
+from torch import Tensor
+
+from monai_topo.benchmark.timing import median_ms, torch_threads
+from monai_topo.losses import BettiMatchingLoss, PersistenceLoss
+from monai_topo.persistence.pairs import persistence_pairs
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Batch = tuple[Tensor, Tensor]  # likelihoods and labels, (N, 1, *spatial)
+
+HEADS = [
+    "network",
+    "argsort",
+    "pairs",
+    *(f"{name}{unit}" for name in ("spatial", "spatial, patches", "Betti matching") for unit in ("", ", x pairs")),
+    *("pairs, support", "spatial, support", "Betti matching, support"),
+    *("soft clDice", "DiceCE"),
+]
+THREAD_HEADS = ["network", "pairs", "spatial", "spatial, patches", "spatial, one image", "Betti matching"]
+SUPPORT = 0.2
+
+
+def read_likelihoods(path: Path) -> dict[str, Batch]:
+    """Read a `.npz` file, or all in a folder: one array `(2, N, *spatial)` per network, likelihoods and labels."""
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"Expected .npz files in {path}, but found none.")
+    batches = {}
+    for file in files:
+        with np.load(file) as arrays:
+            for name in arrays.files:
+                values = torch.from_numpy(arrays[name].astype(np.float32))
+                if values.ndim not in (4, 5) or len(values) != 2:
+                    raise ValueError(
+                        f"Expected array {name!r} of {file} to have shape (2, N, *spatial), likelihoods and labels, "
+                        f"but got {tuple(values.shape)}: docs/study/likelihoods.py writes such files."
+                    )
+                batches[name] = values[0][:, None], values[1][:, None]
+    return batches
+
+
+def losses(batch: Batch, num_threads: int) -> dict[str, Loss]:
+    """Make the losses of likelihoods that are timed."""
+    spatial = partial(PersistenceLoss, matching="spatial", num_threads=num_threads)
+    betti = partial(BettiMatchingLoss, num_threads=num_threads)
+    patch = [max(1, min(64, length // 2)) for length in batch[0].shape[2:]]
+    cldice = SoftclDiceLoss()
+    return {
+        "spatial": spatial(),
+        "spatial, patches": spatial(patch_size=patch),
+        "Betti matching": betti(),
+        "spatial, support": spatial(support=SUPPORT),
+        "Betti matching, support": betti(support=SUPPORT),
+        "soft clDice": lambda likelihood, label: cldice(label, likelihood),
+        "DiceCE": DiceCELoss(),
+    }
+
+
+def likelihood_row(name: str, batch: Batch, repeats: int = 5) -> list[str]:
+    """Measure CPU nanoseconds per voxel on one thread, forward and backward."""
+    likelihood, label = batch
+    with torch_threads(1):
+        images = likelihood[:, 0]
+        above = torch.where(torch.maximum(images, label[:, 0]) > SUPPORT, images, 0)
+        tasks: dict[str, Callable[[], Any]] = {
+            "argsort": lambda: [np.argsort(image.flatten().numpy()) for image in images],
+            "pairs": lambda: persistence_pairs(images, num_threads=1),
+            "pairs, support": lambda: persistence_pairs(above, num_threads=1),
+            **{title: partial(_step, loss, batch) for title, loss in losses(batch, 1).items()},
+        }
+        times = median_ms(tasks, repeats, time.process_time)
+    per_voxel = {title: 1e6 * value / images.numel() for title, value in times.items()}
+    ratios = {f"{title}, x pairs": value / per_voxel["pairs"] for title, value in per_voxel.items()}
+    cells = [f"{ratios[head]:.2f}" if head in ratios else f"{per_voxel[head]:.0f}" for head in HEADS[1:]]
+    return [name, *cells]
+
+
+def thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
+    """Measure how many times as fast two threads are as one: whole losses, forward and backward."""
+    one_image = batch[0][:1], batch[1][:1]
+    tasks: dict[str, Callable[[], Any]] = {}
+    for threads in (1, 2):
+        made = losses(batch, threads)
+        tasks[f"pairs {threads}"] = partial(persistence_pairs, batch[0][:, 0], num_threads=threads)
+        tasks[f"spatial, one image {threads}"] = partial(_step, made["spatial"], one_image)
+        for title in ("spatial", "spatial, patches", "Betti matching"):
+            tasks[f"{title} {threads}"] = partial(_step, made[title], batch)
+    tasks = {title: partial(_on_threads, int(title[-1]), task) for title, task in tasks.items()}
+    times = median_ms(tasks, repeats)
+    return [name, *(f"{times[f'{head} 1'] / times[f'{head} 2']:.2f}" for head in THREAD_HEADS[1:])]
+
+
+def tables(path: Path, repeats: int = 5) -> Iterator[tuple[str, list[str], Iterable[list[str]]]]:
+    """Yield title, heads and rows of the tables of the likelihoods in a file or folder."""
+    batches = read_likelihoods(path)
+    title = f"Losses on likelihoods, forward + backward; CPU ns per voxel, one thread (support: {SUPPORT})"
+    yield title, HEADS, (likelihood_row(name, batch, repeats) for name, batch in batches.items())
+    title = "Whole losses on likelihoods: two threads, times as fast as one"
+    yield title, THREAD_HEADS, (thread_row(name, batch, repeats) for name, batch in batches.items())
+
+
+def _step(loss: Loss, batch: Batch) -> None:
+    likelihood = batch[0].clone().requires_grad_()
+    loss(likelihood, batch[1]).backward()
+
+
+def _on_threads(threads: int, task: Callable[[], Any]) -> None:
+    with torch_threads(threads):
+        task()
