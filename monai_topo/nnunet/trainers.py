@@ -46,6 +46,7 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         topology_loss: Class of the loss.
         topology_defaults: Settings, see `docs/nnunet.md`.
         topology_bytes_per_voxel: Memory of the loss for each voxel of a patch.
+        topology_overlap: Whether the term runs beside nnU-Net's own loss, see `TopologyAwareLoss`: None on a GPU.
         topology: Checked settings of this training.
         topology_channels: Foreground classes or regions.
     """
@@ -53,6 +54,7 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
     topology_loss: ClassVar[type[nn.Module]] = PersistenceLoss
     topology_defaults: ClassVar[Mapping[str, Any]] = {"ratio": 1.0, "matching": "spatial", "border": "foreground"}
     topology_bytes_per_voxel: ClassVar[float] = 40
+    topology_overlap: ClassVar[bool | None] = None
 
     def __init__(
         self,
@@ -112,7 +114,9 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
     def _build_loss(self) -> nn.Module:
         base = super()._build_loss()
         term = self._make_topology_term(base)
-        return TopologyAwareLoss(self._wrap_base(base), term, weight=0.0, ratio=self.topology.ratio)
+        return TopologyAwareLoss(
+            self._wrap_base(base), term, weight=0.0, ratio=self.topology.ratio, overlap=self.topology_overlap
+        )
 
     def _wrap_base(self, base: nn.Module) -> nn.Module:
         """Return nnU-Net's own loss, called with all outputs and targets."""

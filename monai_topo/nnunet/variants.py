@@ -42,6 +42,7 @@ class nnUNetTrainerTopologySCNP(nnUNetTrainerTopology):  # noqa: N801
 
     topology_loss = SCNPLoss
     topology_defaults: ClassVar[Mapping[str, Any]] = {"weight": 1.0, "warm_up_epochs": 0, "kernel_size": 3}
+    topology_overlap = False  # the term calls nnU-Net's own loss, which may be compiled and sums over processes
 
     def _make_topology_loss(self) -> nn.Module:
         return SCNPLoss(nn.Identity(), **self.topology.options)

@@ -136,3 +136,13 @@ def test_a_cascade_without_its_first_stage(trainer, planned):
         (folder / f"case_{number}.b2nd").touch()
     with pytest.raises(UserError, match="but got none of case_3: train low"):
         one.run_training()
+
+
+def test_a_term_that_calls_the_loss_of_nnunet_does_not_run_beside_it(trainer):
+    found = {}
+    for name in (TOPOLOGY, f"{TOPOLOGY}SCNP"):
+        one = trainer(name)
+        one.initialize()
+        shared = {*one.loss.base.modules()} & {*one.loss.topology.modules()}
+        found[name] = (bool(shared), one.loss.overlap)
+    assert found == {TOPOLOGY: (False, None), f"{TOPOLOGY}SCNP": (True, False)}
