@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import starmap
 from pathlib import Path
@@ -33,10 +34,38 @@ def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]])
         print(f"| {' | '.join(row)} |", flush=True)
 
 
+KINDS = ("pairs", "types", "threads", "likelihoods", "losses", "size", "masks")
+PEERS = ("cripser", "gudhi", "argsort", "x cripser", "x gudhi", "equal")
+PAIRS_HEADS = ("image [sigma]", "pairs", "ours", "ours, full", *PEERS)
+
+
+def all_tables(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Sequence[str], Iterable[Sequence[str]]]]:
+    """Yield kind, title, heads and rows of every table; rows are measured when they are asked for."""
+    quick: bool = arguments.quick
+    title = "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms"
+    yield "pairs", title, PAIRS_HEADS, map(persistence_row, ["256^2 [2]", "64^3 [2]"] if quick else PERSISTENCE)
+    heads = ["image [sigma]", "float32", *(head for dtype in DTYPES[1:] for head in (dtype, "x"))]
+    images = ["256^2 [2]"] if quick else ["512^2 [2]", "512^2 white noise", "64^3 [2]", "64^3 white noise"]
+    yield "types", "Float types; CPU ms, and as multiples of float32", heads, map(dtype_row, images)
+    rows: Iterable[Sequence[str]] = starmap(thread_row, BATCHES_ON_THREADS[: 2 if quick else None])
+    yield "threads", "Several threads; ms", ["images [sigma]", "1 thread", "2 threads", "ratio"], rows
+    if arguments.likelihoods:
+        for title, heads, rows in tables(arguments.likelihoods, 1 if quick else 5):
+            yield "likelihoods", title, heads, rows
+    title = "Losses, forward + backward; CPU ms on one thread, and as multiples of PersistenceLoss"
+    yield "losses", title, ["loss", *(head for name in BATCHES for head in (name, "x"))], loss_rows(quick)
+    if not quick:
+        title = "Cost against size, smoothed noise; CPU ms"
+        yield "size", title, ["image", "ms", "ns per voxel"], size_rows(arguments.picture)
+    rows = map(partial(betti_row, 128 if quick else 512), (0.01, 0.5))
+    yield "masks", "Betti numbers of a mask; s", ["mask", "time"], rows
+
+
 def main() -> None:
     """Run the benchmarks and print their tables."""
     parser = argparse.ArgumentParser(prog="python -m monai_topo.benchmark", description=benchmark.__doc__)
     parser.add_argument("--quick", action="store_true", help="small images only: seconds instead of minutes")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="tables to print (default: all)")
     parser.add_argument(
         "--likelihoods", metavar="NPZ", type=Path, help="file, or folder of files, of docs/study/likelihoods.py"
     )
@@ -49,52 +78,15 @@ def main() -> None:
         help="only chunked volumes of SIDE^3 voxels, in a zarr file in the folder for temporary files (Linux)",
     )
     arguments = parser.parse_args()
-    quick = arguments.quick
     print(f"{processor()}; Python {platform.python_version()}; {', '.join(_versions())}")
     if arguments.volumes:
         title = "Chunked volumes of hollow balls, two threads; seconds by the clock (CPU)"
         print_table(title, VOLUME_HEADS, map(volume_row, arguments.volumes))
         return
     print("On one thread unless stated otherwise")
-    print_table(
-        "Persistence pairs with critical voxels, all dimensions, face connectivity (ours: full too); CPU ms",
-        [
-            "image [sigma]",
-            "pairs",
-            "ours",
-            "ours, full",
-            "cripser",
-            "gudhi",
-            "argsort",
-            "x cripser",
-            "x gudhi",
-            "equal",
-        ],
-        map(persistence_row, ["256^2 [2]", "64^3 [2]"] if quick else PERSISTENCE),
-    )
-    print_table(
-        "Float types; CPU ms, and as multiples of float32",
-        ["image [sigma]", "float32", *(head for dtype in DTYPES[1:] for head in (dtype, "x"))],
-        map(dtype_row, ["256^2 [2]"] if quick else ["512^2 [2]", "512^2 white noise", "64^3 [2]", "64^3 white noise"]),
-    )
-    print_table(
-        "Several threads; ms",
-        ["images [sigma]", "1 thread", "2 threads", "ratio"],
-        starmap(thread_row, BATCHES_ON_THREADS[: 2 if quick else None]),
-    )
-    for title, heads, rows in tables(arguments.likelihoods, 1 if quick else 5) if arguments.likelihoods else ():
-        print_table(title, heads, rows)
-    print_table(
-        "Losses, forward + backward; CPU ms on one thread, and as multiples of PersistenceLoss",
-        ["loss", *(head for name in BATCHES for head in (name, "x"))],
-        loss_rows(quick),
-    )
-    if not quick:
-        print_table(
-            "Cost against size, smoothed noise; CPU ms", ["image", "ms", "ns per voxel"], size_rows(arguments.picture)
-        )
-    side = 128 if quick else 512
-    print_table("Betti numbers of a mask; s", ["mask", "time"], [betti_row(side, density) for density in (0.01, 0.5)])
+    for kind, title, heads, rows in all_tables(arguments):
+        if kind in arguments.only:
+            print_table(title, heads, rows)
 
 
 def _versions() -> Iterable[str]:

@@ -3,7 +3,8 @@
 A UNet with Dice and cross-entropy makes training steps (forward pass, losses, backward pass, optimizer) on synthetic
 vessels (3D) and membranes (2D), without a topology loss and with it in several settings, which take turns. The learning
 rate is 0 while they are timed, so all see the same likelihoods: those of an untrained network, then those of one that
-has been trained for some steps. On a GPU, if there is one, in bfloat16; else small networks on the CPU.
+has been trained for some steps. On a GPU, if there is one, in bfloat16, with all threads and in wall time; else small
+networks on one thread of the CPU, in CPU time.
 """
 
 from __future__ import annotations
@@ -145,17 +146,17 @@ def steps_of(training: Training, case: Case) -> dict[str, Step]:
     }
 
 
-def time_steps(steps: Mapping[str, Step], seconds: float) -> dict[str, list[float]]:
+def time_steps(steps: Mapping[str, Step], seconds: float, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Measure milliseconds of the steps, which take turns for so many seconds, at least once after a warm-up."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
     turn = 0
     while turn < 2 or time.perf_counter() < end:
         for name, step in steps.items():
-            begin = time.perf_counter()
+            begin = clock()
             step()
             if turn:
-                times[name].append(1e3 * (time.perf_counter() - begin))
+                times[name].append(1e3 * (clock() - begin))
         turn += 1
     return times
 
@@ -193,6 +194,10 @@ def main() -> None:
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if arguments.quick:
         device, arguments.seconds = "cpu", 0.0
+    clock = time.perf_counter
+    if device == "cpu":
+        torch.set_num_threads(1)  # then CPU time is the wall time of an idle machine
+        clock = time.process_time
     torch.backends.cudnn.benchmark = True
     gpu = f"; {torch.cuda.get_device_name()}" if device == "cuda" else ""
     machine = f"{processor()}, {torch.get_num_threads()} threads; torch {torch.__version__}{gpu}"
@@ -204,7 +209,10 @@ def main() -> None:
             if state == "trained":
                 training.train(case.num_training_steps)
             foreground = float((training.logits() > 0).float().mean())
-            times, difference = time_steps(steps_of(training, case), arguments.seconds), largest_difference(training)
+            times, difference = (
+                time_steps(steps_of(training, case), arguments.seconds, clock),
+                largest_difference(training),
+            )
             title = f"{case.name}, {state} ({foreground:.1%} foreground; difference of the gradients {difference:.1g})"
             print("\n".join([f"\n{title}\n", *table(times)]), flush=True)
             results["cases"][f"{case.name}, {state}"] = {

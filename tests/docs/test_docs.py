@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from nnunet_runs import modules_without_nnunet
@@ -95,10 +96,14 @@ def test_pictures_are_made_by_the_project(tmp_path):
 
 
 @pytest.mark.slow
-def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams():
-    command = [sys.executable, "-m", "monai_topo.benchmark", "--quick"]
+def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams(tmp_path):
+    likelihood, label = np.random.default_rng(0).random((2, 2, 20, 30), dtype=np.float32)
+    np.savez(tmp_path / "two.npz", made_up=[likelihood, label.round()])
+    command = [sys.executable, "-m", "monai_topo.benchmark", "--quick", "--likelihoods", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+    measured = [line.count("|") for line in run.stdout.splitlines() if line.startswith("| made_up |")]
+    assert measured == [15, 7]  # every cell of both tables
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
     assert [row[-1] for row in rows] == ["yes", "yes"]  # GUDHI is there always
 
