@@ -96,6 +96,16 @@ def test_pictures_are_made_by_the_project(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory of a process as Linux shows it")
+def test_benchmark_of_volumes_counts_what_was_drawn():
+    command = [sys.executable, "-m", "monai_topo.benchmark", "--volumes", "64", "128"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 64^3", "| 128^3"))]
+    assert [row[-1] for row in rows] == ["yes", "yes"]
+
+
+@pytest.mark.slow
 def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams(tmp_path):
     likelihood, label = np.random.default_rng(0).random((2, 2, 20, 30), dtype=np.float32)
     np.savez(tmp_path / "two.npz", made_up=[likelihood, label.round()])
