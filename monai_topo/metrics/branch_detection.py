@@ -63,9 +63,9 @@ def compute_branch_detection(
     are filled before thinning, and branches are merged along a tree whose root is the branch of largest volume, the
     trachea; here no root is needed, so the metric applies to any network. On six synthetic trees of 22 to 24 parts,
     each with four gaps, tree lengths were equal and shares of branches differed by 0.02 to 0.07. There the values are
-    percentages. The connectivity of the largest component was found only for the label, 6. The measures of EXACT'09 (Lo, van Ginneken,
-    Reinhardt et al., IEEE Trans. Med. Imaging 31, 2012) have similar names, but their reference tree is the union of
-    the branches that observers accepted from all compared methods.
+    percentages. The connectivity of the largest component was found only for the label, 6. The measures of EXACT'09
+    (Lo, van Ginneken, Reinhardt et al., IEEE Trans. Med. Imaging 31, 2012) have similar names, but their reference tree
+    is the union of the branches that observers accepted from all compared methods.
 
     Cost: one skeleton per image and class. Deterministic; no gradient. Needs scikit-image and scipy (`pip install
     'monai_topo[metrics]'`).
