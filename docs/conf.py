@@ -25,13 +25,21 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "figures", "study"]
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "Topology-preserving segmentation for MONAI",
-    "page_width": "1200px",
-    "body_max_width": "940px",
+exclude_patterns = ["_build", "figures", "gallery", "study"]
+html_theme = "furo"
+html_title = f"monai_topo {release}"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "abort_on_example_error": True,
+    "within_subsection_order": "ExampleTitleSortKey",
+    "min_reported_time": 1e9,  # how long an example took on the machine of the build says little
+    "show_memory": False,
+    "remove_config_comments": True,
 }
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
