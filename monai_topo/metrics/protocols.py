@@ -215,8 +215,8 @@ def protocol_metrics(name: str, *, spatial_dims: int = 2, **settings: Any) -> di
         settings: Values for settings that the protocol leaves open, such as `num_patches` or `connectivity`.
 
     Returns:
-        The metric of each number, such as `{"betti_error_1": BettiErrorMetric(...)}`. Call them with binarized
-        batch-first tensors; each documents its empty cases.
+        The metrics by the names of their numbers, such as `"betti_error_1"`. Call them with binarized batch-first
+        tensors; each documents its empty cases.
 
     Raises:
         ValueError: If there is no such protocol, it is not defined for that number of axes, or a setting contradicts
