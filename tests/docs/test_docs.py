@@ -115,7 +115,7 @@ def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams(tmp_path):
     measured = [line.count("|") for line in run.stdout.splitlines() if line.startswith("| made_up |")]
     assert measured == [15, 7]  # every cell of both tables
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
-    assert [row[-1] for row in rows] == ["yes", "yes"]  # GUDHI is there always
+    assert [row[-1] for row in rows if len(row) == 10] == ["yes", "yes"]  # GUDHI is there always
 
 
 @pytest.mark.slow
