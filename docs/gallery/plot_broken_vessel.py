@@ -39,7 +39,7 @@ after = torch.sigmoid(logits).detach()
 figure, panels = plt.subplots(1, 4, figsize=(12, 2.8), layout="constrained")
 pictures = {"likelihood": before, "before": before > 0.5, "after": after > 0.5, "label": target > 0.5}
 for panel, (name, picture) in zip(panels, pictures.items(), strict=True):
-    panel.imshow(picture[0, 0], cmap="gray", vmin=0, vmax=1)
+    panel.imshow(picture[0, 0].numpy(), cmap="gray", vmin=0, vmax=1)
     panel.set_axis_off()
     counts = "" if name == "likelihood" else " {}, {}".format(*betti_numbers(picture[0])[0].tolist())
     panel.set_title(name + counts)

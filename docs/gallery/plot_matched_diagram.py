@@ -23,7 +23,7 @@ target = torch.from_numpy(label).float()
 matched = match_diagrams(likelihood, target)[1]
 figure, panels = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained", width_ratios=(1.3, 1.3, 1))
 for panel, picture, name in ((panels[0], likelihood, "likelihood"), (panels[1], target, "label")):
-    panel.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    panel.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1)
     panel.set_title(name)
     panel.set_axis_off()
 draw_diagram(panels[2], matched, title="cells", threshold=0.5)

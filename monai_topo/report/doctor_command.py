@@ -38,6 +38,8 @@ OPTIONAL = {
     "zarr": ("volumes", "arrays in chunks on disk"),
     "distributed": ("", "masks larger than memory on several machines"),
     "h5py": ("", "HDF5 files, in chunks"),
+    "lightning": ("loops", "the page on training with Lightning"),
+    "accelerate": ("loops", "the page on training with accelerate"),
     "nnunetv2": ("nnunet", "topology losses in nnU-Net"),
     "onnx": ("onnx", "export of models"),
     "onnxscript": ("onnx", "export of models"),

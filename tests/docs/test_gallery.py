@@ -3,8 +3,8 @@
 import runpy
 from pathlib import Path
 
-import matplotlib
 import pytest
+from matplotlib import pyplot
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("plot_*.py"))
 
@@ -17,10 +17,9 @@ def test_there_are_examples():
 def test_an_example_runs_and_draws(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     shown = []
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     monkeypatch.setattr(pyplot, "show", lambda: shown.append(pyplot.get_fignums()))
-    runpy.run_path(str(path), run_name="__main__")
-    pyplot.close("all")
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    finally:
+        pyplot.close("all")
     assert [len(figures) for figures in shown] == [1]
