@@ -13,7 +13,7 @@ from monai_topo.nnunet.folder import check_nnunet, trainer_folder
 __all__ = ["add_nnunet_command", "run_command"]
 
 TRAINERS = {
-    "nnUNetTrainerTopology": "persistence by place",
+    "nnUNetTrainerTopology": "persistence with spatial matching",
     "nnUNetTrainerTopologyBettiMatching": "Betti matching",
     "nnUNetTrainerTopologyClDice": "clDice with exact skeletons",
     "nnUNetTrainerTopologySCNP": "nnU-Net's own loss of logits penalized by their neighbors",
