@@ -99,7 +99,9 @@ def choose_cleanup(
     mean Dice. Candidates are: sizes and persistences between those of the false and of the true components and holes;
     the number of components, if all labels have the same; and reconnection with a few limits on path length and
     likelihood. First each kind of step is searched alone, one setting after another; then the best of the kinds are
-    combined; then the best combination is varied by one step of the grid along each axis, twice at most.
+    combined; then the best combination is varied by one step of the grid along each axis, twice at most. A persistence
+    is limited to components and holes that are not larger than the largest one that it removed in the given cases
+    (`max_simplified_size`), since in other images a vessel or a cell may be as weak as a speck or a pinhole here.
 
     The whole choice is cross-validated: it is repeated without one case (or, of more than 12, without one of 10 folds
     of consecutive cases), candidates included, and its result applied to what was left out. Persistence and
@@ -189,7 +191,8 @@ def choose_cleanup(
                 has_likelihoods=has_likelihoods,
                 in_voxels=spacing is None,
             )
-            return Search(evaluator, grid, numbers, dice_lost, is_tried).run()
+            found = Search(evaluator, grid, numbers, dice_lost, is_tried).run()
+            return {name: evaluator.limited(setting, numbers) for name, setting in found.items()}
 
         best = {"raw": Setting(), **search(range(len(read)))}
         validated = cross_validate(evaluator, lambda numbers: search(numbers)["chosen"], num_cases=len(read))

@@ -137,6 +137,16 @@ class SettingEvaluator:
                 return {setting: self._scores(setting, cases) for setting in masks if not unknown[setting]}
             self._score_all(unknown[min(contenders, key=sums.__getitem__)][: 4 * torch.get_num_threads()])
 
+    def limited(self, setting: Setting, cases: Sequence[int]) -> Setting:
+        """Return the setting with the size of the largest change by persistence in these cases as its limit.
+
+        Elsewhere a persistence that removed specks and pinholes here may remove a vessel, or fill a cell.
+        """
+        if not setting.min_persistence:
+            return setting
+        largest = self._map(lambda case: self._steps[case].largest_change(setting.min_persistence), cases)
+        return setting._replace(max_simplified_size=max(largest))
+
     def betti_errors(self, setting: Setting) -> NDArray[np.float64]:
         """Return the mean error of each Betti number over all cases."""
         cases = range(len(self.cases))

@@ -13,7 +13,8 @@ __all__ = ["Setting"]
 class Setting(NamedTuple):
     """One setting of :py:class:`monai_topo.transforms.CleanUp`; the default is the threshold alone.
 
-    Components smaller than `min_component_size` are not reconnected.
+    Components smaller than `min_component_size` are not reconnected. `max_simplified_size` is not searched: it is the
+    size of the largest change by persistence in the cases of the search, and so has no effect on them.
     """
 
     min_persistence: float = 0.0
@@ -23,6 +24,7 @@ class Setting(NamedTuple):
     min_hole_size: float = 0.0
     num_components: int | None = None
     keep: Keep = "largest"
+    max_simplified_size: float | None = None
 
     @property
     def reconnects(self) -> bool:
@@ -42,6 +44,7 @@ class Setting(NamedTuple):
             reconnect["min_component_size"] = self.min_component_size
         return {
             "min_persistence": self.min_persistence,
+            "max_simplified_size": self.max_simplified_size,
             "reconnect": reconnect if self.reconnects else None,
             "min_component_size": self.min_component_size,
             "min_hole_size": self.min_hole_size,

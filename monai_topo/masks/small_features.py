@@ -29,9 +29,16 @@ class Regions(NamedTuple):
 
     def smaller_than(self, limit_vox: float) -> Mask:
         """Return the voxels of the regions with fewer voxels than a limit."""
-        small = self.sizes < limit_vox * (1 - 1e-9)  # a region of exactly the limit stays, despite rounding of mm
-        small[0] = False
-        voxels: Mask = small[self.ids]
+        # A region of exactly the limit is not smaller, despite rounding of mm.
+        return self._voxels(self.sizes < limit_vox * (1 - 1e-9))
+
+    def larger_than(self, limit_vox: float) -> Mask:
+        """Return the voxels of the regions with more voxels than a limit."""
+        return self._voxels(self.sizes > limit_vox * (1 + 1e-9))
+
+    def _voxels(self, is_chosen: Mask) -> Mask:
+        is_chosen[0] = False
+        voxels: Mask = is_chosen[self.ids]
         return voxels
 
 

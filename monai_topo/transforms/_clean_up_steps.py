@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from monai_topo._utils.packed_masks import pack_mask, unpack_mask
-from monai_topo._utils.typing import Array, Border, Connectivity, Mask
-from monai_topo.masks.small_features import components_with_sizes, holes_with_sizes
+from monai_topo._utils.typing import DUAL, Array, Border, Connectivity, Mask
+from monai_topo.masks.small_features import Regions, components_with_sizes, holes_with_sizes
 from monai_topo.persistence.joining import JoinLimits, JoinRow, find_candidates, join_candidates
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree
 from monai_topo.persistence.reconnection import JoinSettings, is_mask
@@ -70,6 +70,7 @@ class CleanUpSteps:
         self,
         *,
         min_persistence: float,
+        max_simplified_size: float | None = None,
         reconnect: Mapping[str, Any] | None,
         min_component_size: float,
         min_hole_size: float,
@@ -77,8 +78,9 @@ class CleanUpSteps:
         keep: Keep,
     ) -> Mask:
         """Return the cleaned mask; the arguments are those of the transform."""
-        begin: tuple[Hashable, ...] = (min_persistence, None if reconnect is None else tuple(sorted(reconnect.items())))
-        mask = self._last("joined", begin, lambda: self._joined(min_persistence, reconnect))
+        paths = None if reconnect is None else tuple(sorted(reconnect.items()))
+        begin: tuple[Hashable, ...] = (min_persistence, max_simplified_size, paths)
+        mask = self._last("joined", begin, lambda: self._joined(min_persistence, max_simplified_size, reconnect))
         if min_component_size > 0:
             components = self._last("components", begin, lambda: components_with_sizes(mask, **self._topology))
             mask = mask & ~components.smaller_than(min_component_size / self._voxel_size)
@@ -89,6 +91,11 @@ class CleanUpSteps:
         if num_components is None:
             return mask
         return self._most(mask, num_components, keep, min_persistence)
+
+    def largest_change(self, min_persistence: float) -> float:
+        """Return the size of the largest component or hole that is removed for its persistence."""
+        regions = self._changed_regions(self._thresholded(min_persistence))
+        return self._voxel_size * max(int(sizes[1:].max(initial=0)) for _, sizes in regions)
 
     def release(self) -> None:
         """Drop what takes memory per voxel, except simplified likelihoods and, on small images, what is expensive."""
@@ -131,8 +138,27 @@ class CleanUpSteps:
             self._masks[min_persistence] = pack_mask(self._simplified(min_persistence) > self.threshold)
         return unpack_mask(self._masks[min_persistence], self.likelihood.shape)
 
-    def _joined(self, min_persistence: float, reconnect: Mapping[str, Any] | None) -> Mask:
-        mask = self._thresholded(min_persistence)
+    def _changed_regions(self, simplified: Mask) -> tuple[Regions, Regions]:
+        """Return the components that simplification removed from the mask, and the holes that it filled."""
+        mask = self.likelihood > self.threshold
+        connectivity = self._topology["connectivity"]
+        return (
+            components_with_sizes(mask & ~simplified, connectivity=connectivity, border="open"),
+            components_with_sizes(simplified & ~mask, connectivity=DUAL[connectivity], border="open"),
+        )
+
+    def _limited(self, simplified: Mask, max_size: float | None) -> Mask:
+        """Undo the simplification of what is larger than a size."""
+        if max_size is None:
+            return simplified
+        removed, filled = self._changed_regions(simplified)
+        limit_vox = max_size / self._voxel_size
+        return (simplified | removed.larger_than(limit_vox)) & ~filled.larger_than(limit_vox)
+
+    def _joined(
+        self, min_persistence: float, max_simplified_size: float | None, reconnect: Mapping[str, Any] | None
+    ) -> Mask:
+        mask = self._limited(self._thresholded(min_persistence), max_simplified_size)
         if reconnect is None:
             return mask
         least = reconnect.get("min_likelihood", 0.0)

@@ -34,7 +34,7 @@ class CleanUp(ArrayTransform):
     Steps, each of them optional but for the threshold, always in this order:
 
     1. `min_persistence`: components and holes of low persistence are removed from the likelihood, by
-       :py:class:`PersistenceSimplify`.
+       :py:class:`PersistenceSimplify`, except those that are larger than `max_simplified_size`.
     2. `threshold`: the mask is where the likelihood is greater.
     3. `reconnect`: components are joined along minimax paths, as by :py:class:`ReconnectComponents`.
     4. `min_component_size`: components smaller than this are removed.
@@ -50,6 +50,8 @@ class CleanUp(ArrayTransform):
     Args:
         threshold: Foreground is above it; at least 0 and less than 1.
         min_persistence: Features of the likelihood with a greater persistence stay; 0 removes none.
+        max_simplified_size: Size of the largest component or hole of the thresholded mask that step 1 may remove, in
+            the units of `min_component_size`; None sets no limit.
         reconnect: Settings of :py:class:`ReconnectComponents`, any of `max_path_length`, `min_likelihood`,
             `min_component_size`, `max_component_size` and `allow_loops`, or None to join nothing. `{}` joins all.
         min_component_size: In voxels or, if `spacing` is given, in mm^2 (2D) or mm^3; 0 keeps all.
@@ -89,6 +91,7 @@ class CleanUp(ArrayTransform):
         *,
         threshold: float = 0.5,
         min_persistence: float = 0.0,
+        max_simplified_size: float | None = None,
         reconnect: Mapping[str, Any] | None = None,
         min_component_size: float = 0,
         min_hole_size: float = 0,
@@ -100,6 +103,9 @@ class CleanUp(ArrayTransform):
         spatial_dims: int | None = None,
     ) -> None:
         self.threshold = check_threshold(threshold)
+        self.max_simplified_size = max_simplified_size
+        if max_simplified_size is not None:
+            self.max_simplified_size = check_at_least("max_simplified_size", max_simplified_size)
         self.min_component_size = check_at_least("min_component_size", min_component_size)
         self.min_hole_size = check_at_least("min_hole_size", min_hole_size)
         self.num_components = None if num_components is None else check_count("num_components", num_components)
@@ -169,6 +175,7 @@ class CleanUp(ArrayTransform):
     def _settings_of_steps(self) -> dict[str, Any]:
         return {
             "min_persistence": self.min_persistence,
+            "max_simplified_size": self.max_simplified_size,
             "reconnect": self.reconnect,
             "min_component_size": self.min_component_size,
             "min_hole_size": self.min_hole_size,

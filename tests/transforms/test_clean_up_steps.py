@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from monai_topo._utils.packed_masks import pack_mask, unpack_mask
-from monai_topo.transforms import PersistenceSimplify, ReconnectComponents, RepairLabel
+from monai_topo.transforms import CleanUp, PersistenceSimplify, ReconnectComponents, RepairLabel
 from monai_topo.transforms import _clean_up_steps as module
 from monai_topo.transforms._clean_up_steps import CleanUpSteps
 
@@ -114,3 +114,28 @@ def test_packed_masks_are_restored(mask):
     other = mask.copy()
     other.flat[0] ^= True
     assert pack_mask(other) != pack_mask(mask)
+
+
+# Limit of the change by persistence ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [(), (slice(4, 6),)], ids=["2D", "3D"])
+@pytest.mark.parametrize(
+    ("limit", "vessel_stays", "hole_stays"), [(None, False, False), (10, True, True), ("vessel", False, True)]
+)
+def test_persistence_removes_nothing_larger_than_the_limit(depth, limit, vessel_stays, hole_stays):
+    image = np.full((1, *([12] * len(depth)), 26, 36), 0.2, np.float32)
+    speck, vessel = (0, *depth, slice(2, 4), slice(2, 4)), (0, *depth, slice(8, 10), slice(2, 30))
+    pinhole, hole = (0, *depth, slice(14, 15), slice(4, 6)), (0, *depth, slice(16, 20), slice(8, 32))
+    image[(0, *[slice(2, 9)] * len(depth), slice(12, 23), slice(2, 35))] = 0.95
+    image[speck] = image[vessel] = 0.6
+    image[pinhole] = image[hole] = 0.45
+    size = image[vessel].size if limit == "vessel" else limit
+    result = np.asarray(CleanUp(min_persistence=0.55, max_simplified_size=size)(image))
+    assert not result[speck].any()
+    assert result[pinhole].all()
+    assert (result[vessel] == vessel_stays).all()
+    assert (result[hole] == (not hole_stays)).all()
+    settings = {"max_simplified_size": size and size * 0.1, "spacing": 0.1 ** (1 / (image.ndim - 1))}
+    spaced = CleanUp(min_persistence=0.55, **settings)
+    assert (np.asarray(spaced(image)) == result).all()
