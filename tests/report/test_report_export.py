@@ -17,6 +17,7 @@ from report_cases import broken, ladder, save_picture, save_volume
 
 from monai_topo.__main__ import main
 from monai_topo.report import exports
+from monai_topo.report.files import Case
 from monai_topo.transforms import CleanUp
 
 SHAPE = (9, 40, 60)  # z, y, x
@@ -248,28 +249,52 @@ def test_a_case_without_errors_has_an_empty_volume_and_list_and_the_table_keeps_
 
 
 def test_names_stay_in_the_folder_and_differ_also_without_upper_case(tmp_path):
-    # Names from a datalist lead out of the folder, and some differ only in case or in what is replaced.
-    entries = []
-    for number, name in enumerate(["../../up", "A b", "a_b", "a;b", "." * 3, "\u00e9" * 90]):
-        for what in ("pred", "label"):
-            mask = broken(ladder()) if what == "pred" else ladder()
-            save_picture(tmp_path / "data" / what / f"{number}.png", mask)
-        entries.append({"image": f"{name}.png", "label": f"label/{number}.png", "pred": f"pred/{number}.png"})
-    datalist = tmp_path / "data" / "datalist.json"
-    datalist.write_text(json.dumps({"validation": entries}))
+    names = [
+        "../../up",
+        "/root/x",
+        "a_b",
+        "A b",
+        "a;b",
+        "sub/a",
+        "...",
+        "",
+        "\u00e9" * 90,
+        "C:\\x",
+        ".hidden",
+        "-o",
+        "x\n\0y",
+    ]
+    cases = [Case(name, tmp_path / f"{number}.png", tmp_path / "l.png") for number, name in enumerate(names)]
+    files = list(exports.ErrorExport(tmp_path / "errors", cases).names.values())
+    assert len({name.casefold() for name in files}) == len(names)
+    assert files[2:5] == ["a_b", "A_b_2", "a_b_3"]
+    for name in files:
+        assert Path(name).name == name
+        assert name[0] not in ".-"
+        assert not set(name) & set(":\\/ ;\n\0")
+        assert len(name.encode()) < 150
+
+
+def test_cases_of_equal_file_names_in_several_folders_and_of_a_datalist_have_files_of_their_own(tmp_path):
+    for name, mask in (("label", ladder()), ("pred", broken(ladder()))):
+        for folder in ("one", "two"):
+            save_picture(tmp_path / name / folder / "a.png", mask)
+    status, out = report(tmp_path)
+    assert status == 0
+    assert {file.name for file in out.glob("*.nii.gz")} == {"one_a_errors.nii.gz", "two_a_errors.nii.gz"}
+    assert {row["case"] for row in rows_of(out)} == {"one/a", "two/a"}
+
+    entries = [
+        {"image": f"{name}.png", "label": f"label/{folder}/a.png", "pred": f"pred/{folder}/a.png"}
+        for folder, name in (("one", "x;y"), ("two", "X y"))
+    ]
+    (tmp_path / "list.json").write_text(json.dumps({"validation": entries}))
+    command = ["report", str(tmp_path / "list.json"), str(tmp_path / "list.json"), "--out", str(tmp_path / "r.html")]
     before = {file for file in tmp_path.rglob("*") if file.is_file()}
-    out = tmp_path / "deep" / "er" / "errors"
-    command = ["report", str(datalist), str(datalist), "--out", str(tmp_path / "report.html"), "--worst", "0"]
-    assert main([*command, "--export", str(out)]) == 0
+    assert main([*command, "--export", str(tmp_path / "deep" / "er")]) == 0
     added = {file for file in tmp_path.rglob("*") if file.is_file()} - before
-    assert {file for file in added if file.parent != out} == {
-        tmp_path / f"report.{end}" for end in ("html", "csv", "json")
-    }
-    volumes = [file.name for file in out.glob("*.nii.gz")]
-    assert len({name.casefold() for name in volumes}) == len(entries)
-    assert all(len(name.encode()) < 200 for name in volumes)
-    assert not any(name.startswith(".") for name in volumes)
-    assert len({row["case"] for row in rows_of(out)}) == len(entries)
+    outside = {file.name for file in added if file.parent != tmp_path / "deep" / "er"}
+    assert outside == {"r.html", "r.csv", "r.json"}
 
 
 def test_files_of_others_are_refused_before_any_case_is_measured(tmp_path, capsys):
@@ -290,7 +315,7 @@ def test_files_of_others_are_refused_before_any_case_is_measured(tmp_path, capsy
     assert report(tmp_path, "--threshold", "0.4")[0] == 0  # its own files are replaced
     assert (out / "notes.txt").read_text() == "mine"
     # A list of files by another program does not make them ours.
-    (out / "export.json").write_text(json.dumps({"files": ["a_errors.nii.gz", "export.json"]}))
+    (out / "export.json").write_text(json.dumps({"files": [file.name for file in out.iterdir()], "format": "mine"}))
     assert report(tmp_path)[0] == 2
 
 
@@ -320,9 +345,12 @@ def test_a_case_whose_files_are_gone_is_named_and_the_others_are_written(tmp_pat
     assert len(json.loads((tmp_path / "report.json").read_text())["cases"]) == 2
 
 
-@pytest.mark.parametrize("left", [0, 6000])
+@pytest.mark.parametrize("left", [0, 12_000, 16_000, 20_000])  # bytes, for no file up to a part of a volume
 def test_a_full_disk_leaves_only_whole_files(left, small_disk: Disk, tmp_path, capsys):
-    save_case(tmp_path)
+    label = ladder((30, 60, 90))
+    specks = np.random.default_rng(0).random(label.shape) > 0.98  # so many that each file needs several blocks
+    save_nifti(tmp_path / "label" / "a.nii.gz", label, turned_affine())
+    save_nifti(tmp_path / "pred" / "a.nii.gz", label | specks, turned_affine())
     disk = small_disk(1024)
     filler = fill(disk, leave_bytes=left)
     command = ["report", str(tmp_path / "pred"), str(tmp_path / "label"), "--out", str(tmp_path / "report.html")]
@@ -337,7 +365,8 @@ def test_a_full_disk_leaves_only_whole_files(left, small_disk: Disk, tmp_path, c
             json.loads(file.read_text())
     filler.unlink()
     assert main(command) == 0
-    assert len(rows_of(disk / "errors")) == 3
+    assert len(rows_of(disk / "errors")) > 100
+    assert (disk / "errors" / "a_errors.nii.gz").stat().st_size > 4096
 
 
 @pytest.mark.slow
