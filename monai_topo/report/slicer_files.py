@@ -182,7 +182,7 @@ def write_markups(path: Path, errors: Sequence[Mapping[str, Any]]) -> None:
         {
             "id": str(error["number"]),
             "label": f"{error['number']} {error['kind']}",
-            "description": f"{error['kind']}, {error['voxels']} voxels, at voxel {tuple(error['voxel_xyz'])}",
+            "description": f"{error['kind']}, size {error['voxels']}, at voxel {tuple(error['voxel_xyz'])}",
             "position": error["position_mm"],
             "positionStatus": "defined",
         }

@@ -135,7 +135,8 @@ def test_the_points_are_slicer_markups_in_ras(tmp_path):
     rows = rows_of(out)
     assert [point["label"] for point in points["controlPoints"]] == [f"{row['number']} {row['kind']}" for row in rows]
     for point, row in zip(points["controlPoints"], rows, strict=True):
-        assert f"{row['voxels']} voxel" in point["description"]
+        at = ", ".join(row[f"{axis}_vox"] for axis in "xyz")
+        assert point["description"] == f"{row['kind']}, size {row['voxels']}, at voxel ({at})"
         assert point["positionStatus"] == "defined"
     at = [point["position"] for point in points["controlPoints"]]
     np.testing.assert_allclose(at, apply_affine(turned_affine(), voxels(rows)), atol=1e-4)
