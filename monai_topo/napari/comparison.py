@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +75,6 @@ def compare(
     threshold: float = 0.5,
     connectivity: Connectivity = "full",
     border: Border = "open",
-    spacing: Sequence[float] | float = 1.0,
     min_persistence: float = 0.1,
 ) -> Comparison:
     """Find the errors of a prediction, its metrics and its persistence pairs.
@@ -86,7 +85,6 @@ def compare(
         threshold: Likelihood above which a voxel is foreground.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6).
         border: Boundary condition, `"open"` or `"foreground"`.
-        spacing: Voxel size, one number or one per axis.
         min_persistence: Pairs with a smaller or equal persistence are left out.
 
     Raises:
@@ -105,7 +103,7 @@ def compare(
     return Comparison(
         error_map,
         sorted(list_errors(error_map), key=lambda error: -error.voxels),
-        topology_report(likelihood, true, threshold=threshold, spacing_mm=spacing, **settings),
+        topology_report(likelihood, true, threshold=threshold, **settings),
         find_pairs(likelihood, min_persistence=min_persistence, **settings),
     )
 

@@ -127,7 +127,6 @@ class TopologyErrors(QWidget):
             threshold=self.threshold.value(),
             connectivity=self.connectivity.currentText(),
             border=self.border.currentText(),
-            spacing=[float(step) for step in prediction.scale],
             min_persistence=self.min_persistence.value(),
         )
         self._worker.returned.connect(self._show)

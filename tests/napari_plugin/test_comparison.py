@@ -33,8 +33,8 @@ def test_the_report_is_that_of_the_layers_with_the_settings():
     prediction, label = tree()
     likelihood = np.float32(0.7) * prediction.astype(np.float32)
     for settings in ({}, {"connectivity": "face", "border": "foreground"}):
-        found = compare(likelihood, label, threshold=0.6, spacing=(2.0, 0.5, 1.0), **settings).report
-        expected = topology_report(likelihood, label, threshold=0.6, spacing_mm=(2.0, 0.5, 1.0), **settings)
+        found = compare(likelihood, label, threshold=0.6, **settings).report
+        expected = topology_report(likelihood, label, threshold=0.6, **settings)
         np.testing.assert_equal(found, expected)
     assert compare(likelihood, label, threshold=0.75).report["b0_pred"] == 0
 
