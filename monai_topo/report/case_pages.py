@@ -20,6 +20,7 @@ from monai_topo.report.case_sources import find_cases
 from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files, part_of
 from monai_topo.report.cleaned import check_cleanup, read_cleanup
 from monai_topo.report.comparison import compare_annotators, compare_metrics, count_fates
+from monai_topo.report.exports import ErrorExport
 from monai_topo.report.files import Case
 from monai_topo.report.intervals import INTERVALS, add_intervals
 from monai_topo.report.jobs import Failure, map_cases
@@ -49,6 +50,7 @@ def report_predictions(options: argparse.Namespace) -> int:
         print(f"{len(without)} of {len(cases)} cases have no second label: {', '.join(without)}.", file=sys.stderr)
     if settings.cleanup is not None:
         check_cleanup(settings.cleanup, cases, settings.spacing_mm)
+    export = None if options.export is None else ErrorExport(options.export, cases)
     store = FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
     results, failures = _measure_cases(cases, settings, store, options.jobs)
     left_out = [*failures.values(), *alone]
@@ -59,6 +61,12 @@ def report_predictions(options: argparse.Namespace) -> int:
     pictures = _draw_cases(order[: options.worst], results, settings, options.jobs)
     rows = [results[case]["row"] for case in order]
     content = _json_content(options, settings, {case: results[case] for case in order}, groups, left_out)
+    exported = ""
+    not_exported: list[str] = []
+    if export is not None:
+        exported, not_exported = export.write(
+            {case: results[case] for case in order}, settings.spacing_mm, jobs=options.jobs
+        )
     write_csv(options.out.with_suffix(".csv"), rows)
     write_json(options.out.with_suffix(".json"), content)
     drawn = [
@@ -75,9 +83,11 @@ def report_predictions(options: argparse.Namespace) -> int:
     write_page(options.out, "cases.html", **_page_content(content, rows, groups, drawn))
     store.remove()
     print(_describe_run(options.out, len(rows), left_out))
+    if export is not None:
+        print("\n  ".join([exported, *not_exported]))
     for warning in content["warnings"]:
         print(f"Warning: {warning}")
-    return 1 if left_out else 0
+    return 1 if left_out or not_exported else 0
 
 
 def _read_settings(options: argparse.Namespace) -> CaseSettings:

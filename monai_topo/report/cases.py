@@ -23,7 +23,16 @@ from monai_topo.report.files import Case
 from monai_topo.report.orientation import find_better_fits
 from monai_topo.report.reading import Images, read_case
 
-__all__ = ["CaseSettings", "draw_case", "error_column", "measure_case", "measured_files", "part_of"]
+__all__ = [
+    "CaseSettings",
+    "draw_case",
+    "error_column",
+    "measure_case",
+    "measured_files",
+    "name_case",
+    "part_of",
+    "unpack_map",
+]
 
 
 _OF_LIKELIHOODS = ("bottleneck_", "wasserstein_")
@@ -163,7 +172,8 @@ def _pack(error_map: NDArray[np.uint8]) -> str:
     return base64.b64encode(zlib.compress(error_map.tobytes())).decode()
 
 
-def _unpack(text: str, shape: Sequence[int]) -> NDArray[np.uint8]:
+def unpack_map(text: str, shape: Sequence[int]) -> NDArray[np.uint8]:
+    """Return a map of errors from `measure_case` as an array with axes (z,) y, x."""
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8).reshape(shape)
 
 
@@ -174,7 +184,7 @@ def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> d
     """
     case, result = item
     images = read_case(case._replace(second_label=None), **settings.reading())
-    error_map = _unpack(result["error_map"], result["shape"])
+    error_map = unpack_map(result["error_map"], result["shape"])
     scene = Scene(
         images.prediction > settings.threshold,
         images.label,
@@ -194,7 +204,7 @@ def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> d
         )
     views = draw_error_views(scene)
     if settings.cleanup is not None:
-        error_map = _unpack(result["cleaned_error_map"], result["shape"])
+        error_map = unpack_map(result["cleaned_error_map"], result["shape"])
         cleaned = scene._replace(
             prediction=clean_prediction(images, settings.cleanup),
             error_map=error_map,

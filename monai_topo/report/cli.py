@@ -41,6 +41,13 @@ def add_report_command(commands: Any, epilog: str) -> None:
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "report.html", "cases")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="folder for the errors of each case: a label volume with the case's own affine (NIfTI, for NRRD files "
+        "NRRD too), points for 3D Slicer (.mrk.json, RAS mm), a color table, and one CSV file of all errors",
+    )
     files = parser.add_argument_group("files")
     add_pattern(files, "prediction", "*_mask.png")
     add_pattern(files, "label", "*.nii.gz")

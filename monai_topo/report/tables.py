@@ -91,9 +91,9 @@ def format_extent(lengths: Sequence[float]) -> str:
     return " x ".join(str(length) if isinstance(length, int) else f"{length:.3g}" for length in lengths)
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows in their order, with columns in the order of their first appearance and NaN as an empty cell."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+    """Write rows in their order, with the given columns, then others as they appear, and NaN as an empty cell."""
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, names, restval="")
         table.writeheader()

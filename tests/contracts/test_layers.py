@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from monai.bundle import ComponentLocator
+from napari_cases import modules_without_napari
 from nnunet_runs import modules_without_nnunet
 
 import monai_topo
@@ -23,7 +24,7 @@ LAYERS = [
     {"persistence"},
     {"losses", "metrics", "transforms", "visualize"},
     {"cleanup", "fuzz"},
-    {"handlers", "bundle", "benchmark", "report", "nnunet"},
+    {"handlers", "bundle", "benchmark", "report", "nnunet", "napari"},
     {"__main__"},
 ]
 
@@ -64,8 +65,9 @@ def test_no_public_class_has_a_name_of_monai():
     # MONAI's bundles find classes by bare name in every package whose name begins with "monai".
     table = ComponentLocator(excludes=["monai_topo"]).get_component_module_name
     taken = {}
+    missing = modules_without_nnunet() | modules_without_napari()
     for info in pkgutil.walk_packages([str(PACKAGE)], "monai_topo."):
-        if info.name.startswith("monai_topo._core") or info.name in modules_without_nnunet():
+        if info.name.startswith("monai_topo._core") or info.name in missing:
             continue
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():

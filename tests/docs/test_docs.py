@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from napari_cases import modules_without_napari
 from nnunet_runs import modules_without_nnunet
 
 import monai_topo
@@ -23,8 +24,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def modules():
+    missing = modules_without_nnunet() | modules_without_napari()
     found = [info.name for info in pkgutil.walk_packages(monai_topo.__path__, "monai_topo.")]
-    return [name for name in found if name not in {"monai_topo._core", *modules_without_nnunet()}]
+    return [name for name in found if name not in {"monai_topo._core", *missing}]
 
 
 @pytest.mark.parametrize("name", modules())
@@ -39,7 +41,8 @@ def test_there_are_docstring_examples():
     assert len(examples) >= 5
 
 
-SCRIPTS = {"accelerate", "lightning", "torch_loop"}  # test_training_pages.py runs them in processes of their own
+# test_training_pages.py runs three in processes of their own, and tests/napari_plugin the fourth in a viewer.
+SCRIPTS = {"accelerate", "lightning", "torch_loop", "napari"}
 PAGES = [
     path
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
