@@ -73,9 +73,9 @@ def compare(
     label: Array,
     *,
     threshold: float = 0.5,
+    min_persistence: float = 0.1,
     connectivity: Connectivity = "full",
     border: Border = "open",
-    min_persistence: float = 0.1,
 ) -> Comparison:
     """Find the errors of a prediction, its metrics and its persistence pairs.
 
@@ -83,9 +83,9 @@ def compare(
         prediction: Likelihood or mask, `(H, W)` or `(D, H, W)`, see `to_likelihood`.
         label: Label of the same shape; what is not 0 is foreground.
         threshold: Likelihood above which a voxel is foreground.
+        min_persistence: Pairs with a smaller or equal persistence are left out.
         connectivity: Connectivity of the foreground, `"full"` (8 in 2D, 26 in 3D) or `"face"` (4, 6).
         border: Boundary condition, `"open"` or `"foreground"`.
-        min_persistence: Pairs with a smaller or equal persistence are left out.
 
     Raises:
         UserError: If the arrays are no images of one shape, or the values no likelihoods.

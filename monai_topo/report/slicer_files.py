@@ -118,10 +118,7 @@ def write_nifti(path: Path, error_map: NDArray[np.uint8], grid: Grid) -> None:
 def write_segmentation(path: Path, error_map: NDArray[np.uint8], grid: Grid) -> None:
     """Write a map of errors as a segmentation of 3D Slicer (`.seg.nrrd`) with a name and color per kind.
 
-    Args:
-        path: File to write.
-        error_map: Array of :py:func:`monai_topo.masks.structure_errors.classify_errors`.
-        grid: Grid of the case.
+    The arguments are those of `write_nifti`.
     """
     import itk  # its functions are loaded lazily, and its stubs do not know them
 
