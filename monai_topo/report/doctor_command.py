@@ -40,6 +40,7 @@ OPTIONAL = {
     "h5py": ("", "HDF5 files, in chunks"),
     "lightning": ("loops", "the page on training with Lightning"),
     "accelerate": ("loops", "the page on training with accelerate"),
+    "napari": ("napari", "the plug-in that shows errors in napari"),
     "nnunetv2": ("nnunet", "topology losses in nnU-Net"),
     "onnx": ("onnx", "export of models"),
     "onnxscript": ("onnx", "export of models"),
