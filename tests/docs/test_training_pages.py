@@ -40,7 +40,7 @@ class Script:
         run = subprocess.run(
             [sys.executable, *words],
             **{"cwd": self.folder, "env": {**os.environ, **settings}, "text": True},
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "check": False},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "check": False, "timeout": 600},
         )
         assert run.returncode == 0, run.stdout[-3000:]
         return run.stdout
