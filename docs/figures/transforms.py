@@ -102,10 +102,8 @@ def _of_labels(label: np.ndarray, membrane: np.ndarray) -> Iterator[FigureOf]:
 def _of_likelihoods(probability: np.ndarray) -> Iterator[FigureOf]:
     simple = transforms.PersistenceSimplify(min_persistence=0.4)(probability)
     yield "PersistenceSimplify", [("likelihood", gray(probability)), ("min_persistence 0.4", gray(simple))]
-    joined = transforms.ReconnectComponents(max_path_length=40, min_likelihood=0.005, min_component_size=9)(probability)
     masks = [("likelihood", gray(probability)), ("> 0.5", gray(probability > 0.5))]
-    paths = np.where(probability > 0.5, 4, 2 * (joined > 0.5).numpy())  # the paths in another color
-    yield "ReconnectComponents", [*masks, ("ReconnectComponents > 0.5", ids(paths))]
+    yield "ReconnectComponents", [*masks, ("ReconnectComponents > 0.5", ids(_joined(probability)))]
     clean = transforms.CleanUp(min_component_size=30, min_hole_size=10)(probability)
     yield "CleanUp", [*masks, ("CleanUp by size", gray(clean))]
     heat = transforms.CriticalVoxelMap(sigma=1.5, min_persistence=0.05)(probability).numpy()
@@ -144,6 +142,12 @@ def _of_likelihoods(probability: np.ndarray) -> Iterator[FigureOf]:
     yield "PersistenceLandscape", [start, ("PersistenceLandscape, loops", landscape)]
 
 
+def _joined(probability: np.ndarray) -> np.ndarray:
+    """Return a mask whose joined components have their paths in another color."""
+    joined = transforms.ReconnectComponents(max_path_length=40, min_likelihood=0.005, min_component_size=9)(probability)
+    return np.where(probability > 0.5, 4, 2 * (joined > 0.5).numpy())
+
+
 def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> Iterator[FigureOf]:
     prediction = (probability > 0.5).astype(np.float32)
     wrong = transforms.TopologyErrorMap()(prediction, label).numpy()[0]
@@ -158,6 +162,11 @@ def _of_pairs(image: np.ndarray, label: np.ndarray, probability: np.ndarray) -> 
         place.set_axis_off()
 
     yield "TopologyErrorMap", [("prediction", gray(prediction)), ("wrong structures over the label", errors)]
+    joined = _joined(probability)
+    for name, rows, columns in (("right", slice(66, 120), slice(20, 82)), ("wrong", slice(0, 54), slice(74, 160))):
+        zoom = (slice(None), rows, columns)
+        parts = [("label", gray(label[zoom])), ("likelihood", gray(probability[zoom])), (name, ids(joined[zoom]))]
+        yield f"ReconnectComponents_{name}", parts
     vessels = transforms.Vesselness(sigmas=[1.5, 3.0])(image)
     yield "Vesselness", [("image", gray(image)), ("Vesselness", gray(vessels))]
     fade = transforms.RandTopologyError(prob=1, num_errors=8, radius=(2.0, 4.0), reach=25, mode="image", contrast=1)
