@@ -179,3 +179,7 @@ def test_the_command_runs_for_its_time_and_is_well() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "seed 1, 0.1 minutes" in run.stdout
     assert "cases are well." in run.stdout
+
+
+def test_a_likelihood_at_the_threshold_of_the_warping_loss_is_no_fault():
+    assert run_case(20261199, 18087) is None  # a likelihood of 0.50000007
