@@ -67,7 +67,7 @@ METHODS = {
     "Betti matching, support, cross-entropy": Method(_betti_matching(support=0.2, penalty="cross_entropy"), SMALL),
 }
 
-# One setting changed.
+# One setting changed, or two terms combined.
 METHODS |= {
     "persistence, support, loops only": Method(_persistence(support=0.2, dims=[1])),
     "Betti matching, loops only": Method(_betti_matching(dims=[1])),
