@@ -87,20 +87,6 @@ def distance_gradient(
     overlap: bool,
     num_threads: int,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
-def match_by_location(
-    image: NDArray[np.int64],
-    dim: NDArray[np.int64],
-    birth: NDArray[np.int64],
-    death: NDArray[np.int64],
-    values: NDArray[np.float32] | NDArray[np.float64],
-    greatest: NDArray[np.float32] | NDArray[np.float64],
-    labels: NDArray[np.uint8],
-    dims: int,
-    full: bool,
-    framed: bool,
-    min_size: float,
-    num_threads: int,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]: ...
 def match_by_value(
     values: NDArray[np.float32] | NDArray[np.float64],
     group: NDArray[np.int64],

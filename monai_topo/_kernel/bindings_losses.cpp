@@ -223,37 +223,7 @@ auto betti_distance(const Images<T>& images, const Images<T>& labels, const Star
                         std::move(*columns).to_tuple());
 }
 
-// The matching of features that are given: one entry of a column for each, `values` as birth and death in turn, and
-// `greatest` values of the images.
-template <class T>
-auto match_by_location(const Images<std::int64_t>& image, const Images<std::int64_t>& dim,
-                       const Images<std::int64_t>& birth, const Images<std::int64_t>& death, const Images<T>& values,
-                       const Images<T>& greatest, const Images<Bit>& labels, unsigned dims, bool full, bool framed,
-                       double min_size, std::size_t num_threads) {
-  const Batch<Bit> batch(labels);
-  std::vector<std::uint8_t> is_matched(image.size(), 0), is_ignored(image.size(), 1);
-  std::vector<std::int64_t> missing(batch.count, 0);
-  {
-    nb::gil_scoped_release unlocked;
-    std::vector<Members> members(batch.count);
-    for (std::uint32_t i = 0; i < image.size(); ++i) members[image.data()[i]].push_back(i);
-    for_each_image(batch, num_threads, [&](std::size_t n, const auto& extent, const StopFlag&) {
-      Features<T> features;
-      for (const std::uint32_t i : members[n])
-        features.push_back({static_cast<Voxel>(dim.data()[i]), static_cast<Voxel>(birth.data()[i]),
-                            static_cast<Voxel>(death.data()[i]), values.data()[2 * i], values.data()[2 * i + 1]});
-      LabelRegions label(make_mask(batch.image(n), extent), full, framed, min_size);
-      missing[n] = match_all_by_location(features, label, dims, greatest.data()[n]);
-      for (std::size_t k = 0; k < features.size(); ++k) {
-        is_matched[members[n][k]] = features[k].is_matched;
-        is_ignored[members[n][k]] = features[k].is_ignored;
-      }
-    });
-  }
-  return std::make_tuple(to_numpy(std::move(is_matched)), to_numpy(std::move(is_ignored)),
-                         to_numpy(std::move(missing)));
-}
-
+// The matching by value of features that are given, `values` as birth and death in turn.
 template <class T>
 auto match_by_value(const Images<T>& values, const Images<std::int64_t>& group, const Images<std::int64_t>& num_true,
                     bool by_rank) {
@@ -305,8 +275,6 @@ void bind(nb::module_& m) {
   m.def("persistence_distance", &persistence_distance<T>, "images"_a, "labels"_a, "starts"_a, "size"_a, "negate"_a,
         "dual"_a, "framed"_a, "dims"_a, "min_persistence"_a, "matching"_a, "min_label_size"_a, "support"_a,
         "saturation"_a, "high"_a, "matched_cost"_a, "num_threads"_a);
-  m.def("match_by_location", &match_by_location<T>, "image"_a, "dim"_a, "birth"_a, "death"_a, "values"_a, "greatest"_a,
-        "labels"_a, "dims"_a, "full"_a, "framed"_a, "min_size"_a, "num_threads"_a);
   m.def("match_by_value", &match_by_value<T>, "values"_a, "group"_a, "num_true"_a, "by_rank"_a);
   m.def("betti_distance", &betti_distance<T>, "images"_a, "labels"_a, "starts"_a, "size"_a, "negate"_a, "dual"_a,
         "framed"_a, "dims"_a, "support"_a, "saturation"_a, "high"_a, "matched_cost"_a, "num_threads"_a);

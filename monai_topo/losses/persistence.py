@@ -47,6 +47,17 @@ class PersistenceLoss(MatchedFeatureLoss):
     matched if the greatest likelihood lies outside the label or, with `border="foreground"`, the least one inside. A
     label feature without any counterpart in the prediction receives no gradient: the pixel loss has to create it first.
 
+    The rule of `matching="spatial"`: a predicted component (dimension 0) belongs to the label's component that contains
+    its birth voxel, its peak. A predicted hole (dimension d-1) belongs to the label's hole that contains its death
+    voxel, its deepest point. Of the features that belong to one feature of the label the most persistent one is
+    matched, and the first one of equal ones. The others, and features that belong to none, are not matched. A loop in
+    3D (dimension 1) fills no region. It belongs to the label's component that contains its birth voxel, where its ring
+    closes, provided that its death voxel, where its inside closes, is background. Each component takes as many loops as
+    it has itself, the most persistent ones. Within one component with several loops the rule is blind: a surplus loop
+    along true vessels can take the place of a missing one. On large plateaus of the greatest value the birth voxel of a
+    loop may lie in another component. Loops that are born at that value and are not matched with their own component
+    take a place that is still free in any component of their image.
+
     Source: Hu, Li, Samaras, Chen, "Topology-Preserving Deep Image Segmentation", NeurIPS 2019 (arXiv 1906.05404),
     section 3. There: dimension 1 of 2D patches of 65 x 65 behind a collar of foreground (`border="foreground"`),
     matching by rank of persistence (`matching="rank"`) and a switch-on after a warm-up (`TopologyAwareLoss`). Here
@@ -55,7 +66,7 @@ class PersistenceLoss(MatchedFeatureLoss):
     Args:
         matching: `"wasserstein"` (exact) or `"rank"` (by persistence) match by value and ignore the location, see
             :py:func:`monai_topo.persistence.match_by_value`. `"spatial"` matches a feature only with the label feature
-            in which it lies, see :py:func:`monai_topo.persistence.match_by_location`.
+            in which it lies, by the rule above.
         gradient: `"critical"`: the gradient of the value, at critical voxels only. `"structure"`: the same value, but
             every voxel that keeps a birth or death from its target is pulled like the critical one: the path across a
             break, the way out of a false hole, the whole of a false component, see

@@ -9,12 +9,7 @@ from monai_topo._utils.typing import Border, Connectivity, Filtration
 from monai_topo.masks.components import betti_numbers, label_components
 from monai_topo.persistence.critical_sets import critical_set_loss, critical_set_targets
 from monai_topo.persistence.essential import EssentialClass, essential_class
-from monai_topo.persistence.feature_matching import (
-    MatchResult,
-    PredictedFeatures,
-    match_by_location,
-    match_by_value,
-)
+from monai_topo.persistence.feature_matching import match_by_value
 from monai_topo.persistence.induced_matching import BettiMatching, betti_matching
 from monai_topo.persistence.merge_trees import MergeTree, merge_tree, simplify
 from monai_topo.persistence.pairs import PersistencePairs, persistence_pairs
@@ -28,17 +23,14 @@ __all__ = [
     "EssentialClass",
     "Filtration",
     "Joins",
-    "MatchResult",
     "MergeTree",
     "PersistencePairs",
-    "PredictedFeatures",
     "betti_matching",
     "betti_numbers",
     "critical_set_loss",
     "critical_set_targets",
     "essential_class",
     "label_components",
-    "match_by_location",
     "match_by_value",
     "merge_tree",
     "persistence_pairs",

@@ -32,8 +32,8 @@ def persistence_distance(
 
     Args:
         batch: The patches.
-        matching: See :py:func:`match_by_location` and :py:func:`match_by_value`; with the latter two the essential
-            classes are matched with each other.
+        matching: By location as in :py:class:`monai_topo.PersistenceLoss`, or by value, see :py:func:`match_by_value`;
+            by value the essential classes are matched with each other.
         connectivity: Connectivity of the foreground.
         border: Boundary condition.
         dims: Dimensions that count, all by default.
