@@ -106,3 +106,21 @@ def test_equal_masks_are_scored_once(monkeypatch):
     finally:
         torch.set_num_threads(threads)
     assert sorted(seen) == [label.sum()] * 3 + [prediction.sum()] * 3
+
+
+def test_a_persistence_is_limited_to_the_size_of_what_it_removed():
+    """Weak specks are false in every case, and small strong dots true: only persistence tells them apart."""
+
+    def case(row):
+        label = np.zeros((30, 44))
+        label[20:24, 4:40] = label[4:6, 4:6] = 1
+        prediction = 0.95 * label
+        prediction[10:12, row : row + 2] = 0.65
+        return prediction, label
+
+    choice = choose_cleanup([case(row) for row in range(6, 36, 6)], progress=False)
+    assert choice.cleanup.min_persistence > 0
+    assert choice.cleanup.max_simplified_size == 4
+    prediction, label = case(10)
+    prediction[14:17, 4:30] = label[14:17, 4:30] = 0.65  # a vessel as weak as the specks
+    assert (np.asarray(choice.cleanup(prediction[None]))[0] == (label > 0)).all()

@@ -9,26 +9,9 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.losses import DeepSupervisionLoss, DiceCELoss
+from ratio_cases import SHAPE, bar, make, outputs
 
 from monai_topo import GradientRatio, PersistenceLoss, TopologyAwareLoss
-
-SHAPE = (2, 1, 9, 12)
-
-
-def outputs(steps, seed=0, shape=SHAPE):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for _ in range(steps)]
-
-
-def bar():
-    label = torch.zeros(SHAPE)
-    label[..., 4:6, :] = 1
-    return label
-
-
-def make(ratio=1.0, weight=1.0, **settings):
-    balance = GradientRatio(ratio, **{"warmup_steps": 0, **settings})
-    return TopologyAwareLoss(DiceCELoss(sigmoid=True), PersistenceLoss(sigmoid=True), weight, ratio=balance)
 
 
 def norms_of(loss, output, label):
@@ -192,64 +175,6 @@ def test_deep_supervision_measures_the_finest_level():
     leaf = finest.detach().clone().requires_grad_()
     loss.base([leaf, coarse], bar()).backward()
     assert loss.last_components["base_gradient"].item() == pytest.approx(leaf.grad.norm().item())
-
-
-class UsedOnce(torch.autograd.Function):
-    """The identity, with a graph that can be used only once, like that of a compiled loss."""
-
-    @staticmethod
-    def forward(ctx, value):
-        ctx.used = False
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        if ctx.used:
-            raise RuntimeError("compiled with non-empty donated buffers")
-        ctx.used = True
-        return gradient
-
-
-def test_the_graph_of_each_loss_and_of_the_network_is_used_once():
-    base, topology = DiceCELoss(sigmoid=True), PersistenceLoss(sigmoid=True)
-    loss = TopologyAwareLoss(
-        lambda output, target: base(UsedOnce.apply(output), target),
-        lambda output, target: topology(UsedOnce.apply(output), target),
-        ratio=1.0,
-    )
-    network = torch.nn.Conv2d(1, 1, 3, padding=1)
-    loss(UsedOnce.apply(network(outputs(1)[0])), bar()).backward()
-    assert network.weight.grad.abs().sum() > 0
-
-
-class Learned(torch.nn.Module):
-    """A loss of its own with a parameter, called with one output or all levels."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.tensor(1.5))
-
-    def forward(self, output, target):
-        levels = output if isinstance(output, list) else [output]
-        return self.scale * sum((torch.sigmoid(level) * (i + 1)).square().mean() for i, level in enumerate(levels))
-
-
-def test_gradient_reaches_all_levels_and_the_parameters_of_the_losses():
-    base, levels = Learned(), [outputs(1)[0], outputs(1, shape=(2, 1, 3, 4))[0], outputs(1, shape=(2, 1, 2, 2))[0]]
-    loss = TopologyAwareLoss(
-        lambda output, target: base(output[:2], target),  # the coarsest level is not used
-        PersistenceLoss(sigmoid=True),
-        ratio=GradientRatio(warmup_steps=0),
-    )
-    loss.learned = base
-    found, expected = ([level.clone().requires_grad_() for level in levels] for _ in range(2))
-    loss(found, bar()).backward()
-    of_scale, base.scale.grad = base.scale.grad, None
-    factor = loss.last_components["factor"]
-    (base(expected[:2], bar()) + factor * loss.topology(expected[0], bar())).backward()
-    torch.testing.assert_close([level.grad for level in found[:2]], [level.grad for level in expected[:2]])
-    torch.testing.assert_close(of_scale, base.scale.grad)
-    assert found[2].grad is None
 
 
 def test_accumulated_micro_batches_count_one_by_one_and_meta_tensors_are_plain():
