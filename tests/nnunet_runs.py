@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_topo.nnunet.commands import _SCRIPT as COMMANDS_SCRIPT
-from monai_topo.nnunet.commands import nnunet_environment, run_commands
+from monai_topo.nnunet.console_scripts import _SCRIPT as COMMANDS_SCRIPT
+from monai_topo.nnunet.console_scripts import nnunet_environment, run_console_scripts
 from monai_topo.nnunet.settings import PREFIX
 
 _SITE = Path(__file__).parent / "nnunet_site"
@@ -174,7 +174,7 @@ class NnunetProject:
 
     def run(self, *commands: list[object], **variables: str) -> subprocess.CompletedProcess[str]:
         """Run commands one after another in one process."""
-        return run_commands(commands, {**self.environment, **variables})
+        return run_console_scripts(commands, {**self.environment, **variables})
 
     def start(self, *commands: list[object], log: Path, **variables: str) -> subprocess.Popen[bytes]:
         """Start commands in a process group of their own, which a test can kill; the output goes to a file."""

@@ -124,7 +124,7 @@ def test_the_command_prints_the_folder_and_a_ready_command(monkeypatch, capsys, 
 def test_nnunet_finds_every_trainer_of_the_command_as_an_ordinary_class(monkeypatch):
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-    from monai_topo.nnunet.command import TRAINERS
+    from monai_topo.nnunet.nnunet_command import TRAINERS
 
     monkeypatch.setenv("nnUNet_extTrainer", str(trainer_folder()))
     for name in TRAINERS:
