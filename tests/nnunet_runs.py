@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -19,6 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_topo.__main__ import main
+from monai_topo.data import synthetic_vessels
 from monai_topo.nnunet.console_scripts import _SCRIPT as COMMANDS_SCRIPT
 from monai_topo.nnunet.console_scripts import nnunet_environment, run_console_scripts
 from monai_topo.nnunet.settings import PREFIX
@@ -197,3 +201,24 @@ def record_of(model: Path, fold: int | str = 0) -> Mapping[str, Any]:
     """Read the recorded settings of a training."""
     record: Mapping[str, Any] = json.loads((model / f"fold_{fold}" / "topology.json").read_text())
     return record
+
+
+def terms_of(output: str) -> list[float]:
+    """Return the values of the term in the epochs in which it was used."""
+    return [float(value) for value in re.findall(r" topology (\S+), weight", output)]
+
+
+def rows_of_report(folder: Path, *arguments: object) -> list[dict[str, str]]:
+    """Write a report, and return the rows of its table."""
+    out = folder / "report.html"
+    assert main(["report", *map(str, arguments), "--out", str(out), "--worst", "1"]) == 0
+    with out.with_suffix(".csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def vessels(
+    shape: tuple[int, ...], number: int, labels: Callable[[np.ndarray], np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return images of synthetic vessels, with labels made of their masks."""
+    pairs = [synthetic_vessels(shape, seed=seed, num_trees=2) for seed in range(number)]
+    return [(255 * image, labels(label)) for image, label in pairs]
