@@ -74,24 +74,26 @@ def test_the_test_case_is_predicted(membranes):
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
-    """Arteries and veins in volumes; only the arteries have a topology."""
+    """Arteries and veins in volumes; only the arteries have a topology, as a file beside the plans says."""
 
     def split(label):
         return label * np.where(np.arange(label.shape[-1]) < 20, 1, 2)
 
     cases = vessels((16, 28, 36), 6, split)
     labels = {"background": 0, "artery": 1, "vein": 2}
-    settings = {"classes": ["artery"], "weight": 5}
-    project = NnunetProject(tmp_path_factory.mktemp("classes"), labels, ".nii.gz", "3d_fullres", settings=settings)
+    project = NnunetProject(tmp_path_factory.mktemp("classes"), labels, ".nii.gz", "3d_fullres")
     project.write(cases[:5], cases[5][0])
     project.succeed(project.plan())
     project.shrink()
+    (project.preprocessed / "topology.json").write_text(json.dumps({"classes": ["artery"], "weight": 5}))
     project.output = project.succeed(project.train(TOPOLOGY), project.predict(TOPOLOGY))
     return project
 
 
 def test_a_class_can_be_left_out(classes, tmp_path):
-    assert record_of(classes.model(TOPOLOGY))["classes"] == ["artery"]
+    record = record_of(classes.model(TOPOLOGY))
+    assert (record["classes"], record["weight"], record["ratio"]) == (["artery"], 5, None)
+    assert {record["sources"][name] for name in ("classes", "weight")} == {str(classes.preprocessed / "topology.json")}
     assert len(terms_of(classes.output)) == 1
     rows = rows_of_report(tmp_path, classes.model(TOPOLOGY), classes.preprocessed)
     assert {row["class"] for row in rows} == {"artery", "vein"}
