@@ -80,6 +80,19 @@ def test_a_patch_that_does_not_fit_into_memory(trainer, monkeypatch):
     one._check_memory()
 
 
+def test_patches_that_are_not_drawn_need_no_memory(trainer, monkeypatch):
+    from monai_topo.nnunet import resources
+
+    drawn = trainer(patch_size=[20, 28], num_patches=1, num_threads=10**6)
+    whole = trainer(num_patches=None)
+    drawn.initialize()
+    whole.initialize()
+    monkeypatch.setattr(resources, "available_memory", lambda: 40.0 * 20 * 28 * drawn.batch_size * 2)  # two classes
+    drawn._check_memory()
+    with pytest.raises(UserError, match=f"{drawn.batch_size * 2 * 4} at a time"):
+        whole._check_memory()
+
+
 def test_a_label_that_is_no_class(trainer, planned):
     path = planned.preprocessed / "dataset.json"
     before = path.read_text()
