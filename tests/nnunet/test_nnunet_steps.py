@@ -27,10 +27,12 @@ def project(tmp_path_factory):
     return project
 
 
-@pytest.mark.parametrize("name", TRAINERS)
-def test_the_term_of_a_mixed_precision_step_is_that_of_single_precision(project, trainer_of, name):
+@pytest.mark.parametrize(
+    ("name", "settings"), [*((name, {"weight": 1}) for name in TRAINERS), (TOPOLOGY, {"ratio": 1})]
+)
+def test_the_term_of_a_mixed_precision_step_is_that_of_single_precision(project, trainer_of, name, settings):
     """nnU-Net itself has mixed precision on a GPU only; the autocast of the CPU is around its step here."""
-    trainer = trainer_of(project)(name, warm_up_epochs=0)
+    trainer = trainer_of(project)(name, warm_up_epochs=0, **settings)
     trainer.on_train_start()
     trainer.on_train_epoch_start()
     outputs = []
