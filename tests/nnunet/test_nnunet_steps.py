@@ -53,6 +53,23 @@ def test_the_term_of_a_mixed_precision_step_is_that_of_single_precision(project,
     assert any((one != other).any() for one, other in zip(before, after, strict=True))
 
 
+def test_options_reach_the_loss(project, trainer_of):
+    options = {
+        "dims": [1],
+        "support": 0.3,
+        "patch_size": 24,
+        "connectivity": "face",
+        "border": "open",
+        "num_patches": 3,
+    }
+    trainer = trainer_of(project)(ratio=0.7, **options)
+    trainer.initialize()
+    loss = trainer.loss.topology.loss
+    found = {name: getattr(loss, name) for name in options}
+    assert {**found, "dims": [*loss.dims]} == {**options, "patch_size": [24, 24]}
+    assert trainer.loss.gradient_ratio.ratio == 0.7
+
+
 def train_on_rank(rank, number, name, folder):
     """Train one of two processes as nnU-Net's `run_ddp` does it, but on the CPU."""
     assert has_nnunet()
