@@ -52,9 +52,17 @@ def modules_without_nnunet() -> set[str]:
 def _fits_torchvision() -> bool:
     try:
         import torchvision  # noqa: F401
+    except ImportError:
+        return True  # it is not installed, and nothing imports it
     except RuntimeError:
         return False
     return True
+
+
+def python_path() -> str:
+    """Return the `PYTHONPATH` of processes that import torchvision, also one that does not fit torch."""
+    paths = [] if _fits_torchvision() else [str(_SITE)]
+    return os.pathsep.join([*paths, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 
 
 @dataclass
@@ -87,12 +95,10 @@ class NnunetProject:
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands: short trainings on few processes."""
-        paths = [] if _fits_torchvision() else [str(_SITE)]
-        paths += filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         short = {"num_epochs": 2, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
         return {
             **nnunet_environment(self.home),
-            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONPATH": python_path(),
             "OMP_NUM_THREADS": "1",
             "OMP_WAIT_POLICY": "PASSIVE",  # nnU-Net starts a thread per processor, and waiting ones would keep it busy
             "nnUNet_def_n_proc": "1",
