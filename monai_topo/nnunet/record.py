@@ -1,4 +1,4 @@
-"""The record of a training in nnU-Net's output folder: which settings the topology term had."""
+"""The record of a training in nnU-Net's output folder: which settings the topology term had, and its state."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.io import atomic_write
 
-__all__ = ["check_unchanged", "read_state", "write_record", "write_state"]
+__all__ = ["check_unchanged", "read_state", "training_state", "write_record", "write_state"]
 
 _MAY_CHANGE = {"sources", "num_threads", "monai_topo"}  # nothing that the network depends on
 
@@ -41,8 +41,14 @@ def check_unchanged(path: Path, content: Mapping[str, Any]) -> None:
             )
 
 
+def training_state(loss: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that change during a training run: those of the gradient ratio, and the number of draws."""
+    buffers = loss.state_dict()
+    return {name: value for name, value in buffers.items() if {"gradient_ratio", "draws"} & set(name.split("."))}
+
+
 def write_state(checkpoint: Path, state: Mapping[str, Tensor]) -> None:
-    """Write the buffers of the gradient ratio beside the checkpoint of the same time."""
+    """Write the training state of a loss beside the checkpoint of the same time."""
     write_record(_state_file(checkpoint), {name: value.tolist() for name, value in state.items()})
 
 

@@ -18,7 +18,7 @@ from monai_topo._utils.errors import UserError, as_user_error
 from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.nnunet.folder import check_nnunet
 from monai_topo.nnunet.label_values import check_label_values, check_previous_stage
-from monai_topo.nnunet.record import check_unchanged, read_state, write_record, write_state
+from monai_topo.nnunet.record import check_unchanged, read_state, training_state, write_record, write_state
 from monai_topo.nnunet.resources import check_memory, count_threads
 from monai_topo.nnunet.settings import FILE, Plan, loss_options, read_settings
 from monai_topo.nnunet.term import TopologyTerm, loss_settings, read_channels
@@ -202,15 +202,14 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
         self.loss.set_weight(0.0)
 
     def save_checkpoint(self, filename: str) -> None:
-        """Save the state of the ratio beside nnU-Net's checkpoint."""
+        """Save the state of the term beside nnU-Net's checkpoint."""
         super().save_checkpoint(filename)
-        if self.local_rank == 0 and self.loss.gradient_ratio is not None and not self.disable_checkpointing:
-            write_state(Path(filename), self.loss.gradient_ratio.state_dict())
+        state = training_state(self.loss)
+        if self.local_rank == 0 and state and not self.disable_checkpointing:
+            write_state(Path(filename), state)
 
     def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
-        """Load a checkpoint and the state of the ratio, which starts anew if it is not there."""
+        """Load a checkpoint and the state of the term, which starts anew if it is not there."""
         super().load_checkpoint(filename_or_checkpoint)
-        if isinstance(filename_or_checkpoint, str) and self.loss.gradient_ratio is not None:
-            state = read_state(Path(filename_or_checkpoint))
-            if state is not None:
-                self.loss.gradient_ratio.load_state_dict(state)
+        if isinstance(filename_or_checkpoint, str) and (state := read_state(Path(filename_or_checkpoint))) is not None:
+            self.loss.load_state_dict(state, strict=False)

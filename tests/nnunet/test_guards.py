@@ -9,14 +9,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from monai.losses import DiceCELoss
 from nnunet_runs import has_nnunet
 
 from monai_topo.__main__ import main
 from monai_topo._utils.errors import UserError
-from monai_topo.losses.gradient_ratio import GradientRatio
+from monai_topo.losses import PersistenceLoss, TopologyAwareLoss
 from monai_topo.nnunet.folder import trainer_folder
 from monai_topo.nnunet.label_values import check_label_values
-from monai_topo.nnunet.record import check_unchanged, read_state, write_record, write_state
+from monai_topo.nnunet.record import check_unchanged, read_state, training_state, write_record, write_state
 from monai_topo.nnunet.resources import available_memory, check_memory, count_threads
 
 
@@ -67,15 +68,29 @@ def test_a_training_continues_with_its_settings(tmp_path):
         check_unchanged(path, {**content, "options": {**content["options"], "border": "open"}})
 
 
-def test_the_state_of_the_ratio_survives(tmp_path):
-    balance = GradientRatio(0.5)
-    balance.update(torch.tensor([0.1, 7.3]))
-    write_state(tmp_path / "checkpoint_best.pth", balance.state_dict())
+def test_the_state_of_ratio_and_drawn_patches_survives(tmp_path):
+    def make():
+        topology = PersistenceLoss(sigmoid=True, patch_size=4, num_patches=2)
+        return TopologyAwareLoss(DiceCELoss(sigmoid=True), topology, ratio=0.5)
+
+    def step(loss):
+        logits = torch.randn(1, 1, 8, 12, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        loss(logits, (logits > 0).float()).backward()
+        return logits.grad
+
+    loss, again = make(), make()
+    step(loss)
+    write_state(tmp_path / "checkpoint_best.pth", training_state(loss))
     assert read_state(tmp_path / "checkpoint_latest.pth") is None
-    again = GradientRatio(0.5)
-    again.load_state_dict(read_state(tmp_path / "checkpoint_best.pth"))
-    assert again.factor() == balance.factor()
-    assert again.steps == 1
+    state = read_state(tmp_path / "checkpoint_best.pth")
+    assert len(state) == 3
+    again.load_state_dict(state, strict=False)
+    assert torch.equal(step(again), step(loss))
+    assert not torch.equal(step(make()), step(again))
+
+
+def test_a_loss_without_a_state_has_none():
+    assert training_state(TopologyAwareLoss(DiceCELoss(), PersistenceLoss(sigmoid=True))) == {}
 
 
 def test_without_nnunet_a_sentence_says_how_to_install_it():
