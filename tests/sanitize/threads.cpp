@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <random>
 
-#include "betti_matching.hpp"
+#include "betti_distance.hpp"
 
 using namespace topo;
 
@@ -54,6 +54,31 @@ bool threads_change_no_matching(bool full, bool framed) {
          same(one.label, three.label);
 }
 
+// Large enough for threads inside the image.
+bool threads_change_no_loss(bool full, bool framed) {
+  const Extent<2> extent{190, 330};
+  std::mt19937 random(3);
+  std::vector<float> likelihood(num_voxels(extent));
+  std::vector<Bit> label(likelihood.size());
+  for (float& value : likelihood) value = static_cast<float>(random() % 1000) / 999;
+  for (Bit& value : label) value = random() % 3 == 0;
+  const DistanceSettings settings{{!full, full, framed, 3u}, Matching::spatial};
+  const StopFlag stop;
+  std::array<BettiDistance<float>, 2> found;
+  for (std::size_t run : {0, 1}) {
+    BettiScratch<2, float> scratch;
+    found[run] =
+        betti_distance<float, 2>({likelihood.data(), label.data()}, extent, settings, 1 + 2 * run, stop, scratch);
+  }
+  std::size_t matched = 0;
+  const auto equal = [&](const Feature<float>& a, const Feature<float>& b) {
+    matched += a.is_matched;
+    return a.dim == b.dim && a.birth == b.birth && a.death == b.death && a.is_matched == b.is_matched;
+  };
+  const Features<float>&one = found[0].features, &three = found[1].features;
+  return std::equal(one.begin(), one.end(), three.begin(), three.end(), equal) && matched > 10;
+}
+
 bool stops() {
   const Extent<3> extent{64, 64, 64};
   std::vector<float> values(num_voxels(extent), 0.0f);
@@ -81,7 +106,10 @@ int main() {
         right = threads_change_nothing<3>({13, 17, 19}, tied, full, framed) && right;
       }
   for (bool full : {false, true})
-    for (bool framed : {false, true}) right = threads_change_no_matching(full, framed) && right;
+    for (bool framed : {false, true}) {
+      right = threads_change_no_matching(full, framed) && right;
+      right = threads_change_no_loss(full, framed) && right;
+    }
   std::puts(right ? "threads: equal results, stopped on request" : "threads: WRONG");
   return right ? 0 : 1;
 }
