@@ -32,6 +32,7 @@ html_theme = "furo"
 html_title = f"monai_topo {release}"
 html_static_path = ["static"]
 html_css_files = ["pages.css"]
+html_show_copyright = False
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
