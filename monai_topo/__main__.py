@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from monai_topo.bundle.commands import add_export_command, add_publish_command
-from monai_topo.nnunet.command import add_nnunet_command
+from monai_topo.nnunet.nnunet_command import add_nnunet_command
 from monai_topo.report.cleanup_command import add_cleanup_command
 from monai_topo.report.cli import add_labels_command, add_report_command
 from monai_topo.report.doctor_command import add_doctor_command

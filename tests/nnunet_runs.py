@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -19,8 +21,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_topo.nnunet.commands import _SCRIPT as COMMANDS_SCRIPT
-from monai_topo.nnunet.commands import nnunet_environment, run_commands
+from monai_topo.__main__ import main
+from monai_topo.data import synthetic_vessels
+from monai_topo.nnunet.console_scripts import _SCRIPT as COMMANDS_SCRIPT
+from monai_topo.nnunet.console_scripts import nnunet_environment, run_console_scripts
 from monai_topo.nnunet.settings import PREFIX
 
 _SITE = Path(__file__).parent / "nnunet_site"
@@ -48,9 +52,17 @@ def modules_without_nnunet() -> set[str]:
 def _fits_torchvision() -> bool:
     try:
         import torchvision  # noqa: F401
+    except ImportError:
+        return True  # it is not installed, and nothing imports it
     except RuntimeError:
         return False
     return True
+
+
+def python_path() -> str:
+    """Return the `PYTHONPATH` of processes that import torchvision, also one that does not fit torch."""
+    paths = [] if _fits_torchvision() else [str(_SITE)]
+    return os.pathsep.join([*paths, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 
 
 @dataclass
@@ -83,12 +95,10 @@ class NnunetProject:
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands: short trainings on few processes."""
-        paths = [] if _fits_torchvision() else [str(_SITE)]
-        paths += filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         short = {"num_epochs": 2, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
         return {
             **nnunet_environment(self.home),
-            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONPATH": python_path(),
             "OMP_NUM_THREADS": "1",
             "OMP_WAIT_POLICY": "PASSIVE",  # nnU-Net starts a thread per processor, and waiting ones would keep it busy
             "nnUNet_def_n_proc": "1",
@@ -174,7 +184,7 @@ class NnunetProject:
 
     def run(self, *commands: list[object], **variables: str) -> subprocess.CompletedProcess[str]:
         """Run commands one after another in one process."""
-        return run_commands(commands, {**self.environment, **variables})
+        return run_console_scripts(commands, {**self.environment, **variables})
 
     def start(self, *commands: list[object], log: Path, **variables: str) -> subprocess.Popen[bytes]:
         """Start commands in a process group of their own, which a test can kill; the output goes to a file."""
@@ -197,3 +207,24 @@ def record_of(model: Path, fold: int | str = 0) -> Mapping[str, Any]:
     """Read the recorded settings of a training."""
     record: Mapping[str, Any] = json.loads((model / f"fold_{fold}" / "topology.json").read_text())
     return record
+
+
+def terms_of(output: str) -> list[float]:
+    """Return the values of the term in the epochs in which it was used."""
+    return [float(value) for value in re.findall(r" topology (\S+), weight", output)]
+
+
+def rows_of_report(folder: Path, *arguments: object) -> list[dict[str, str]]:
+    """Write a report, and return the rows of its table."""
+    out = folder / "report.html"
+    assert main(["report", *map(str, arguments), "--out", str(out), "--worst", "1"]) == 0
+    with out.with_suffix(".csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def vessels(
+    shape: tuple[int, ...], number: int, labels: Callable[[np.ndarray], np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return images of synthetic vessels, with labels made of their masks."""
+    pairs = [synthetic_vessels(shape, seed=seed, num_trees=2) for seed in range(number)]
+    return [(255 * image, labels(label)) for image, label in pairs]

@@ -176,11 +176,9 @@ auto persistence_distance(const Images<T>& images, const Images<T>& labels, cons
 }
 
 template <class T>
-struct LabelMemory {
-  template <int>
-  struct OfDimension {
-    std::vector<T> label;
-  };
+struct BettiMemory {
+  template <int D>
+  using OfDimension = BettiScratch<D, T>;
 };
 
 // The errors by dimension, and those of the essential classes.
@@ -197,13 +195,10 @@ auto betti_distance(const Images<T>& images, const Images<T>& labels, const Star
   {
     nb::gil_scoped_release unlocked;
     std::vector<BettiDistance<T>> found(batch.count());
-    for_each_patch<LabelMemory<T>::template OfDimension>(
+    for_each_patch<BettiMemory<T>::template OfDimension>(
         batch, plateaus, num_threads,
         [&](std::size_t i, const auto& patch, const PatchValues<T>& values, std::size_t inside, const StopFlag& stop,
-            auto& memory) {
-          memory.label.assign(values.label, values.label + num_voxels(patch.extent));
-          found[i] = topo::betti_distance(values, memory.label, patch.extent, settings, inside, stop);
-        },
+            auto& scratch) { found[i] = topo::betti_distance(values, patch.extent, settings, inside, stop, scratch); },
         8);
     columns.emplace(found);
     write_patches(batch, columns->size(), num_threads, [&](std::size_t i, const auto& patch) {

@@ -55,16 +55,16 @@ void visit_by_value(const double* values, std::vector<OrderKey>&& keys, Visit vi
   }
 }
 
-// Levels of floats leave some of the 32 bits free. Spreads the levels over all bits, which makes room for different
+// Levels of floats leave some of the 32 bits free. Spreads the levels over all `bits`, which makes room for different
 // doubles that share a level, and separates these. Returns whether the room is enough; else levels are unchanged.
-inline bool separate_by_value(const double* values, std::vector<Level>& levels) {
+inline bool separate_by_value(const double* values, std::vector<Level>& levels, int bits) {
   Level least = never_enters, greatest = enters_first;
   for (Level level : levels) {
     least = std::min(least, level);
     greatest = std::max(greatest, level);
   }
   int room_bits = 0;
-  while ((std::int64_t{greatest} - least + 1) << (room_bits + 1) < UINT32_MAX - 1) ++room_bits;
+  while ((std::int64_t{greatest} - least + 1) << (room_bits + 1) < (std::int64_t{1} << bits) - 4) ++room_bits;
   std::vector<std::pair<Voxel, Level>> separated;
   Level step = 0, largest_step = 0;
   visit_by_value(values, keys_of_shared_levels(levels), [&](Voxel v, bool is_new_level, bool is_new_value) {
@@ -74,9 +74,8 @@ inline bool separate_by_value(const double* values, std::vector<Level>& levels) 
   });
   if (largest_step >> room_bits != 0) return false;
   // Neither the new levels nor their negatives are levels of the frame.
-  const auto bits = [](Level level) { return static_cast<std::uint32_t>(level); };
-  for (Level& level : levels)
-    level = static_cast<Level>(((bits(level) - bits(least)) << room_bits) + bits(enters_first) + 2);
+  const std::int64_t first = 2 - (std::int64_t{1} << (bits - 1));
+  for (Level& level : levels) level = static_cast<Level>(((std::int64_t{level} - least) << room_bits) + first);
   for (const auto& [v, steps] : separated) levels[v] += steps;
   return true;
 }
@@ -88,11 +87,12 @@ inline void rank_by_value(const double* values, std::vector<Level>& levels) {
   visit_by_value(values, std::move(keys), [&](Voxel v, bool, bool is_new_value) { levels[v] = rank += is_new_value; });
 }
 
-// The levels themselves if all doubles are floats; no more than 2^29 doubles. Sorting all doubles takes up to twice as
-// long as the rest of a smooth 2D image, hence the attempt to sort few: see docs/benchmarks.md.
-inline std::vector<Level> ranks_of(const double* values, std::size_t count) {
+// The levels themselves if all doubles are floats; no more than 2^29 doubles. Levels of doubles from 0 to 1 take `bits`,
+// at least 31. Sorting all doubles takes up to twice as long as the rest of a smooth 2D image, hence the attempt to sort
+// few: see docs/benchmarks.md.
+inline std::vector<Level> ranks_of(const double* values, std::size_t count, int bits = 32) {
   std::vector<Level> levels(count);
-  if (!round_to_floats(values, levels) && !separate_by_value(values, levels)) rank_by_value(values, levels);
+  if (!round_to_floats(values, levels) && !separate_by_value(values, levels, bits)) rank_by_value(values, levels);
   return levels;
 }
 

@@ -191,9 +191,9 @@ Basins find_basins(const Path& path, std::vector<CriticalVoxels>& critical, Cell
 using VoxelPairs = std::vector<std::pair<Voxel, Voxel>>;  // birth, death
 
 // Merges basins at saddles, from the first saddle to the last, or down from the last where paths ascend. Returns the
-// pairs and marks the saddles that are in one.
-template <class Path>
-VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop) {
+// pairs and marks the saddles that are in one. Calls on_merge(elder, younger, voxel of the saddle) for every pair.
+template <class Path, class OnMerge>
+VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop, OnMerge on_merge) {
   struct Tree {
     Level level;  // of the extremum of a basin
     Node parent;
@@ -244,9 +244,14 @@ VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop) 
         pairs.emplace_back(saddle.voxel(), extremum);
       else
         pairs.emplace_back(extremum, saddle.voxel());
+      on_merge(elder, younger, saddle.voxel());
     }
   }
   return pairs;
+}
+template <class Path>
+VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop) {
+  return pair_extrema(path, basins, stop, [](Node, Node, Voxel) {});
 }
 
 }  // namespace topo

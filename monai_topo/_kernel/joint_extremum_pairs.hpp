@@ -3,8 +3,8 @@
 
 #include <memory>
 
+#include "comparison_merges.hpp"
 #include "joint_gradient.hpp"
-#include "union_find.hpp"
 
 namespace topo {
 
@@ -64,48 +64,16 @@ class JointBasins {
     return pairs;
   }
 
-  // The induced matching: an extremum of the prediction and one of the label are matched if they die with the same
-  // basin of the comparison. Calls emit(extremum, extremum, level).
-  //
-  // Every basin of the comparison has an oldest extremum in each image. Where basins merge, in each image one oldest
-  // extremum survives and the others die. Saddles of one level are taken together, so that the order of ties does not
-  // match features at different places. An example with three basins that merge at one level:
-  //
-  //   basin                                    A      B      C
-  //   prediction, value at oldest minimum     0.1    0.2    0.3      A survives; B and C die
-  //   label, value at oldest minimum          0.4    0.0    0.5      B survives; A and C die
-  //
-  // C survives in neither image, so its two minima are matched. That leaves B of the prediction and A of the label,
-  // which die at the same level in the same basin: they are matched too. If the survivors are the same, nothing is left
-  // over. With one saddle per level this is what the order of the saddles gives.
+  // The matching of extrema where basins of the comparison merge: calls emit(extremum, extremum, level).
   template <class Emit>
   void match_by_comparison(Emit emit) const {
-    UnionFind basins(extrema_.size());
-    Oldest oldest;
-    for (auto& of_image : oldest) {
-      of_image.resize(extrema_.size());
-      std::iota(of_image.begin(), of_image.end(), Node{0});
-    }
     const int o = orders_.index(of_comparison);
-    const std::vector<Saddle>& saddles = saddles_[o];
-    std::vector<Level> level;
-    level.reserve(saddles.size());
-    for (const Saddle& at : saddles) level.push_back(orders_.level(saddle(at.index, o), of_comparison));
-    std::vector<Node> merging;
-    for (std::size_t begin = 0, end; begin < saddles.size(); begin = end) {
-      for (end = begin + 1; end < saddles.size() && level[end] == level[begin];) ++end;
-      merging.clear();
-      for (std::size_t i = begin; i < end; ++i)
-        for (Node side : {saddles[i].a, saddles[i].b}) merging.push_back(basins.find(side));
-      if (end == begin + 1) {
-        if (merging[0] == merging[1]) continue;
-      } else {
-        std::sort(merging.begin(), merging.end());
-        merging.erase(std::unique(merging.begin(), merging.end()), merging.end());
-      }
-      for (std::size_t i = begin; i < end; ++i) basins.attach(basins.find(saddles[i].b), basins.find(saddles[i].a));
-      match_at_level(level[begin], merging, basins, oldest, emit);
-    }
+    std::vector<Merge> merges;
+    merges.reserve(saddles_[o].size());
+    for (const Saddle& at : saddles_[o])
+      merges.push_back({at.a, at.b, orders_.level(saddle(at.index, o), of_comparison)});
+    const Ages ages{&age_[orders_.index(of_prediction)], &age_[orders_.index(of_label)]};
+    match_merges(merges, ages, dual_, emit);
   }
 
  private:
@@ -113,7 +81,6 @@ class JointBasins {
     Node a, b;  // basins on its two sides
     std::uint32_t index;
   };
-  using Oldest = std::array<std::vector<Node>, 2>;  // per image: the oldest extremum of a basin, by the basin's root
 
   std::uint32_t rank(Cell cell, int o) const {
     return static_cast<std::uint32_t>(orders_.rank(gradient_.top(cell, o), o));
@@ -135,30 +102,6 @@ class JointBasins {
     for (std::size_t k = 0; k < items.size(); ++k) {
       const auto i = static_cast<std::uint32_t>(items[k]);
       saddles_[o][k] = {sides[i].first, sides[i].second, i};
-    }
-  }
-
-  // `merging`: the roots, before the merge, of basins that have merged at one level.
-  template <class Emit>
-  void match_at_level(Level level, std::vector<Node>& merging, UnionFind& basins, Oldest& oldest, Emit emit) const {
-    const std::vector<std::uint64_t>* age[] = {&age_[orders_.index(of_prediction)], &age_[orders_.index(of_label)]};
-    const auto by_merged = [&](Node x, Node y) {
-      return std::make_pair(basins.find(x), x) < std::make_pair(basins.find(y), y);
-    };
-    if (merging.size() > 2) std::sort(merging.begin(), merging.end(), by_merged);
-    for (std::size_t begin = 0, end; begin < merging.size(); begin = end) {
-      const Node merged = basins.find(merging[begin]);
-      Node survivor[2] = {merging[begin], merging[begin]};  // per image: the basin whose oldest extremum survives
-      for (end = begin; end < merging.size() && basins.find(merging[end]) == merged; ++end)
-        for (int image : {0, 1})
-          if (older((*age[image])[oldest[image][merging[end]]], (*age[image])[oldest[image][survivor[image]]]))
-            survivor[image] = merging[end];
-      for (std::size_t i = begin; i < end; ++i) {
-        const Node basin = merging[i];
-        if (basin != survivor[0] && basin != survivor[1]) emit(oldest[0][basin], oldest[1][basin], level);
-      }
-      if (survivor[0] != survivor[1]) emit(oldest[0][survivor[1]], oldest[1][survivor[0]], level);
-      for (int image : {0, 1}) oldest[image][merged] = oldest[image][survivor[image]];
     }
   }
 

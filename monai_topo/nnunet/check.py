@@ -14,7 +14,7 @@ import numpy as np
 from monai_topo._utils.errors import UserError
 from monai_topo._utils.typing import Array
 from monai_topo.data.vessels import synthetic_vessels
-from monai_topo.nnunet.commands import nnunet_environment, run_commands
+from monai_topo.nnunet.console_scripts import nnunet_environment, run_console_scripts
 from monai_topo.nnunet.settings import PREFIX
 
 __all__ = ["check_trainer"]
@@ -44,7 +44,7 @@ def check_trainer(trainer: str, *, device: str) -> str:
         f"{PREFIX}num_iterations_per_epoch": str(_ITERATIONS),
         f"{PREFIX}num_val_iterations_per_epoch": "1",
     }
-    output = run_commands(_commands(folder, trainer, device), environment)
+    output = run_console_scripts(_commands(folder, trainer, device), environment)
     log = folder / "output.txt"
     log.write_text(output.stdout, encoding="utf-8")
     terms = re.findall(r"topology (\S+), weight (\S+)", output.stdout)

@@ -136,7 +136,8 @@ class nnUNetTrainerTopology(nnUNetTrainer):  # noqa: N801 - nnU-Net's names
     def _check_memory(self) -> None:
         whole = self.configuration_manager.patch_size
         patch = self.topology.options.get("patch_size") or whole
-        in_image = math.prod(-(-extent // part) for extent, part in zip(whole, patch, strict=True))
+        in_grid = math.prod(-(-extent // part) for extent, part in zip(whole, patch, strict=True))
+        in_image = min(in_grid, self.topology.options.get("num_patches") or in_grid)
         check_memory(
             bytes_per_voxel=self.topology_bytes_per_voxel,
             patch_size=patch,

@@ -57,7 +57,8 @@ class nnUNetTrainerTopologySkeletonRecall(nnUNetTrainerTopology):  # noqa: N801
     """Train with nnU-Net's own loss and skeleton recall on the finest output, from the start.
 
     The data workers make the tubed skeletons of the labels after the augmentation; `radius` is that of the tubes in
-    voxels, and `batch` pools the images of a batch as nnU-Net's own Dice does it in this configuration.
+    voxels, and `batch` pools the images of a batch where nnU-Net's own Dice does so in this configuration; on several
+    GPUs those of each GPU, while nnU-Net's Dice pools all.
     """
 
     topology_loss = SkeletonRecallLoss

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from monai.networks.nets import UNet
+from nnunet_runs import python_path
 
 from monai_topo import BettiErrorMetric
 from monai_topo.data import synthetic_vessels
@@ -37,6 +38,7 @@ class Script:
     def run(self, *words: str, **variables: str) -> str:
         """Run Python with these words, on the CPU, and return its output."""
         settings = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **variables}
+        settings["PYTHONPATH"] = python_path()  # Lightning imports torchvision where it is installed
         run = subprocess.run(
             [sys.executable, *words],
             **{"cwd": self.folder, "env": {**os.environ, **settings}, "text": True},

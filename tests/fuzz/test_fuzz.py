@@ -65,13 +65,14 @@ def steeper(right: Any) -> Any:
     return lambda **settings: Steeper(right(**settings))
 
 
-PAIRS, MATRIX, MATCHING, NUMBERS, GRADIENTS = checks.CHECKS
+PAIRS, MATRIX, MATCHING, MATCHING_LOSS, NUMBERS, GRADIENTS = checks.CHECKS
 WRONG: list[tuple[str, str, Any]] = [
     (PAIRS, "persistence_pairs", lambda right: lambda *a, **s: shifted(right(*a, **s))),
     (MATRIX, "persistence_pairs", lambda right: lambda *a, **s: shifted(right(*a, **s))),
     (MATRIX, "persistence_pairs", lambda right: lambda *a, **s: other_essential(right(*a, **s))),
     (MATCHING, "betti_matching", lambda right: lambda a, b, **s: right(b, a, **s)),
     (MATCHING, "betti_matching", without_first),
+    (MATCHING_LOSS, "betti_matching", without_first),
     (NUMBERS, "betti_numbers", lambda right: lambda *a, **s: right(*a, **s) + 1),
     (NUMBERS, "chunked_betti_numbers", lambda right: lambda *a, **s: right(*a, **s) + 1),
     *((GRADIENTS, f"{name}Loss", steeper) for name in ("Persistence", "BettiMatching", "BettiPrior", "Warping")),

@@ -16,14 +16,26 @@ def line(*spatial):
     return label, 0.8 * label + 0.1
 
 
+@pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
-@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(4, 5), (2, 3, 4)]))
-def test_value_is_that_of_the_matched_pairs(seed, shape, connectivity):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.sampled_from([(4, 5), (7, 9), (1, 6), (2, 3, 4), (4, 5, 3)]),
+    without_loops_of_volumes=st.booleans(),
+    reach=st.sampled_from([0, 1]),  # with 1 the likelihood has the values of the label, 0 and 1
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_value_is_that_of_the_matched_pairs(seed, shape, connectivity, border, without_loops_of_volumes, reach, dtype):
     # The pairs and their matching are compared with boundary matrices in tests/persistence/test_induced_matching.py.
+    # The loss matches them without a gradient that image and label share, except in dimension 1 of volumes.
     generator = np.random.default_rng(seed)
-    image = generator.permutation(int(np.prod(shape))).reshape(shape) / np.prod(shape)
-    label = (generator.random(shape) < 0.6).astype(float)
-    matching = betti_matching(torch.tensor(image)[None], torch.tensor(label)[None], connectivity=connectivity)
+    count = int(np.prod(shape))
+    image = (generator.permutation(count).reshape(shape) + 1 - reach) / (count + 1 - 2 * reach)
+    label = (generator.random(shape) < generator.choice([0.2, 0.6])).astype(float)
+    batch = [torch.tensor(array, dtype=dtype)[None] for array in (image, label)]
+    settings = {"connectivity": connectivity, "border": border}
+    settings["dims"] = [0, len(shape) - 1] if without_loops_of_volumes else None
+    matching = betti_matching(*batch, **settings)
 
     def ends(array, pairs):
         return np.stack([array.flat[pairs.birth.numpy()], array.flat[pairs.death.numpy()]], axis=1)
@@ -33,11 +45,24 @@ def test_value_is_that_of_the_matched_pairs(seed, shape, connectivity):
     expected = 2 * ((of_image[a] - of_label[b]) ** 2).sum()
     expected += (np.ptp(np.delete(of_image, a, axis=0), axis=1) ** 2).sum()
     expected += (np.ptp(np.delete(of_label, b, axis=0), axis=1) ** 2).sum()
-    expected += 2 * (image.max() - label.max()) ** 2
-    value = BettiMatchingLoss(connectivity=connectivity)(
-        torch.tensor(image)[None, None], torch.tensor(label)[None, None]
-    )
-    assert value.item() == pytest.approx(expected)
+    extreme = np.max if border == "open" else np.min
+    expected += 2 * (extreme(image) - extreme(label)) ** 2
+    likelihood, target = (array[None] for array in batch)
+    assert BettiMatchingLoss(**settings)(likelihood, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_equal_features_that_of_the_label_is_matched():
+    # Two saturated components: one is on the label's second component, the other where the label has nothing.
+    label = torch.zeros(1, 1, 5, 13)
+    label[..., 2, 1:3] = label[..., 2, 10:12] = 1
+    likelihood = 0.2 * torch.ones_like(label)
+    likelihood[..., 2, 2:4] = likelihood[..., 2, 6] = likelihood[..., 2, 11] = 1
+    likelihood.requires_grad_()
+    BettiMatchingLoss(dims=[0])(likelihood, label).backward()
+    gradient = likelihood.grad[0, 0, 2]
+    assert gradient[6] > 0  # erased
+    assert gradient[2] <= 0
+    assert gradient[11] <= 0
 
 
 @pytest.mark.parametrize("spatial", [(5, 8), (3, 5, 8)])

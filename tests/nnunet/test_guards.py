@@ -124,7 +124,7 @@ def test_the_command_prints_the_folder_and_a_ready_command(monkeypatch, capsys, 
 def test_nnunet_finds_every_trainer_of_the_command_as_an_ordinary_class(monkeypatch):
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-    from monai_topo.nnunet.command import TRAINERS
+    from monai_topo.nnunet.nnunet_command import TRAINERS
 
     monkeypatch.setenv("nnUNet_extTrainer", str(trainer_folder()))
     for name in TRAINERS:
@@ -136,6 +136,27 @@ def test_nnunet_finds_every_trainer_of_the_command_as_an_ordinary_class(monkeypa
         RuntimeError, match="specify the external path via the `nnUNet_extTrainer` environment variable"
     ):
         recursive_find_trainer_class_by_name("nnUNetTrainerTopology")
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"), [("UserError", "Error: Expected x."), ("ValueError", "ValueError: Expected x.")]
+)
+def test_a_refusal_is_printed_as_one_sentence_and_other_errors_as_ever(kind, last):
+    script = f"""if True:
+        from monai_topo._utils.errors import UserError
+        from monai_topo.nnunet.error_hook import install_error_hook
+        install_error_hook()
+        install_error_hook()
+        try:
+            raise KeyError("cause")
+        except KeyError as error:
+            raise {kind}("Expected x.") from error
+        """
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    lines = run.stderr.strip().splitlines()
+    assert lines[-1] == last
+    assert (len(lines) == 1) == (kind == "UserError")
 
 
 def test_the_folder_holds_one_file():

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from nnunet_runs import NnunetProject, has_nnunet, needs_nnunet
+from nnunet_runs import NnunetProject, needs_nnunet
 
 from monai_topo._utils.errors import UserError
 from monai_topo.data import synthetic_vessels
-from monai_topo.nnunet.settings import PREFIX
 
 pytestmark = [pytest.mark.slow, needs_nnunet]
 TOPOLOGY = "nnUNetTrainerTopology"
@@ -31,21 +29,8 @@ def planned(tmp_path_factory):
 
 
 @pytest.fixture
-def trainer(planned, monkeypatch, tmp_path):
-    """Return a function that makes the trainer as `nnUNetv2_train` makes it, with settings in the environment."""
-    assert has_nnunet()
-    from nnunetv2.run.run_training import get_trainer_from_args
-
-    for name, value in {**planned.environment, "nnUNet_results": str(tmp_path), "nnUNet_n_proc_DA": "0"}.items():
-        if name.startswith("nnUNet"):
-            monkeypatch.setenv(name, value)
-
-    def make(name=TOPOLOGY, configuration="2d", **settings):
-        for setting, value in settings.items():
-            monkeypatch.setenv(PREFIX + setting, json.dumps(value))
-        return get_trainer_from_args("501", configuration, 0, name, device=torch.device("cpu"))
-
-    return make
+def trainer(planned, trainer_of):
+    return trainer_of(planned)
 
 
 def epochs_of(trainer) -> int:
@@ -93,6 +78,19 @@ def test_a_patch_that_does_not_fit_into_memory(trainer, monkeypatch):
     assert epochs_of(one) == 0
     monkeypatch.setattr(resources, "available_memory", lambda: 40.0 * 40 * 56)
     one._check_memory()
+
+
+def test_patches_that_are_not_drawn_need_no_memory(trainer, monkeypatch):
+    from monai_topo.nnunet import resources
+
+    drawn = trainer(patch_size=[20, 28], num_patches=1, num_threads=10**6)
+    whole = trainer(num_patches=None)
+    drawn.initialize()
+    whole.initialize()
+    monkeypatch.setattr(resources, "available_memory", lambda: 40.0 * 20 * 28 * drawn.batch_size * 2)  # two classes
+    drawn._check_memory()
+    with pytest.raises(UserError, match=f"{drawn.batch_size * 2 * 4} at a time"):
+        whole._check_memory()
 
 
 def test_a_label_that_is_no_class(trainer, planned):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -10,26 +9,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from nnunet_runs import NnunetProject, needs_nnunet, record_of
+from nnunet_runs import NnunetProject, needs_nnunet, record_of, rows_of_report, terms_of, vessels
 from PIL import Image
 
 from monai_topo.__main__ import main
-from monai_topo.data import synthetic_vessels
 
 pytestmark = [pytest.mark.slow, needs_nnunet]
 TOPOLOGY = "nnUNetTrainerTopology"
-
-
-def rows_of_report(folder: Path, *arguments: object) -> list[dict[str, str]]:
-    out = folder / "report.html"
-    assert main(["report", *map(str, arguments), "--out", str(out), "--worst", "1"]) == 0
-    with out.with_suffix(".csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def terms_of(output: str) -> list[float]:
-    """Return the values of the term in the epochs in which it was used."""
-    return [float(value) for value in re.findall(r" topology (\S+), weight", output)]
 
 
 def real_membranes(shared_data: Path, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -39,11 +25,6 @@ def real_membranes(shared_data: Path, number: int) -> list[tuple[np.ndarray, np.
     cut = np.s_[100:148, 200:256]
     pairs = [[np.array(Image.open(folder / entry[key]))[cut] for key in ("image", "label")] for entry in entries]
     return [(image, label == 0) for image, label in pairs]
-
-
-def vessels(shape, number, labels=lambda label: label):
-    pairs = [synthetic_vessels(shape, seed=seed, num_trees=2) for seed in range(number)]
-    return [(255 * image, labels(label)) for image, label in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -93,24 +74,26 @@ def test_the_test_case_is_predicted(membranes):
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
-    """Arteries and veins in volumes; only the arteries have a topology."""
+    """Arteries and veins in volumes; only the arteries have a topology, as a file beside the plans says."""
 
     def split(label):
         return label * np.where(np.arange(label.shape[-1]) < 20, 1, 2)
 
     cases = vessels((16, 28, 36), 6, split)
     labels = {"background": 0, "artery": 1, "vein": 2}
-    settings = {"classes": ["artery"], "weight": 5}
-    project = NnunetProject(tmp_path_factory.mktemp("classes"), labels, ".nii.gz", "3d_fullres", settings=settings)
+    project = NnunetProject(tmp_path_factory.mktemp("classes"), labels, ".nii.gz", "3d_fullres")
     project.write(cases[:5], cases[5][0])
     project.succeed(project.plan())
     project.shrink()
+    (project.preprocessed / "topology.json").write_text(json.dumps({"classes": ["artery"], "weight": 5}))
     project.output = project.succeed(project.train(TOPOLOGY), project.predict(TOPOLOGY))
     return project
 
 
 def test_a_class_can_be_left_out(classes, tmp_path):
-    assert record_of(classes.model(TOPOLOGY))["classes"] == ["artery"]
+    record = record_of(classes.model(TOPOLOGY))
+    assert (record["classes"], record["weight"], record["ratio"]) == (["artery"], 5, None)
+    assert {record["sources"][name] for name in ("classes", "weight")} == {str(classes.preprocessed / "topology.json")}
     assert len(terms_of(classes.output)) == 1
     rows = rows_of_report(tmp_path, classes.model(TOPOLOGY), classes.preprocessed)
     assert {row["class"] for row in rows} == {"artery", "vein"}
@@ -141,39 +124,3 @@ def test_a_cascade_trains_and_predicts(classes):
     assert record_of(classes.model(TOPOLOGY, high))["classes"] == ["artery"]
     prediction = nibabel.load(classes.predictions(TOPOLOGY, high) / "test.nii.gz")
     assert prediction.shape == (36, 28, 16)
-
-
-def test_regions_train_with_skeleton_recall(tmp_path):
-    labels = {"background": 0, "vessels": [1, 2], "core": [2]}
-
-    def core(label):
-        return label + (label > 0) * (np.arange(label.shape[-1]) % 16 < 8)
-
-    cases = vessels((40, 56), 6, core)
-    trainer = f"{TOPOLOGY}SkeletonRecall"
-    project = NnunetProject(tmp_path, labels, ".png", "2d").write(cases[:5], cases[5][0])
-    project.succeed(project.plan())
-    project.shrink()
-    output = project.succeed(project.train(trainer), project.predict(trainer))
-    assert len(terms_of(output)) == 2  # from the start
-    assert all(0 < value < 1 for value in terms_of(output))
-    assert record_of(project.model(trainer))["options"] == {"batch": True, "radius": 2.0}
-    rows = rows_of_report(tmp_path, project.model(trainer), project.raw)
-    assert {row["class"] for row in rows} == {"vessels", "core"}
-
-
-def test_an_ignore_label_trains_with_cldice_and_with_scnp(tmp_path):
-    labels = {"background": 0, "vessel": 1, "ignore": 2}
-
-    def scribble(label):
-        return np.where(np.arange(label.shape[-2])[:, None] % 10 < 5, label, 2)
-
-    cases = vessels((40, 56), 6, scribble)
-    trainers = [f"{TOPOLOGY}ClDice", f"{TOPOLOGY}SCNP"]
-    project = NnunetProject(tmp_path, labels, ".png", "2d").write(cases[:5], cases[5][0])
-    project.succeed(project.plan())
-    project.shrink()
-    output = project.succeed(*map(project.train, trainers), project.predict(trainers[1]))
-    assert len(terms_of(output)) == 1 + 2  # clDice has a warm-up
-    for trainer in trainers:
-        assert rows_of_report(tmp_path, project.model(trainer), project.raw)

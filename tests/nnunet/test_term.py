@@ -121,9 +121,20 @@ def test_half_precision_is_computed_in_single_precision(logits, label, dtype):
     assert half.grad.abs().sum() > 0
 
 
-def test_a_compiled_loss_runs_the_term_as_it_is(logits, label):
-    one = term(channels_of(CLASSES), matching="spatial")
-    graphs = []
+class SoftmaxLoss(torch.nn.Module):
+    """A loss of one output, for SCNP."""
+
+    def forward(self, output, target):
+        return torch.softmax(output, 1)[:, 0].square().mean() + (target > 0).float().mean()
+
+
+def scnp_term():
+    return PenalizedLoss(SoftmaxLoss(), channels_of(CLASSES), ["artery", "vein"], kernel_size=3)
+
+
+@pytest.mark.parametrize("make", [lambda: term(channels_of(CLASSES), matching="spatial"), scnp_term])
+def test_a_compiled_loss_runs_the_term_as_it_is(logits, label, make):
+    one, graphs = make(), []
 
     def backend(graph, inputs):
         graphs.append(graph)

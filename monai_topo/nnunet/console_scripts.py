@@ -1,4 +1,4 @@
-"""nnU-Net's own commands, started in a process with nnU-Net's environment variables."""
+"""Run nnU-Net's console scripts, such as `nnUNetv2_train`, in a process with nnU-Net's environment variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monai_topo.nnunet.folder import trainer_folder
 
-__all__ = ["nnunet_environment", "run_commands"]
+__all__ = ["nnunet_environment", "run_console_scripts"]
 
 # One process for all commands, since nnU-Net's import takes seconds; each is called as its console script calls it.
 _SCRIPT = """
@@ -33,7 +33,7 @@ def nnunet_environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **folders, "nnUNet_extTrainer": str(trainer_folder())}
 
 
-def run_commands(
+def run_console_scripts(
     commands: Sequence[Sequence[object]], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run nnU-Net's commands one after another, up to the first that fails.

@@ -1,4 +1,4 @@
-"""The command `nnunet`: how nnU-Net finds the trainers, and whether it works on this machine."""
+"""The command `monai-topo nnunet`: how nnU-Net finds the trainers, and whether it works on this machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_nnunet_command(commands: Any, epilog: str) -> None:
     parser.add_argument(
         "--device", default=None, choices=("cpu", "cuda", "mps"), help="device of the check (default: cuda or cpu)"
     )
-    parser.set_defaults(run=guard("monai_topo.nnunet.command", "run_command", "Nothing is left."))
+    parser.set_defaults(run=guard("monai_topo.nnunet.nnunet_command", "run_command", "Nothing is left."))
 
 
 def run_command(options: argparse.Namespace) -> int:

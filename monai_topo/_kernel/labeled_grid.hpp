@@ -1,0 +1,64 @@
+// The grids of an image with a binary label, and of their comparison.
+//
+// Levels have one more bit, that of the label, so that of voxels with equal value those of the label come first, or last.
+#pragma once
+
+#include "filtration.hpp"
+#include "run_components.hpp"
+
+namespace topo {
+
+// Levels of an image from 0 to 1 and its binary label: twice that of the value, plus one where the label is at its high
+// level.
+struct LabeledLevels {
+  Level low, high;  // of the label, as those of values
+
+  static Level of_value(Level labeled) { return labeled >> 1; }
+  static bool is_high(Level labeled) { return labeled & 1; }
+};
+
+inline std::vector<Level> levels_of_values(const float* values, std::size_t count, std::vector<Level>&& levels) {
+  levels.resize(count + 2);
+  for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(values[i]);
+  levels[count] = level_of(0);
+  levels[count + 1] = level_of(1);
+  return std::move(levels);
+}
+inline std::vector<Level> levels_of_values(const double* values, std::size_t count, std::vector<Level>&&) {
+  std::vector<double> with_label(values, values + count);
+  with_label.insert(with_label.end(), {0.0, 1.0});
+  return ranks_of(with_label.data(), with_label.size(), 31);
+}
+
+// Sets `levels` too. `level` is memory, as large as the image.
+template <int D, class T>
+Grid<D> labeled_grid(const T* values, const Bit* label, const Extent<D>& extent, const Filtration& filtration,
+                     LabeledLevels& levels, std::vector<Level>& level, std::vector<Level>&& memory) {
+  const std::size_t count = num_voxels(extent);
+  level = levels_of_values(values, count, std::move(level));
+  const Level sign = filtration.negate ? -1 : 1;
+  levels = {std::min(sign * level[count], sign * level[count + 1]),
+            std::max(sign * level[count], sign * level[count + 1])};
+  const Bit at_low = filtration.negate ? 1 : 0;
+  for (std::size_t i = 0; i < count; ++i) level[i] = 2 * sign * level[i] + (label[i] ^ at_low);
+  Grid<D> grid(extent, filtration.frame(), std::move(memory));
+  grid.set_levels(level.data(), filtration.dual, [](Level labeled) { return labeled; });
+  return grid;
+}
+
+// The greater value of image and label, or with the other connectivity the lesser one.
+template <int D>
+Grid<D> comparison_grid(const Grid<D>& image, const LabeledLevels& levels, bool is_greater,
+                        std::vector<Level>&& memory) {
+  Grid<D> grid(image.extent, image.frame, std::move(memory));
+  const Level low = 2 * levels.low, high = 2 * levels.high + 1;
+  for (Voxel v = 0; v < grid.size(); ++v) {
+    const Level own = image.level[v];
+    const Level compared =
+        is_greater ? (LabeledLevels::is_high(own) ? high : own) : (LabeledLevels::is_high(own) ? own : low);
+    grid.level[v] = own == never_enters || own == enters_first ? own : compared;
+  }
+  return grid;
+}
+
+}  // namespace topo
