@@ -69,7 +69,7 @@ def save_images(folder: Path) -> None:
     import nibabel
     from PIL import Image
 
-    membrane, _ = synthetic_membranes((72, 104), seed=3)
+    membrane, _ = synthetic_membranes((72, 200), seed=3)
     vessel, _ = synthetic_vessels((40, 56, 24), seed=3)
     low, high = membrane.min(), membrane.max()
     folder.mkdir()
@@ -158,6 +158,7 @@ def test_masks_are_those_of_the_bundle_with_every_slider(server: Server, bundle:
         ({"threshold": 0.9}, {"threshold": 0.9}),
         ({"min_object_size": 5000}, {"min_object_size": 5000}),
         ({"simplify_min_persistence": 0.7}, {"simplify_min_persistence": 0.7}),
+        ({"sliding_window_overlap": 0.75}, {"sliding_window_overlap": 0.75}),
         ({"use_cleanup": True}, {"cleanup": cleanup}),
     ):
         mask = server.infer(bundle, **params) > 0
