@@ -89,7 +89,8 @@ def mask_bits(masks: Tensor) -> NDArray[np.uint8]:
             )
         values = found
     bits: NDArray[np.uint8] = values.contiguous().numpy().view(np.uint8)
-    return bits
+    # Pillow's arrays of images with one bit per pixel are bool with bytes of 255, and torch keeps the bytes.
+    return bits if bits.max(initial=0) <= 1 else (bits > 0).view(np.uint8)
 
 
 def finite_array(images: Tensor) -> NDArray[np.float32] | NDArray[np.float64]:

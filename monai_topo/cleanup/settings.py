@@ -57,10 +57,11 @@ class Setting(NamedTuple):
         return CleanUp(**self.to_steps(), **fixed)
 
     def describe(self, size_unit: str, length_unit: str) -> str:
-        """Return the steps in words."""
+        """Return the steps in words: what each of them keeps."""
         steps = []
         if self.min_persistence:
-            steps.append(f"persistence > {self.min_persistence:g}")
+            limited = "" if self.max_simplified_size is None else f" or size > {self.max_simplified_size:g} {size_unit}"
+            steps.append(f"persistence > {self.min_persistence:g}{limited}")
         if self.max_path_length is not None:
             path = f"join by paths <= {self.max_path_length:g} {length_unit} with likelihood >= {self.min_likelihood:g}"
             steps.append(path)

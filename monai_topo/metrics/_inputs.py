@@ -99,8 +99,8 @@ def _to_mask(mask: torch.Tensor, name: str) -> torch.Tensor:
     mask = mask.detach().as_subclass(torch.Tensor)
     binary = mask.bool()
     if not torch.equal(binary.to(mask.dtype), mask):
-        strays = mask[mask != binary.to(mask.dtype)]
-        examples = ", ".join(f"{value:g}" for value in strays[:1000].float().unique()[:3].tolist())
+        strays = mask.float()[mask != binary.to(mask.dtype)]  # torch before 2.9 cannot index uint16
+        examples = ", ".join(f"{value:g}" for value in strays[:1000].unique()[:3].tolist())
         raise ValueError(
             f"Expected `{name}` to hold only 0 and 1, but got {strays.numel()} other values (such as {examples}); "
             "binarize it first, e.g. with monai.transforms.AsDiscrete(threshold=0.5) or (argmax=True, to_onehot=C)."

@@ -109,7 +109,8 @@ def _count_matching(true: Ids, pred: Ids) -> int:
     if len(np.unique(true)) == len(np.unique(pred)) == len(true):  # no component has two candidates
         return len(true)
     sparse = require("scipy.sparse", "scipy")
-    graph = sparse.csr_array((np.ones(len(true), dtype=bool), (true, pred)))
+    # SciPy before 1.13 finds no matching in a graph with indices of 64 bits.
+    graph = sparse.csr_array((np.ones(len(true), dtype=bool), (true.astype(np.int32), pred.astype(np.int32))))
     matched = require("scipy.sparse.csgraph", "scipy").maximum_bipartite_matching(graph)
     return int((matched >= 0).sum())
 

@@ -165,7 +165,7 @@ def _spanning_tree(line: Mask, spacing_mm: tuple[float, ...]) -> tuple[Ids, Ids,
     Returns:
         Numbers of both ends of each edge, in the order of the voxels, and lengths in mm.
     """
-    number = np.zeros(line.shape, dtype=np.int64)
+    number = np.zeros(line.shape, dtype=np.int32)  # SciPy before 1.13 finds no tree in a graph with indices of 64 bits
     number[line] = np.arange(line.sum())
     starts, stops, lengths = [], [], []
     for offset in product((-1, 0, 1), repeat=line.ndim):
@@ -180,7 +180,7 @@ def _spanning_tree(line: Mask, spacing_mm: tuple[float, ...]) -> tuple[Ids, Ids,
     edges = np.concatenate(lengths), (np.concatenate(starts), np.concatenate(stops))
     graph = sparse.csr_array(edges, shape=(line.sum(), line.sum()))
     tree = require("scipy.sparse.csgraph", "scipy").minimum_spanning_tree(graph).tocoo()
-    return tree.row, tree.col, tree.data
+    return tree.row.astype(np.int64), tree.col.astype(np.int64), tree.data
 
 
 @dataclass(kw_only=True, eq=False)

@@ -52,7 +52,7 @@ def report_predictions(options: argparse.Namespace) -> int:
         check_cleanup(settings.cleanup, cases, settings.spacing_mm)
     export = None if options.export is None else ErrorExport(options.export, cases)
     store = FinishedCases(options.out, {**asdict(settings), "version": version("monai_topo")})
-    results, failures = _measure_cases(cases, settings, store, options.jobs)
+    results, failures = _measure_cases(cases, settings, store, options)
     left_out = [*failures.values(), *alone]
     if not results:
         raise UserError("\n  ".join(["Expected one case that can be measured, but got none.", *left_out]))
@@ -114,7 +114,7 @@ def _read_settings(options: argparse.Namespace) -> CaseSettings:
 
 
 def _measure_cases(
-    cases: Sequence[Case], settings: CaseSettings, store: FinishedCases, jobs: int
+    cases: Sequence[Case], settings: CaseSettings, store: FinishedCases, options: argparse.Namespace
 ) -> tuple[dict[Case, Result], dict[Case, str]]:
     """Measure all cases; return results and failures, in the order of the cases."""
     results: dict[Case, Result] = {}
@@ -126,7 +126,8 @@ def _measure_cases(
     if results:
         print(f"{len(results)} finished cases of an interrupted run are reused from {store.path}.")
     todo = [case for case in cases if case not in results]
-    for index, result in map_cases(partial(measure_case, settings=settings), todo, jobs=jobs, title="measuring"):
+    work = partial(measure_case, settings=settings)
+    for index, result in map_cases(work, todo, jobs=options.jobs, title="measuring", time_limit=options.time_limit):
         if isinstance(result, Failure):
             failures[todo[index]] = result.sentence
         else:

@@ -41,6 +41,8 @@ def add_report_command(commands: Any, epilog: str) -> None:
     parser.add_argument("predictions", metavar="PREDICTIONS", help=SOURCE)
     parser.add_argument("labels", metavar="LABELS", help=SOURCE)
     _add_output(parser, "report.html", "cases")
+    limited = "give a case up whose measurement takes longer, and go on with the others (default: no limit)"
+    parser.add_argument("--time-limit", type=_at_least_one, metavar="SECONDS", help=limited)
     parser.add_argument(
         "--export",
         type=Path,

@@ -145,14 +145,18 @@ def test_training_and_inference_share_network_and_data(bundle: Bundle) -> None:
 
 
 @each_bundle
-def test_sliders_of_monai_label_change_settings(bundle: Bundle) -> None:
+def test_the_pipeline_reads_the_sliders_of_monai_label(bundle: Bundle) -> None:
+    # MONAI Label changes `displayable_configs` and nothing else; `test_monai_label.py` asks its server.
     inference = json.loads((bundle.configs / "inference.json").read_text())
-    text = json.dumps({name: part for name, part in inference.items() if name != "displayable_configs"})
-    for name, reference in inference["displayable_configs"].items():
-        assert f"@displayable_configs::{name}" in text
-        if name != "use_cleanup":
-            assert reference == f"@{name}"
-            assert isinstance(inference[name], (int, float))
+    sliders = dict(inference["displayable_configs"])
+    assert sliders.pop("use_cleanup") == "$@cleanup is not None"
+    for name, reference in sliders.items():
+        assert reference == f"@{name}"
+        assert isinstance(inference[name], (int, float))
+    steps = {name: json.dumps(inference[name]) for name in ("inferer", "to_mask", "postprocessing")}
+    for name in (*sliders, "use_cleanup"):
+        assert any(f"@displayable_configs::{name}" in step for step in steps.values()), name
+        assert not any(f"@{name}" in step for step in steps.values()), name
 
 
 @in_process

@@ -118,9 +118,13 @@ def test_a_persistence_is_limited_to_the_size_of_what_it_removed():
         prediction[10:12, row : row + 2] = 0.65
         return prediction, label
 
-    choice = choose_cleanup([case(row) for row in range(6, 36, 6)], progress=False)
-    assert choice.cleanup.min_persistence > 0
+    cases = [case(row) for row in range(6, 36, 6)]
+    choice = choose_cleanup(cases, progress=False)
+    persistence = choice.cleanup.min_persistence
+    assert persistence > 0
     assert choice.cleanup.max_simplified_size == 4
+    assert f"persistence > {persistence:g} or size > 4 voxels" in choice.table().splitlines()[-2]
+    assert "or size > 36 mm^2" in choose_cleanup(cases, spacing=3.0, progress=False).table()
     prediction, label = case(10)
     prediction[14:17, 4:30] = label[14:17, 4:30] = 0.65  # a vessel as weak as the specks
     assert (np.asarray(choice.cleanup(prediction[None]))[0] == (label > 0)).all()

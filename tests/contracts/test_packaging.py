@@ -1,9 +1,11 @@
-"""The declared versions: those that the bundles state are the minimum versions of the package, which were tested."""
+"""What installs and what is needed: minimum versions, which the bundles state too, and packages that load late."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +45,20 @@ def test_extras_state_one_minimum_for_a_package() -> None:
             package, _, bound = requirement.partition(">=")
             stated.setdefault(package, set()).add(bound)
     assert {package: bounds for package, bounds in stated.items() if len(bounds) > 1} == {}
+
+
+@pytest.mark.slow
+def test_gudhi_itk_and_nibabel_are_needed_by_what_uses_them_only() -> None:
+    # MONAI itself imports itk and nibabel where they are installed; so they are hidden from it too.
+    script = """
+import sys
+sys.modules.update(gudhi=None, itk=None, nibabel=None)  # importing them raises ImportError
+import torch
+import monai_topo, monai_topo.bundle, monai_topo.cleanup, monai_topo.data, monai_topo.handlers, monai_topo.report
+import monai_topo.transforms, monai_topo.visualize
+mask = torch.zeros(1, 1, 6, 9)
+mask[..., 2:4, 2:7] = 1
+print(monai_topo.PersistenceLoss()(0.5 * mask, mask) > 0, monai_topo.topology_report(mask[0], mask[0])["dice"])
+"""
+    process = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
+    assert (process.stdout, process.returncode) == ("tensor(True) 1.0\n", 0), process.stderr

@@ -40,9 +40,9 @@ NAMED = r"chunk{} to be readable, but got an error in chunk \(1, 2, 3\), voxels 
 def damaged(tmp_path: Path) -> Any:
     """Return a mask in a zarr file, one chunk of which is cut in half."""
     zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(tmp_path / "a.zarr", shape=(64, 80, 100), chunks=(32, 32, 32), dtype="uint8")
+    array = zarr.open_array(str(tmp_path / "a.zarr"), mode="w", shape=(64, 80, 100), chunks=(32, 32, 32), dtype="uint8")
     array[:] = np.random.default_rng(0).random(array.shape) < 0.5
-    chunk = tmp_path / "a.zarr" / "c" / "1" / "2" / "3"
+    [chunk] = (path for name in ("c/1/2/3", "1.2.3") if (path := tmp_path / "a.zarr" / name).exists())  # zarr 3, zarr 2
     os.truncate(chunk, chunk.stat().st_size // 2)
     return array
 
@@ -55,7 +55,7 @@ def test_a_chunk_that_cannot_be_read_is_named(name: str, scheduler: str, damaged
         pytest.raises(ChunkError, match=NAMED.format(" of mask 2" if name == "error" else "")) as caught,
     ):
         CALLS[name](da.from_zarr(damaged) > 0)
-    assert "ecompression error" in str(caught.value)
+    assert "ecompression" in str(caught.value)
     assert caught.value.__cause__ is not None
 
 

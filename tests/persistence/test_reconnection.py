@@ -21,7 +21,7 @@ from monai_topo.persistence import OUTCOMES, reconnect_components
 tied_images = hnp.arrays(
     np.float32,
     random_shapes(7, 4),
-    elements=st.integers(1, 9).map(lambda tenths: tenths / 10),
+    elements=st.integers(1, 9).map(lambda tenths: float(np.float32(tenths / 10))),
 )
 
 

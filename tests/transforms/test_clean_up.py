@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
 from oracles import smooth_image
 from oracles.betti_by_labeling import betti_by_labeling
+from oracles.small_objects import without_holes_below, without_objects_below
 from scipy.ndimage import generate_binary_structure, label
-from skimage.morphology import remove_small_holes, remove_small_objects
 
 from monai_topo.transforms import CleanUp, PersistenceSimplify, ReconnectComponents
 
@@ -57,10 +57,10 @@ def test_small_components_and_holes_go_as_in_scikit_image(image, size, connectiv
     result = cleaned(image, min_component_size=size, min_hole_size=size, connectivity=connectivity)
     for one, likelihood in zip(result, image, strict=True):
         mask = likelihood > 0.5
-        mask = remove_small_objects(mask, max_size=size - 1, connectivity=reach(mask, connectivity))
+        mask = without_objects_below(mask, size, connectivity=reach(mask, connectivity))
         framed = np.pad(mask, 3)  # the outside is larger than any limit
         dual = 1 if connectivity == "full" else mask.ndim
-        filled = remove_small_holes(framed, max_size=size - 1, connectivity=dual)
+        filled = without_holes_below(framed, size, connectivity=dual)
         assert (one == filled[(slice(3, -3),) * mask.ndim]).all()
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
 from oracles.betti_by_labeling import betti_by_labeling
+from oracles.small_objects import without_holes_below, without_objects_below
 from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
 from skimage.measure import label as equal_components
-from skimage.morphology import remove_small_holes, remove_small_objects
 
 from monai_topo.data import synthetic_membranes
 from monai_topo.transforms import (
@@ -36,14 +36,14 @@ IDS = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(
 def test_specks_go_as_scikit_image_removes_small_objects(mask, limit, connectivity):
     reach = mask.ndim if connectivity == "full" else 1
     repaired = RepairLabel(min_component=limit, connectivity=connectivity)(mask[None]).numpy()[0]
-    assert repaired.tolist() == remove_small_objects(mask, max_size=limit - 1, connectivity=reach).tolist()
+    assert repaired.tolist() == without_objects_below(mask, limit, connectivity=reach).tolist()
 
 
 @given(mask=MASKS, limit=st.integers(1, 5), connectivity=CONNECTIVITY)
 def test_pinholes_go_as_small_objects_of_a_framed_complement(mask, limit, connectivity):
     reach = 1 if connectivity == "full" else mask.ndim
     framed = np.pad(mask, 2)  # the outside is larger than any limit
-    expected = remove_small_holes(framed, max_size=limit - 1, connectivity=reach)
+    expected = without_holes_below(framed, limit, connectivity=reach)
     repaired = RepairLabel(min_hole=limit, connectivity=connectivity)(mask[None]).numpy()[0]
     assert repaired.tolist() == expected[(slice(2, -2),) * mask.ndim].tolist()
 

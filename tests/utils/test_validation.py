@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from monai_topo import betti_numbers, label_components
 from monai_topo._utils.optional import require
 from monai_topo._utils.validation import (
     check_at_least,
@@ -95,3 +97,15 @@ def test_missing_package_is_named_with_the_extra_that_installs_it():
     assert require("math", "math") is math
     with pytest.raises(ImportError, match=r"Expected Nothing to be installed.*'monai_topo\[volumes\]'"):
         require("nothing_of_that_name", "Nothing", extra="volumes")
+
+
+def test_masks_of_one_bit_per_pixel_from_pillow_count_as_any_others():
+    mask = np.zeros((6, 9), dtype=bool)
+    mask[1:5, 1:6] = True
+    mask[3, 3] = False
+    read = np.array(Image.fromarray(255 * mask.astype(np.uint8)).convert("1"))
+    assert read.dtype == bool
+    assert read.view(np.uint8).max() == 255, "these bytes are the point of the test"
+    masks = torch.from_numpy(read)[None]
+    assert betti_numbers(masks).tolist() == [[1, 1]]
+    assert label_components(masks).eq(torch.from_numpy(mask)[None].int()).all()
