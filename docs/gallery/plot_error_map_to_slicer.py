@@ -52,8 +52,8 @@ for kind, name in STRUCTURE_ERRORS.items():
 
 # %%
 # The points are in millimeters (RAS). A click on one of them, in the module *Markups*, moves all slices there. Breaks
-# come first. Here are the first five points, seen from above, with the numbers that they have on the page of the
-# report; the label is gray, breaks are yellow, specks blue:
+# come first. Here are the first five points, seen from below (the patient's right is on the left), with the numbers of
+# the page of the report. The label is gray, breaks are yellow, specks blue, spurious ends light blue:
 
 points = json.loads((home / "errors" / "case_errors.mrk.json").read_text())["markups"][0]["controlPoints"]
 figure, panel = plt.subplots(figsize=(7, 4.6), layout="constrained")

@@ -4,7 +4,7 @@ Train with PyTorch Lightning
 
 The loss is a module, so a ``LightningModule`` needs a few lines for it: the weight of the topology term is 0 until the
 pixel loss has become small (*warm-up*), and the parts of the loss are recorded. :doc:`/lightning` has a whole script,
-with validation, checkpoints and several GPUs. (``pip install lightning``)
+with validation, checkpoints and several GPUs. (``pip install "lightning>=2.4"``)
 """
 
 import lightning
@@ -41,7 +41,7 @@ class Segmentation(lightning.LightningModule):
 
 
 # %%
-# Eight images of broken vessels, in two batches, stand for your data. The last one is not trained on.
+# Eight images of broken vessels, in two batches, stand for your data. A ninth one is kept for the picture at the end.
 
 
 def case(seed):

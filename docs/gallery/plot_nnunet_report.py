@@ -56,7 +56,7 @@ for row in rows:
     print(f"Betti matching error {float(row['betti_matching_error']):g}")
 
 # %%
-# The last case, seen from above, and the errors of all cases:
+# The last case, projected along its last axis, and the errors of all cases:
 
 figure, panels = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
 for panel, voxels, name in ((panels[0], truth, "label"), (panels[1], found, "prediction")):

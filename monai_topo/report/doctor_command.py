@@ -51,7 +51,7 @@ _DESCRIPTION = """\
 Print the versions, the build of the kernel, the machine, and the optional packages with what they are for. Then compare
 persistence pairs of random images with GUDHI's for some seconds. The output holds no names of files or users: paste it
 into a report of an error."""
-_EPILOG = "exit status: 0 if all is well, 1 if a package is too old or a result is wrong"
+_EPILOG = "exit status: 0 if all is well, 1 if a required package is missing or too old, or a result is wrong"
 
 
 def add_doctor_command(commands: Any, epilog: str) -> None:
