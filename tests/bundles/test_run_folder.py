@@ -84,3 +84,15 @@ def test_what_a_kill_left_is_removed_and_nothing_else(folder: Path) -> None:
     start(folder, resume=True)
     found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert found == {*kept, ".lock", ".lock.json", "config.json", "log.txt"}
+
+
+@pytest.mark.parametrize("file", ["model.pt", "checkpoint.pt"])
+def test_a_model_of_another_run_is_never_overwritten(folder: Path, file: str) -> None:
+    folder.mkdir()
+    (folder / file).write_bytes(b"weights")
+    with pytest.raises(RuntimeError) as caught:
+        start(folder, resume=False)
+    *_, error = (cause for cause in causes(caught.value) if isinstance(cause, UserError))
+    assert "to be a new folder, but got" in str(error)
+    assert f"--resume {folder}" in str(error)
+    assert [path.name for path in folder.iterdir()] == [file]

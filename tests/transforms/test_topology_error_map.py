@@ -69,3 +69,10 @@ def test_a_background_voxel_at_a_corner_of_the_outside_is_a_hole_of_full_connect
     prediction[0, 5, 5] = prediction[0, 6, 6] = 0
     drawn = TopologyErrorMap(connectivity=connectivity)(prediction, label)[0]
     assert (drawn[6, 6] == 8) == (connectivity == "full")
+
+
+def test_a_label_or_prediction_of_several_channels_is_refused():
+    one, two = np.zeros((1, 4, 5)), np.zeros((2, 4, 5))
+    for name, pair in (("prediction", (two, one)), ("label", (one, two))):
+        with pytest.raises(ValueError, match=rf"Expected `{name}` to be channel first with one channel.*\(2, 4, 5\)"):
+            TopologyErrorMap()(*pair)
