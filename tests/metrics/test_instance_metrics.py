@@ -82,6 +82,13 @@ def test_large_ids_and_both_methods_of_counting(monkeypatch: pytest.MonkeyPatch)
         assert values(function(as_batch(pred), as_batch(true), instances="given")) == pytest.approx(wanted)
 
 
+def test_pairs_of_ids_that_no_32_bits_hold() -> None:
+    ids = torch.arange(240 * 250).view(1, 1, 240, 250).float()
+    partners = torch.from_numpy(np.random.default_rng(0).permutation(240 * 250)).view_as(ids).float()
+    voi = values(compute_variation_of_information(partners, ids, instances="given"))
+    assert voi == pytest.approx([0, 0, 0], abs=1e-6)
+
+
 def test_zero_is_not_an_instance_even_if_it_does_not_occur() -> None:
     true = np.array([[1, 1, 2, 2, 3, 3]]) * 2**40
     found = compute_component_detection(as_batch(true), as_batch(true), instances="given")
