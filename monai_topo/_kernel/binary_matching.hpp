@@ -129,8 +129,10 @@ class BinaryMatcher {
     }
     in_image[0] = in_label[0] = outside_age(Path::ascends);
     for (std::size_t basin = 1; basin < count; ++basin) {
+      // Of the classes of the label, which are all of one age, that with the youngest extremum of the image survives: the
+      // strongest features of the image are matched.
       const bool is_high = LabeledLevels::is_high(comparison_.level[basins.extrema[basin - 1]]);
-      in_label[basin] = (std::uint64_t{is_high} << 63) | (in_image[basin] >> 1);
+      in_label[basin] = (std::uint64_t{is_high} << 63) | (~in_image[basin] >> 1);
     }
 
     std::vector<bool> is_matched(grid_.size(), false);  // extrema

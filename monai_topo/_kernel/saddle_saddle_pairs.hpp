@@ -43,7 +43,13 @@ class SaddleSaddleReduction {
     parallel_for(parts.size(), threads, [&](std::size_t part) {
       for (Voxel v : critical[part].all) append_pairs(v, parts[part]);
     });
-    for (const VoxelPairs& part : parts) pairs.insert(pairs.end(), part.begin(), part.end());
+    std::size_t count = pairs.size();
+    for (const VoxelPairs& part : parts) count += part.size();
+    pairs.reserve(count);  // memory peaks here: neither the list nor its parts are kept twice
+    for (VoxelPairs& part : parts) {
+      pairs.insert(pairs.end(), part.begin(), part.end());
+      release(part);
+    }
     return pairs;
   }
 

@@ -6,7 +6,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_topo import BettiMatchingLoss, betti_matching
+from monai_topo import BettiMatchingLoss, betti_matching, persistence_pairs
+
+
+def is_unique(image, **settings):
+    """Whether no voxel is the birth, or the death, of two features of one dimension: then there is one matching."""
+    pairs = persistence_pairs(image, **settings)
+    return all(
+        len(set(zip(pairs.dim.tolist(), ends.tolist(), strict=True))) == len(ends)
+        for ends in (pairs.birth, pairs.death)
+    )
 
 
 def line(*spatial):
@@ -35,6 +44,8 @@ def test_value_is_that_of_the_matched_pairs(seed, shape, connectivity, border, w
     batch = [torch.tensor(array, dtype=dtype)[None] for array in (image, label)]
     settings = {"connectivity": connectivity, "border": border}
     settings["dims"] = [0, len(shape) - 1] if without_loops_of_volumes else None
+    if not (is_unique(batch[0], **settings) and is_unique(torch.maximum(*batch), **settings)):
+        return  # too many cases for `assume`
     matching = betti_matching(*batch, **settings)
 
     def ends(array, pairs):
