@@ -81,7 +81,7 @@ def test_a_killed_training_continues_with_its_settings_alone(killed):
     model = killed.model(TRAINER)
     saved = torch.load(model / "fold_0" / "checkpoint_latest.pth", weights_only=False)["current_epoch"]
     assert saved in (2, 3)  # the epoch that comes next; the kill may have come late
-    assert ratio_of(model, "checkpoint_latest")["steps"] == 2 * (saved - 1)
+    assert ratio_of(model, "checkpoint_latest")["gradient_ratio.steps"] == 2 * (saved - 1)
     refused = killed.run(killed.train(TRAINER, "--c"), nnUNet_topology_ratio="2")
     assert refused.returncode != 0
     sentence = "Error: Expected this training to continue with ratio = 1.0, as it began, but got 2.0: set it as before"
@@ -91,7 +91,7 @@ def test_a_killed_training_continues_with_its_settings_alone(killed):
 
     output = killed.succeed(killed.train(TRAINER, "--c"))
     assert epochs_of(output) == list(range(saved, 4))
-    assert ratio_of(model, "checkpoint_final")["steps"] == 2 * 3  # all epochs after the warm-up
+    assert ratio_of(model, "checkpoint_final")["gradient_ratio.steps"] == 2 * 3  # all epochs after the warm-up
     assert record_of(model)["options"] == {"border": "foreground", "patch_size": [12, 32, 32]}
 
 
@@ -112,5 +112,5 @@ def test_the_validation_runs_again_and_the_weights_are_a_beginning(killed):
     assert json.loads(summary.read_text())["foreground_mean"] == before["foreground_mean"]
     assert "Loading pretrained weights from file" in output
     assert epochs_of(output) == [0, 1]  # the validation trains nothing
-    assert ratio_of(model, "checkpoint_final")["steps"] == 2 * 3  # and leaves the ratio as it is
+    assert ratio_of(model, "checkpoint_final")["gradient_ratio.steps"] == 2 * 3  # and leaves the ratio as it is
     assert record_of(killed.model(other))["loss"] == "ClDiceLoss"
