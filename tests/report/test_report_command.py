@@ -49,6 +49,9 @@ def test_numbers_are_those_of_topology_report(two_cases):
     assert [row["case"] for row in rows] == ["b", "a"]
     assert float(rows[0]["betti_error"]) == expected["betti_error"]
     assert content(two_cases)["summary"]["dice"]["mean"] == pytest.approx((1 + expected["dice"]) / 2)
+    page = (two_cases / "out" / "report.html").read_text()
+    assert f'<td data-value="{expected["dice"]}"' in page  # by which the page sorts
+    assert '<td data-value="nan"' not in page
 
 
 def test_errors_are_counted_numbered_and_placed(two_cases):
