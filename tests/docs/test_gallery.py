@@ -16,6 +16,7 @@ def test_there_are_examples():
     assert set(MARKS) <= {path.stem for path in EXAMPLES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", [pytest.param(path, id=path.stem, marks=MARKS.get(path.stem, ())) for path in EXAMPLES]
 )

@@ -93,6 +93,7 @@ def test_a_loss_without_a_state_has_none():
     assert training_state(TopologyAwareLoss(DiceCELoss(), PersistenceLoss(sigmoid=True))) == {}
 
 
+@pytest.mark.slow
 def test_without_nnunet_a_sentence_says_how_to_install_it():
     script = "import sys; sys.modules['nnunetv2'] = None; import monai_topo.nnunet; import monai_topo.nnunet.trainers"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -102,6 +103,7 @@ def test_without_nnunet_a_sentence_says_how_to_install_it():
     assert "pip install 'monai_topo[nnunet]'" in run.stderr
 
 
+@pytest.mark.slow
 def test_an_old_nnunet_is_named(tmp_path):
     (tmp_path / "nnunetv2").mkdir()
     (tmp_path / "nnunetv2" / "__init__.py").touch()
@@ -153,6 +155,7 @@ def test_nnunet_finds_every_trainer_of_the_command_as_an_ordinary_class(monkeypa
         recursive_find_trainer_class_by_name("nnUNetTrainerTopology")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "last"), [("UserError", "Error: Expected x."), ("ValueError", "ValueError: Expected x.")]
 )

@@ -17,6 +17,7 @@ from monai_topo.report import case_pages
 from monai_topo.report.jobs import Failure, map_cases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_call_is_given_up_after_the_limit_and_the_others_are_not(jobs: int) -> None:
     start = time.monotonic()
