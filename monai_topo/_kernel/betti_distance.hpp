@@ -81,7 +81,7 @@ PairMatching match_binary(const PatchValues<T>& image, const Extent<D>& extent, 
   BinaryMatcher<D> matcher(image.values, image.label, label, extent, filtration, threads, stop, scratch);
   const auto by_dim = matcher.run();
   const auto last = static_cast<Voxel>(num_voxels(extent) - 1);
-  const Grid<D> grid(extent, filtration.frame());
+  const Grid<D>& grid = matcher.grid();
   PairMatching found;
   for (int dim = 0; dim < D; ++dim) {
     const BinaryMatching& of_dim = by_dim[filtration.complex_dim<D>(dim)];

@@ -60,6 +60,8 @@ class BinaryMatcher {
     scratch_.star[1] = std::move(comparison_stars_.star);
   }
 
+  const Grid<D>& grid() const { return grid_; }
+
   // By dimension of the filtered complex, in grid voxels.
   std::array<BinaryMatching, D> run() {
     std::array<BinaryMatching, D> found;
@@ -152,16 +154,8 @@ class BinaryMatcher {
   // The merges of the comparison, in its order.
   template <class Path>
   static std::vector<Merge> merges(const Path& path, const Basins& basins) {
-    std::vector<OrderKey> keys;
-    keys.reserve(basins.saddles.size());
-    for (std::size_t i = 0; i < basins.saddles.size(); ++i)
-      if (basins.saddles[i].sides[0] != basins.saddles[i].sides[1])
-        keys.push_back(order_key(path.grid.level[basins.saddles[i].voxel()], static_cast<std::uint32_t>(i)));
-    radix_sort(keys, 32);
-    if (Path::ascends) std::reverse(keys.begin(), keys.end());
     std::vector<Merge> merges;
-    merges.reserve(keys.size());
-    for (const OrderKey key : keys) {
+    for (const OrderKey key : sorted_saddles(path, basins)) {
       const Saddle& saddle = basins.saddles[static_cast<std::uint32_t>(key)];
       merges.push_back({saddle.sides[0], saddle.sides[1], LabeledLevels::of_value(path.grid.level[saddle.voxel()])});
     }
@@ -172,17 +166,21 @@ class BinaryMatcher {
   void match_saddles(const Path& of_image, const Path& of_comparison, CellNumbers& numbers, const ComponentMap& regions,
                      BinaryMatching& found) {
     Basins image = find_basins(of_image, stars_.critical, numbers, threads_, stop_);
-    const OldestExtrema of_regions = oldest_of_regions<Path>(regions);
+    std::vector<Voxel> extrema;  // of the comparison
+    for (CriticalVoxels& critical : comparison_stars_.critical) {
+      const std::vector<Voxel>& of_part = Path::extrema(critical);
+      extrema.insert(extrema.end(), of_part.begin(), of_part.end());
+    }
+    const OldestExtrema of_regions = oldest_of_regions<Path>(extrema, regions);
     // Of every basin of the image: the oldest extremum of the comparison.
     std::vector<Age> oldest(image.extrema.size() + 1, youngest_age(Path::ascends));
     std::vector<Voxel> walked;
-    for (const CriticalVoxels& critical : comparison_stars_.critical)
-      for (Voxel extremum : Path::ascends ? critical.maxima : critical.minima) {
-        Age& of_basin = oldest[basin_of(of_image, of_comparison.start(extremum), numbers, walked)];
-        // Of equal levels those come first that are the oldest of a class of the label: more is matched.
-        const Age age = comparison_.key(extremum) | (Age{of_regions.marks[extremum] == Path::ascends} << tie_bit);
-        if (older<Path>(age, of_basin)) of_basin = age;
-      }
+    for (Voxel extremum : extrema) {
+      Age& of_basin = oldest[basin_of(of_image, of_comparison.start(extremum), numbers, walked)];
+      // Of equal levels those come first that are the oldest of a class of the label: more is matched.
+      const Age age = comparison_.key(extremum) | (Age{of_regions.marks[extremum] == Path::ascends} << tie_bit);
+      if (older<Path>(age, of_basin)) of_basin = age;
+    }
     oldest[0] = outside_age(Path::ascends);
     found.pairs = pair_extrema(of_image, image, stop_, [&](Node elder, Node younger, Voxel saddle) {
       Age dies = oldest[younger];
@@ -201,22 +199,19 @@ class BinaryMatcher {
   };
 
   template <class Path>
-  OldestExtrema oldest_of_regions(const ComponentMap& regions) const {
-    const Level of_label = Path::ascends ? levels_.high : levels_.low,
-                other = Path::ascends ? levels_.low : levels_.high;
+  OldestExtrema oldest_of_regions(const std::vector<Voxel>& extrema, const ComponentMap& regions) const {
+    const Level background = Path::ascends ? levels_.low : levels_.high;  // where the classes of the label end
     std::vector<Age> oldest(static_cast<std::size_t>(regions.count()) + 1, youngest_age(Path::ascends));
     const auto last = static_cast<Voxel>(num_voxels(grid_.extent) - 1);
-    for (const CriticalVoxels& critical : comparison_stars_.critical)
-      for (Voxel extremum : Path::ascends ? critical.maxima : critical.minima) {
-        const Level level = comparison_.level[extremum];
-        if (LabeledLevels::is_high(level) != (of_label == levels_.high)) continue;
-        if (!lives<Path>(LabeledLevels::of_value(level), other)) continue;
-        const Voxel index = grid_.image_index(extremum);
-        const std::int32_t region = regions.at(filtration_.dual ? last - index : index);
-        if (region < 1) continue;
-        const Age age = comparison_.key(extremum);
-        if (older<Path>(age, oldest[static_cast<std::size_t>(region)])) oldest[static_cast<std::size_t>(region)] = age;
-      }
+    for (Voxel extremum : extrema) {
+      if (!lives<Path>(LabeledLevels::of_value(comparison_.level[extremum]), background)) continue;
+      const Voxel index = grid_.image_index(extremum);
+      const std::int32_t region = regions.at(filtration_.dual ? last - index : index);
+      if (region < 1) continue;
+      Age& of_region = oldest[static_cast<std::size_t>(region)];
+      const Age age = comparison_.key(extremum);
+      if (older<Path>(age, of_region)) of_region = age;
+    }
     OldestExtrema found{std::vector<bool>(grid_.size(), false)};
     for (const Age age : oldest)
       if (age != youngest_age(Path::ascends)) found.marks[static_cast<Voxel>(age)] = true;

@@ -188,6 +188,20 @@ Basins find_basins(const Path& path, std::vector<CriticalVoxels>& critical, Cell
   return basins;
 }
 
+// The saddles between two different basins in the order of the filtration, from the last one down where paths ascend: keys
+// of their levels and indices.
+template <class Path>
+std::vector<OrderKey> sorted_saddles(const Path& path, const Basins& basins) {
+  std::vector<OrderKey> keys;
+  keys.reserve(basins.saddles.size());
+  for (std::size_t i = 0; i < basins.saddles.size(); ++i)
+    if (const Saddle& saddle = basins.saddles[i]; saddle.sides[0] != saddle.sides[1])
+      keys.push_back(order_key(path.grid.level[saddle.voxel()], static_cast<std::uint32_t>(i)));
+  radix_sort(keys, 32);
+  if (Path::ascends) std::reverse(keys.begin(), keys.end());
+  return keys;
+}
+
 using VoxelPairs = std::vector<std::pair<Voxel, Voxel>>;  // birth, death
 
 // Merges basins at saddles, from the first saddle to the last, or down from the last where paths ascend. Returns the
@@ -211,14 +225,7 @@ VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop, 
                          : std::make_pair(trees[a].level, a) < std::make_pair(trees[b].level, b);
   };
 
-  std::vector<OrderKey> keys;
-  keys.reserve(basins.saddles.size());
-  for (std::size_t i = 0; i < basins.saddles.size(); ++i)
-    if (basins.saddles[i].sides[0] != basins.saddles[i].sides[1])
-      keys.push_back(order_key(level[basins.saddles[i].voxel()], static_cast<std::uint32_t>(i)));
-  radix_sort(keys, 32);
-  if (Path::ascends) std::reverse(keys.begin(), keys.end());
-
+  const std::vector<OrderKey> keys = sorted_saddles(path, basins);
   VoxelPairs pairs;
   pairs.reserve(basins.extrema.size());
   // The sides of several saddles are looked up at once, since most are not in the cache.
