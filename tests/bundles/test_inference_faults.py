@@ -226,6 +226,7 @@ def test_the_command_ends_with_the_table_and_a_status(trainings: dict[str, Train
     assert "4 predictions are in some/out." in run.stdout
 
 
+@pytest.mark.slow
 @in_process
 def test_two_inferences_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_pictures(tmp_path, 2)

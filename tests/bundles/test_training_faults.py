@@ -123,6 +123,7 @@ monai_topo.bundle.check_cases = killed
     assert not (whole.home / "early" / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_with_equal_bits(tmp_path: Path) -> None:
     data = {"kind": "membranes", "shape": [64, 80], "num_training": 4, "num_validation": 2, "seed": 0}
     settings = {**MEMBRANES.tiny, "synthetic_dir": "data", "synthetic_dataset": data, "determine_cleanup": "False"}
@@ -166,6 +167,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_folder_is_used_by_one_run_and_a_killed_one_frees_it(
     holder: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

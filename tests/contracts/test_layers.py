@@ -85,6 +85,7 @@ def test_import_without_the_compiled_kernel_names_the_cure():
     assert "pip install -e ." in run.stderr
 
 
+@pytest.mark.slow
 def test_import_loads_no_package_that_only_some_functions_need():
     # MONAI imports itk, nibabel and optional packages itself where they are installed, so they are hidden from it.
     blocked = ["ignite", "scipy", "skimage", "matplotlib", "tensorboard", "tqdm", "PIL", "fire", "dask"]

@@ -120,6 +120,7 @@ def test_a_prefix_gives_results_keys_of_their_own(name, settings, key):
     assert added[key] is case[key]
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_the_settings_of_dictionary_versions(tmp_path):
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"

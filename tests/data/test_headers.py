@@ -137,6 +137,7 @@ def test_a_header_that_claims_too_much_is_refused(name: str, tmp_path: Path) -> 
         read_image(str(file))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_no_memory_is_taken_for_it(tmp_path: Path) -> None:
     files = [WRITERS[name](tmp_path / name, MANY) for name in WRITERS]

@@ -101,6 +101,7 @@ def test_without_a_signal_nothing_changes(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_process() -> None:
     script = """
 import os, signal, sys, time

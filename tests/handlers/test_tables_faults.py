@@ -112,6 +112,7 @@ for call in ("fsync", "replace"):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_whole_tables(tmp_path: Path) -> None:
     here = Path(__file__).resolve().parent
     command = [sys.executable, "-c", KILLED, str(here), str(here.parent), str(tmp_path)]

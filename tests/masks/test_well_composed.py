@@ -58,6 +58,7 @@ def test_nothing_critical_is_left_and_connectivities_agree(mask, setting):
         assert (result == mask).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("connectivity", "kept", "fewest"), [("full", 0.99, 0.99), ("face", 0.7, 0.99)])
 def test_few_flips_are_made_and_most_topologies_kept_on_all_masks_of_3_x_4_pixels(connectivity, kept, fewest):
     bits = np.arange(4096)

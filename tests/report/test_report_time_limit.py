@@ -28,6 +28,7 @@ def test_a_call_is_given_up_after_the_limit_and_the_others_are_not(jobs: int) ->
     time.sleep(3.2)  # a timer that is left over would end this process
 
 
+@pytest.mark.slow
 def test_the_page_names_the_case_and_has_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,7 @@ def test_landscapes_are_the_sorted_tents():
     assert np.allclose(made[2], 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_images_and_landscapes_are_those_of_gudhi():
     pytest.importorskip("sklearn")
     from gudhi import representations

@@ -182,6 +182,7 @@ for call in ("link", "replace", "fsync"):
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_complete_one(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=True)
     # With two replacements per checkpoint, the third kill is in the second one.
