@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import itertools
 import shutil
 import signal
@@ -274,6 +275,7 @@ def test_images_of_all_formats_are_whole_or_absent(suffix: str, small_disk: Disk
     assert saved == [str(disk / f"case_mask{suffix}")]
     expected = {f"case_mask{suffix}"} | ({"case_mask.raw"} if suffix == ".mhd" else set())
     assert {file.name for file in disk.iterdir()} == expected
+    gc.collect()  # files that the libraries left open are warned about here, where the warning is ignored
 
 
 @in_process

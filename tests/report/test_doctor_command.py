@@ -37,7 +37,7 @@ def test_it_says_what_a_report_of_an_error_needs(capsys: pytest.CaptureFixture[s
 
 
 def test_every_optional_package_is_explained() -> None:
-    extras = set(metadata("monai_topo").get_all("Provides-Extra")) - {"benchmark", "dev", "docs"}
+    extras = set(metadata("monai_topo").get_all("Provides-Extra")) - {"benchmark", "dev", "docs", "slow"}
     assert len(extras) > 4
     found = [Requirement(line) for line in requires("monai_topo") or []]
     optional = {
