@@ -13,6 +13,7 @@
 #include "cells.hpp"
 #include "joint_orders.hpp"
 #include "parallel.hpp"
+#include "straight_runs.hpp"
 
 namespace topo {
 
@@ -33,12 +34,14 @@ class CellCode {
   explicit CellCode(std::uint32_t bits) : bits_(bits) {}
 
   static constexpr std::uint32_t matched(int axis, bool upper) { return static_cast<std::uint32_t>(2 * axis + upper); }
+  static CellCode towards_lower(int axis) { return CellCode(matched(axis, false)); }
 
   bool is_missing() const { return bits_ == missing; }
   bool is_critical() const { return bits_ >= critical; }
   int axis() const { return static_cast<int>(bits_ >> 1); }
   bool upper() const { return bits_ & 1; }
   bool is_marked(int order_index) const { return has_bit(bits_, order_index); }
+  bool operator==(CellCode other) const { return bits_ == other.bits_; }
 
  private:
   std::uint32_t bits_;
@@ -61,8 +64,9 @@ class JointGradient {
     for (auto& bits : codes) bits.resize(size_);
     match_cells(critical, top_sides, codes, stop);
     pack_codes(cells, critical, codes);
-    for (Voxel v = 0; v < size_; ++v)
-      for (int t : bits_of(critical[v])) critical_[count_bits(static_cast<std::uint32_t>(t))].push_back(C::cell(v, t));
+    if constexpr (D == 3)
+      if (orders_.interior().exists()) straight_runs_.find(codes_, stride[0]);
+    find_critical_cells(critical);
   }
 
   const std::array<Voxel, D> stride;
@@ -73,6 +77,8 @@ class JointGradient {
   void mark(Cell c, int order_index) {
     codes_[C::corner(c)] |= static_cast<Codes>(1u << (4 * C::type(c) + order_index));
   }
+
+  const StraightRuns& straight_runs() const { return straight_runs_; }
 
   // Critical cells of one dimension, in order.
   const std::vector<Cell>& critical_cells(int dim) const { return critical_[dim]; }
@@ -90,7 +96,7 @@ class JointGradient {
  private:
   using Codes = std::conditional_t<D == 2, std::uint16_t, std::uint32_t>;  // of the cells of one corner
   static constexpr int code_bits = 3;
-  static constexpr std::size_t block = 64;
+  static constexpr std::size_t block = 64, part = 8;
 
   // Types that extend along an axis.
   static constexpr Types types_along(int axis) {
@@ -115,10 +121,29 @@ class JointGradient {
   void compare_tops(std::vector<Types>& cells, std::array<std::vector<Types>, 2 * D>& top_sides,
                     const StopFlag& stop) const {
     for_each_block(stop, [&](std::size_t first, std::size_t count) {
-      std::array<Types*, 2 * D> sides;
-      for (int k = 0; k < 2 * D; ++k) sides[k] = top_sides[k].data() + first;
-      compare_block(first, count, cells.data() + first, sides);
+      const std::size_t end = first + count;
+      for (std::size_t begin = first, at = first; at < end;) {
+        const std::size_t next = std::min(at + part, end);
+        const bool is_straight = orders_.interior().has_corners(at, next - at);
+        if (is_straight) fill_straight(at, next, cells, top_sides);
+        if (is_straight ? at > begin : next == end) {
+          const std::size_t stop_at = is_straight ? at : end;
+          std::array<Types*, 2 * D> sides;
+          for (int k = 0; k < 2 * D; ++k) sides[k] = top_sides[k].data() + begin;
+          compare_block(begin, stop_at - begin, cells.data() + begin, sides);
+        }
+        at = next;
+        if (is_straight) begin = at;
+      }
     });
+  }
+
+  // Inside a plateau voxels enter in the order of their indices: all tops lie on the upper side.
+  static void fill_straight(std::size_t begin, std::size_t end, std::vector<Types>& cells,
+                            std::array<std::vector<Types>, 2 * D>& top_sides) {
+    std::fill(cells.begin() + begin, cells.begin() + end, static_cast<Types>((1 << C::types) - 1));
+    for (int a = 0; a < D; ++a)
+      std::fill(top_sides[2 * a + 1].begin() + begin, top_sides[2 * a + 1].begin() + end, types_along(a));
   }
 
   // The rank of a cell is that of its top, the greater one of two opposite facets. tops[c][s]: ranks of the cells of type
@@ -218,18 +243,41 @@ class JointGradient {
   void pack_codes(const std::vector<Types>& cells, const std::vector<Types>& critical,
                   const std::array<std::vector<Types>, code_bits>& codes) {
     codes_.resize(size_);
-    for (std::size_t v = 0; v < size_; ++v) {
+    constexpr Types all = static_cast<Types>((1 << C::types) - 1);
+    for (std::size_t v = 0; v < size_;) {
+      if (v + 8 <= size_ && repeats(cells, v, all) && repeats(critical, v, 0) && repeats(codes[0], v, types_along(0)) &&
+          repeats(codes[1], v, 0) && repeats(codes[2], v, 0)) {
+        std::fill_n(codes_.begin() + static_cast<std::ptrdiff_t>(v), 8, static_cast<Codes>(spread(types_along(0))));
+        v += 8;
+        continue;
+      }
       const std::uint32_t missing = spread(static_cast<Types>(~cells[v]));
       std::uint32_t word = missing * CellCode::missing + spread(critical[v]) * CellCode::critical;
       for (int bit = 0; bit < code_bits; ++bit) word |= spread(codes[bit][v]) << bit;
-      codes_[v] = static_cast<Codes>(word);
+      codes_[v++] = static_cast<Codes>(word);
     }
+  }
+
+  void find_critical_cells(const std::vector<Types>& critical) {
+    for (Voxel v = 0; v < size_; ++v) {
+      while (v + 8 <= size_ && repeats(critical, v, 0)) v += 8;
+      if (v == size_) return;
+      for (int t : bits_of(critical[v])) critical_[count_bits(static_cast<std::uint32_t>(t))].push_back(C::cell(v, t));
+    }
+  }
+
+  // Whether eight corners have the same types.
+  static bool repeats(const std::vector<Types>& types, std::size_t first, Types wanted) {
+    std::uint64_t word;
+    std::memcpy(&word, types.data() + first, sizeof word);
+    return word == 0x0101010101010101u * std::uint64_t{wanted};
   }
 
   const JointOrders<D>& orders_;
   const Voxel size_;
   const std::array<Voxel, C::types> offset_;  // from the lowest corner of a cell to the highest
   std::vector<Codes> codes_;
+  StraightRuns straight_runs_;
   std::array<std::vector<Cell>, D + 1> critical_;
 };
 

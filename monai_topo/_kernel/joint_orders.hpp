@@ -9,8 +9,11 @@
 // value outside of it: both take the voxels of the label first, or last. What is the same is computed once.
 #pragma once
 
+#include <memory>
+
 #include "compiler.hpp"
 #include "filtration.hpp"
+#include "plateau_interior.hpp"
 #include "radix_sort.hpp"
 
 namespace topo {
@@ -30,18 +33,19 @@ class JointOrders {
     frame_rank_ = grid_[0].level[0] == enters_first ? 0 : INT32_MAX;
     voxels_[0] = order_of_prediction();
     set_ranks(0);
-    voxels_[1] = following_prediction([&](Voxel v) { return level(v, of_label); });
+    voxels_[1] = stable_order(voxels_[0], of_label);
     set_ranks(1);
     index_ = {0, 1, 1};
     num_distinct_ = 2;
     if (is_order_of_comparison(voxels_[1])) return;
-    voxels_[2] = following_prediction([&](Voxel v) { return level(v, of_comparison); });
+    voxels_[2] = stable_order(voxels_[0], of_comparison);
     set_ranks(2);
     index_[of_comparison] = 2;
     num_distinct_ = 3;
   }
 
   const Grid<D>& grid() const { return grid_[0]; }
+  const PlateauInterior<D>& interior() const { return interior_; }
   Rank frame_rank() const { return frame_rank_; }
 
   // Orders that are the same have one index.
@@ -63,13 +67,15 @@ class JointOrders {
 
   std::vector<Voxel> order_of_prediction() {
     const Grid<D>& grid = grid_[of_prediction];
+    // Ties, from the last one on: most images have few, masks have little else.
+    const std::size_t many = num_voxels(grid.extent) / 8;
+    if (find_plateau() > many) return order_with_many_ties();
     items_.clear();
     grid.for_each_voxel([&](Voxel v) { items_.push_back(grid.key(v)); });
     radix_sort(items_, 32, memory_);
-    // Ties, from the last one on: most images have few, masks have little else.
     std::size_t tied = 0;
     for_each_tie([&](std::size_t begin, std::size_t end) { tied += end - begin; });
-    if (tied > items_.size() / 8) return order_with_many_ties();
+    if (tied > many) return order_with_many_ties();
     std::vector<Voxel> voxels(items_.size());
     std::transform(items_.begin(), items_.end(), voxels.begin(), [](std::uint64_t i) { return static_cast<Voxel>(i); });
     for_each_tie([&](std::size_t begin, std::size_t end) {
@@ -81,6 +87,35 @@ class JointOrders {
       });
     });
     return voxels;
+  }
+
+  // The larger one of the two plateaus of the prediction, at its least and at its greatest level: how many voxels it has.
+  std::size_t find_plateau() {
+    const auto [low, high] = range(of_prediction);
+    const std::size_t at_low = count_level(low), at_high = count_level(high);
+    const auto [label_low, label_high] = range(of_label);
+    if (std::max(at_low, at_high) > grid_[0].size() / 2)
+      interior_ = at_low > at_high ? PlateauInterior<D>(grid_, {low, label_low})
+                                   : PlateauInterior<D>(grid_, {high, label_high});
+    return std::max(at_low, at_high);
+  }
+
+  // The least and the greatest level of an order.
+  std::pair<Level, Level> range(Order o) const {
+    Level low = INT32_MAX, high = INT32_MIN;
+    for (Voxel first : grid_[0].rows())
+      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) {
+        low = std::min(low, level(v, o));
+        high = std::max(high, level(v, o));
+      }
+    return {low, high};
+  }
+
+  std::size_t count_level(Level wanted) const {
+    std::uint32_t count = 0;
+    for (Voxel first : grid_[0].rows())
+      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) count += level(v, of_prediction) == wanted;
+    return count;
   }
 
   // Calls visit(begin, end) for every range of equal levels in the sorted items.
@@ -108,15 +143,44 @@ class JointOrders {
   std::vector<Voxel> order_with_many_ties() {
     const Grid<D>& grid = grid_[of_prediction];
     std::vector<std::int8_t> above(grid.size());
-    for (Voxel first : grid.rows())
-      count_neighbors_above(grid.level.data() + first, grid.extent[D - 1], above.data() + first);
     std::array<Voxel, 2 * all> start{};
-    grid.for_each_voxel([&](Voxel v) { ++start[above[v] + all]; });
+    for_each_run([&](Voxel first, Voxel count, bool is_inside) {
+      if (is_inside) {
+        start[all] += count;
+        return;
+      }
+      count_neighbors_above(grid.level.data() + first, count, above.data() + first);
+      for (Voxel v = first; v < first + count; ++v) ++start[above[v] + all];
+    });
     std::partial_sum(start.begin(), start.end(), start.begin());
-    std::vector<Voxel> voxels(items_.size());
-    grid.for_each_voxel([&](Voxel v) { voxels[start[above[v] + all - 1]++] = v; });
-    voxels = stable_order(voxels, [&](Voxel v) { return level(v, of_label); });
-    return stable_order(voxels, [&](Voxel v) { return level(v, of_prediction); });
+    std::vector<Voxel> voxels(num_voxels(grid.extent));
+    for_each_run([&](Voxel first, Voxel count, bool is_inside) {
+      if (is_inside) {
+        std::iota(voxels.begin() + start[all - 1], voxels.begin() + start[all - 1] + count, first);
+        start[all - 1] += count;
+        return;
+      }
+      for (Voxel v = first; v < first + count; ++v) voxels[start[above[v] + all - 1]++] = v;
+    });
+    return stable_order(stable_order(voxels, of_label), of_prediction);
+  }
+
+  // Calls visit(first, count, whether all lie inside the plateau) for runs of voxels of one row, in order.
+  template <class Visit>
+  void for_each_run(Visit visit) const {
+    constexpr Voxel step = 8;
+    for (Voxel first : grid_[0].rows()) {
+      const Voxel end = first + grid_[0].extent[D - 1];
+      bool was_inside = false;
+      Voxel begin = first;
+      for (Voxel at = first; at < end; at += step) {
+        const bool is_inside = interior_.has_voxels(at, std::min(step, end - at));
+        if (is_inside != was_inside && at > begin) visit(begin, at - begin, was_inside);
+        if (is_inside != was_inside) begin = at;
+        was_inside = is_inside;
+      }
+      visit(begin, end - begin, was_inside);
+    }
   }
 
   TOPO_ALSO_FOR_AVX2 void count_neighbors_above(const Level* center, Voxel length,
@@ -134,38 +198,28 @@ class JointOrders {
     }
   }
 
-  template <class LevelOf>
-  std::vector<Voxel> following_prediction(LevelOf level_of) {
-    return stable_order(voxels_[0], level_of);
-  }
-
-  // Voxels by level, those of equal level as they come. Two levels, those of a binary label, need no sort.
-  template <class LevelOf>
-  std::vector<Voxel> stable_order(const std::vector<Voxel>& voxels, LevelOf level_of) {
-    Level low = INT32_MAX, high = INT32_MIN;
-    for (Voxel v : voxels) {
-      low = std::min(low, level_of(v));
-      high = std::max(high, level_of(v));
-    }
-    std::vector<Voxel> ordered(voxels.size()), upper(voxels.size());
-    std::size_t at_low = 0, at_high = 0, between = 0;
+  // Voxels by level, those of equal level as they come. Those of the least and the greatest level need no sort: all of a
+  // binary label, most of an image with a plateau.
+  std::vector<Voxel> stable_order(const std::vector<Voxel>& voxels, Order o) {
+    const auto [low, high] = range(o);
+    if (!at_high_) at_high_.reset(new Voxel[voxels.size()]), between_.reset(new Voxel[voxels.size()]);
+    std::vector<Voxel> ordered(voxels.size());
+    std::size_t num_low = 0, num_high = 0, num_between = 0;
     for (Voxel v : voxels) {  // without a branch, which could not be predicted
-      const Level at = level_of(v);
-      ordered[at_low] = upper[at_high] = v;
-      at_low += at == low;
-      at_high += at != low;
-      between += at != low && at != high;
-    }
-    if (between == 0) {
-      std::copy_n(upper.begin(), at_high, ordered.begin() + static_cast<std::ptrdiff_t>(at_low));
-      return ordered;
+      const Level at = level(v, o);
+      const bool is_low = at == low, is_high = at == high && !is_low;
+      ordered[num_low] = at_high_[num_high] = between_[num_between] = v;
+      num_low += is_low;
+      num_high += is_high;
+      num_between += !is_low && !is_high;
     }
     items_.clear();
-    for (Voxel v : voxels)
-      items_.push_back((OrderKey{static_cast<std::uint32_t>(level_of(v)) ^ 0x80000000u} << 32) | v);
+    for (std::size_t i = 0; i < num_between; ++i) items_.push_back(order_key(level(between_[i], o), between_[i]));
     radix_sort(items_, 32, memory_);
-    std::transform(items_.begin(), items_.end(), ordered.begin(),
-                   [](std::uint64_t i) { return static_cast<Voxel>(i); });
+    const auto rest =
+        std::transform(items_.begin(), items_.end(), ordered.begin() + static_cast<std::ptrdiff_t>(num_low),
+                       [](std::uint64_t i) { return static_cast<Voxel>(i); });
+    std::copy_n(at_high_.get(), num_high, rest);
     return ordered;
   }
 
@@ -192,6 +246,8 @@ class JointOrders {
   std::array<std::vector<Voxel>, num_orders> voxels_;  // by rank
   std::array<std::vector<Rank>, num_orders> rank_;     // of voxels
   std::vector<std::uint64_t> items_, memory_;
+  PlateauInterior<D> interior_;
+  std::unique_ptr<Voxel[]> at_high_, between_;  // memory of stable_order
 };
 
 }  // namespace topo

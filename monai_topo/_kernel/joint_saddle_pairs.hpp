@@ -135,11 +135,24 @@ class JointSaddleReduction {
     directions ^= static_cast<std::uint8_t>(1u << direction_of(edge));
   }
 
-  // Adds an edge if it may be, or lead to, a pivot: it is critical and positive, or it is matched with a square.
+  // Whether an edge may be, or lead to, a pivot: it is critical and positive, or it is matched with a square.
+  bool leads_on(CellCode code, int axis) const {
+    return code.is_critical() ? !code.is_marked(edges_) : !code.is_missing() && code.axis() != axis;
+  }
+  bool leads_on(Voxel corner, int axis) const { return leads_on(gradient_.code(corner, 1 << axis), axis); }
+
   void add(Voxel corner, int axis) {
     const CellCode code = gradient_.code(corner, 1 << axis);
-    const bool leads_on = code.is_critical() ? !code.is_marked(edges_) : !code.is_missing() && code.axis() != axis;
-    if (leads_on) toggle(ranked(C::cell(corner, 1 << axis)));
+    if (!leads_on(code, axis)) return;
+    toggle(ranked(C::cell(code.is_critical() ? corner : end_of_line(corner, axis, code), 1 << axis)));
+  }
+
+  // Where the V-path of an edge no longer goes straight down axis 0: its steps lead to the opposite edge of a square while
+  // the two others, along axis 0, are matched with vertices.
+  Voxel end_of_line(Voxel corner, int axis, CellCode code) const {
+    if (!(code == CellCode::towards_lower(0))) return corner;
+    const auto& runs = gradient_.straight_runs();
+    return corner - gradient_.stride[0] * std::min(runs.below(corner), runs.below(corner + gradient_.stride[axis]));
   }
 
   // Adds the edges of a square, given by its lowest corner and its axes, but for one of them.

@@ -1,0 +1,68 @@
+// The inside of a plateau that two images share, such as the background of a vessel likelihood and of its label: voxels
+// all of whose neighbors lie on it too. They enter in the order of their indices, so nothing there needs to be compared.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "grid.hpp"
+
+namespace topo {
+
+template <int D>
+class PlateauInterior {
+ public:
+  static constexpr std::size_t word_bits = 64;
+
+  PlateauInterior() = default;
+
+  // Of the voxels at these levels, one for each image.
+  PlateauInterior(const std::array<Grid<D>, 2>& grids, const std::array<Level, 2>& levels)
+      : size_(grids[0].size()), margin_(grids[0].stride[0] + word_bits) {
+    Words inside((size_ + 2 * margin_) / word_bits + 2);
+    for (std::size_t v = 0; v < size_; ++v) {
+      const std::size_t bit = v + margin_;
+      inside[bit / word_bits] |= std::uint64_t{grids[0].level[v] == levels[0] && grids[1].level[v] == levels[1]}
+                                 << (bit % word_bits);
+    }
+    for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, true);
+    voxels_ = inside;
+    for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, false);
+    corners_ = std::move(inside);
+  }
+
+  bool exists() const { return !voxels_.empty(); }
+
+  // Whether the next `count` voxels, at most 64, all lie inside; whether all voxels of the cells of the next corners do.
+  bool has_voxels(std::size_t first, std::size_t count) const { return has_all(voxels_, first, count); }
+  bool has_corners(std::size_t first, std::size_t count) const { return has_all(corners_, first, count); }
+
+ private:
+  using Words = std::vector<std::uint64_t>;
+
+  static std::uint64_t word_at(const Words& words, std::size_t bit) {
+    const std::size_t i = bit / word_bits, shift = bit % word_bits;
+    return shift == 0 ? words[i] : (words[i] >> shift) | (words[i + 1] << (word_bits - shift));
+  }
+
+  // The bits whose neighbors along an axis are set too: the next one, and the one before if `both`.
+  Words with_neighbors(const Words& words, std::size_t stride, bool both) const {
+    Words found(words.size());
+    for (std::size_t i = margin_ / word_bits; i <= (size_ + margin_) / word_bits; ++i) {
+      const std::size_t bit = i * word_bits;
+      found[i] = words[i] & word_at(words, bit + stride) & (both ? word_at(words, bit - stride) : ~std::uint64_t{0});
+    }
+    return found;
+  }
+
+  bool has_all(const Words& words, std::size_t first, std::size_t count) const {
+    if (words.empty()) return false;
+    const std::uint64_t wanted = ~std::uint64_t{0} >> (word_bits - count);
+    return (word_at(words, first + margin_) & wanted) == wanted;
+  }
+
+  std::size_t size_ = 0, margin_ = 0;  // zeros before and after the image, so that no neighbor lies outside the array
+  Words voxels_, corners_;
+};
+
+}  // namespace topo
