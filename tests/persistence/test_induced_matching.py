@@ -61,6 +61,28 @@ def test_pairs_have_the_values_of_persistence(shape, filtration, connectivity, b
     generator = torch.Generator().manual_seed(sum(shape))
     prediction = torch.randint(0, 5, shape, generator=generator) / 4.0
     label = torch.randint(0, 2, shape, generator=generator).float()
+    assert_values_of_persistence(prediction, label, settings)
+
+
+@pytest.mark.parametrize("border", ["open", "foreground"])
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@pytest.mark.parametrize("plateau", [0.0, 1.0])
+@pytest.mark.parametrize("shape", [(3, 17, 61), (3, 11, 9, 40)])
+def test_so_they_have_on_a_plateau_that_both_images_share(shape, plateau, connectivity, border):
+    # Long rows, most of them inside of the plateau: the kernel compares nothing there.
+    rng = np.random.default_rng(sum(shape))
+    prediction, label = np.full((2, *shape), plateau)
+    for image in range(shape[0]):
+        for _ in range(5):
+            corner = [rng.integers(0, length) for length in shape[1:]]
+            box = (image, *(slice(start, start + rng.integers(1, 6)) for start in corner))
+            prediction[box] = rng.integers(0, 5, prediction[box].shape) / 4.0
+            label[box] = rng.integers(0, 2, label[box].shape)
+    settings = {"connectivity": connectivity, "border": border}
+    assert_values_of_persistence(torch.from_numpy(prediction), torch.from_numpy(label), settings)
+
+
+def assert_values_of_persistence(prediction, label, settings):
     matching = betti_matching(prediction, label, **settings)
     for images, pairs in ((prediction, matching.prediction), (label, matching.label)):
         expected = persistence_pairs(images, **settings)
