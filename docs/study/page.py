@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from methods import BASE, COMPARED
 from scoring import METRIC
 from sets import SETS
-from tables import MEASURES, cost, markdown, overview, summary
+from tables import MEASURES, by_length, cost, markdown, overview, summary
 
 from monai_topo._utils.io import atomic_write
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
@@ -47,6 +47,18 @@ def make_all(images: Path) -> None:
         draw(cases, images / f"study_{folder.name}.png")
         if (folder / "examples.npz").exists():
             draw_examples(folder / "examples.npz", images / f"study_{folder.name}_examples.png")
+
+
+def make_side_studies() -> None:
+    """Write the tables of fewer patches and of longer training, which have results of their own."""
+    fewer = {file.parent.name: pd.read_csv(file) for file in sorted((RESULTS / "fewer_patches").glob("*/cases.csv"))}
+    with atomic_write(RESULTS / "fewer_patches.md") as file:
+        tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in fewer.items()]
+        file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    lengths = sorted((RESULTS / "training_length").glob("*/*/cases.csv"))
+    with atomic_write(RESULTS / "training_length.md") as file:
+        by_set = {(path.parent.name, int(path.parent.parent.name)): pd.read_csv(path) for path in lengths}
+        file.write_text(by_length(by_set) + "\n", encoding="utf-8")
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:

@@ -81,6 +81,21 @@ def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
     return _table(heads, rows)
 
 
+def by_length(tables: Mapping[tuple[str, int], pd.DataFrame]) -> str:
+    """Format one row per data set and number of steps: the errors of the pixel loss and of one method, after clean-up."""
+    rows, method = [], ""
+    for (name, steps), cases in sorted(tables.items()):
+        seeds = summary(cases, cleaned=True)
+        (method,) = set(seeds.method) - {BASE}
+        base, other = seeds[seeds.method == BASE], seeds[seeds.method == method]
+        share = float(other[METRIC].mean() / base[METRIC].mean())
+        gained = 100 * float(other.dice.mean() - base.dice.mean())
+        errors = [_mean_and_spread(runs[METRIC]) for runs in (base, other)]
+        p_value = p_against_base(cases, method, cleaned=True)
+        rows.append([f"`{name}`", str(steps), *errors, f"{share:.2f}", p_value, f"{gained:+.1f}"])
+    return _table(["set", "steps", BASE, method, "share left", "p", "Dice, points"], rows)
+
+
 def cost(runs: pd.DataFrame) -> str:
     """Format one row per method: computing time per step, its ratio to the pixel loss alone, and peak memory."""
     means = runs.groupby("method", sort=False)[["seconds_per_step", "peak_mib"]].median()

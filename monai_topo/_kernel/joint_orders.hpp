@@ -37,11 +37,16 @@ class JointOrders {
     set_ranks(1);
     index_ = {0, 1, 1};
     num_distinct_ = 2;
-    if (is_order_of_comparison(voxels_[1])) return;
-    voxels_[2] = stable_order(voxels_[0], of_comparison);
-    set_ranks(2);
-    index_[of_comparison] = 2;
-    num_distinct_ = 3;
+    if (!is_order_of_comparison(voxels_[1])) {
+      voxels_[2] = stable_order(voxels_[0], of_comparison);
+      set_ranks(2);
+      index_[of_comparison] = 2;
+      num_distinct_ = 3;
+    }
+    release(items_);
+    release(memory_);
+    at_high_.reset();
+    between_.reset();
   }
 
   const Grid<D>& grid() const { return grid_[0]; }
