@@ -51,7 +51,8 @@ def make_all(images: Path) -> None:
 
 def make_side_studies() -> None:
     """Write the tables of fewer patches and of longer training, which have results of their own."""
-    fewer = {file.parent.name: pd.read_csv(file) for file in sorted((RESULTS / "fewer_patches").glob("*/cases.csv"))}
+    files = [RESULTS / "fewer_patches" / name / "cases.csv" for name in SETS]
+    fewer = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
     with atomic_write(RESULTS / "fewer_patches.md") as file:
         tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in fewer.items()]
         file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")

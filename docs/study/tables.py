@@ -82,7 +82,7 @@ def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
 
 
 def by_length(tables: Mapping[tuple[str, int], pd.DataFrame]) -> str:
-    """Format one row per data set and number of steps: the errors of the pixel loss and of one method, after clean-up."""
+    """Format one row per data set and number of steps: errors of the pixel loss and of one method, after clean-up."""
     rows, method = [], ""
     for (name, steps), cases in sorted(tables.items()):
         seeds = summary(cases, cleaned=True)

@@ -56,6 +56,25 @@ def test_the_search_goes_on_beyond_the_edge_until_the_best_weight_lies_inside(ru
     assert next_weights({0.1 * 3**k: 9 - k for k in range(9)}) == ()  # nine were tried
 
 
+def test_errors_by_length_of_training_are_those_of_cleaned_test_cases(runs):
+    tables = importlib.import_module("tables")
+
+    def cases(of_base, of_method):
+        rows = []
+        for seed, (base, other) in enumerate(zip(of_base, of_method, strict=True)):
+            for split in ("tune", "test"):
+                rows.append(row("CE + Dice", 0.0, 0.8, base, split, seed))
+                rows.append(row("persistence", 1.0, 0.81, other, split, seed))
+                rows.append(row("persistence", 1.0, 0.5, 99.0, split, seed, cleaned=False))
+        return pd.DataFrame(rows)
+
+    table = tables.by_length({("drive", 2000): cases([4, 6], [3, 4]), ("drive", 500): cases([5, 5], [5, 6])})
+    assert table.splitlines()[2:] == [
+        "| `drive` | 500 | 5.0 ± 0.0 | 5.5 ± 0.7 | 1.10 | 1 | +1.0 |",
+        "| `drive` | 2000 | 5.0 ± 1.4 | 3.5 ± 0.7 | 0.70 | 0.5 | +1.0 |",
+    ]
+
+
 @pytest.mark.slow
 def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_done(runs, tmp_path):
     folder = tmp_path / "brain"
