@@ -146,7 +146,7 @@ def _measure(
     """Compute the numbers of errors of each kind with all metrics, the map of the errors, and their list."""
     with result_cache():
         numbers = topology_report(
-            prediction.astype(np.float32),
+            prediction,
             images.label,
             threshold=settings.threshold,
             instances=settings.instances,
@@ -169,7 +169,7 @@ def _describe_errors(errors: Sequence[StructureError], first_number: int = 1) ->
 
 
 def _pack(error_map: NDArray[np.uint8]) -> str:
-    return base64.b64encode(zlib.compress(error_map.tobytes())).decode()
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(error_map).data)).decode()
 
 
 def unpack_map(text: str, shape: Sequence[int]) -> NDArray[np.uint8]:
