@@ -70,7 +70,7 @@ def check_header(file: str | os.PathLike[str]) -> None:
 
 
 def count_voxels(file: str | os.PathLike[str]) -> int:
-    """Return the number of voxels that the header of an image states; 0 if it cannot be read, which its reader reports.
+    """Return the number of voxels that the header of an image states; 0 if it is broken, which its reader reports.
 
     Args:
         file: Image in a format other than a DICOM series.
