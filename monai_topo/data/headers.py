@@ -70,7 +70,7 @@ def check_header(file: str | os.PathLike[str]) -> None:
 
 
 def count_voxels(file: str | os.PathLike[str]) -> int:
-    """Return the number of voxels that the header of an image states; 0 if it is broken, which its reader reports.
+    """Return the number of voxels that the header of an image states; 0 if it is broken.
 
     Args:
         file: Image in a format other than a DICOM series.
@@ -89,8 +89,8 @@ def count_voxels(file: str | os.PathLike[str]) -> int:
 def _check(path: Path, claim: int, held: int, ratio: int = 1) -> None:
     if claim > ratio * held:
         raise ValueError(
-            f"Expected {path} to hold the {describe_bytes(claim)} of voxels that its header claims, but got a file that "
-            f"holds {describe_bytes(held)}{', compressed' if ratio > 1 else ''}; it was cut, or its header is wrong."
+            f"Expected {path} to hold the {describe_bytes(claim)} of voxels that its header claims, but got a file "
+            f"that holds {describe_bytes(held)}{', compressed' if ratio > 1 else ''}; it was cut, or its header is wrong."
         )
     _check_memory(path, claim)
 

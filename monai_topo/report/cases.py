@@ -114,7 +114,8 @@ def measure_case(case: Case, settings: CaseSettings, memory: int | None = None) 
         check_size(case, memory)
     images = read_case(case._replace(image=None), **settings.reading())
     if memory is not None:
-        check_box(case, images, memory)
+        needs_whole = settings.cleanup is not None or settings.instances == "background"
+        check_box(case, images, memory, needs_whole=needs_whole)
     prediction = images.prediction > settings.threshold
     numbers, error_map, errors = _measure(images.prediction, prediction, images, settings)
     row = {**name_case(case), "size": error_map.shape[::-1], "prediction": images.read_as, **numbers}

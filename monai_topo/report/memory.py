@@ -44,18 +44,31 @@ def check_size(case: Case, memory: int) -> None:
     _check(case, memory, _PROGRAM + _PER_VOXEL * voxels, f"{voxels} voxels")
 
 
-def check_box(case: Case, images: Images, memory: int) -> None:
+def check_box(case: Case, images: Images, memory: int, *, needs_whole: bool) -> None:
     """Check by the box around the structures that a case can be measured and drawn.
 
+    Args:
+        case: Files of the case.
+        images: Their contents.
+        memory: Bytes that the process may take.
+        needs_whole: Whether the settings need the whole image: a clean-up, or instances of the background.
+
     Raises:
-        UserError: If that takes more than `memory` bytes.
+        UserError: If the case takes more.
     """
+    whole = images.label.shape
+    if needs_whole:
+        _check(case, memory, _estimate(whole, whole), f"{_size(whole)} voxels")
+        return
     found = images.label | (images.prediction > _NEGLIGIBLE)
     if images.second_label is not None:
         found |= images.second_label
-    box = found[foreground_box(found, margin_vox=0)]
-    needed = _PROGRAM + _PER_VOXEL * found.size + _PER_VOXEL_OF_BOX * box.size
-    _check(case, memory, needed, f"{_size(found.shape)} voxels, with structures in {_size(box.shape)}")
+    box = found[foreground_box(found, margin_vox=0)].shape
+    _check(case, memory, _estimate(whole, box), f"{_size(whole)} voxels, with structures in {_size(box)}")
+
+
+def _estimate(whole: Sequence[int], box: Sequence[int]) -> int:
+    return _PROGRAM + _PER_VOXEL * math.prod(whole) + _PER_VOXEL_OF_BOX * math.prod(box)
 
 
 def _check(case: Case, memory: int, needed: int, what: str) -> None:

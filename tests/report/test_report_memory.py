@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from monai_topo.__main__ import main
 from monai_topo._utils.errors import UserError
-from monai_topo.report import case_pages, memory
+from monai_topo.report import memory
 from monai_topo.report.files import Case
 
 SIDE = 96
@@ -64,6 +64,12 @@ def test_a_case_of_too_many_voxels_with_structures_is_left_out(
     assert sentence in (volumes / "report.html").read_text()
     assert report(volumes, "--max-memory", "0.6") == 0
     assert cases(volumes) == ["dense", "sparse"]
+
+
+def test_what_needs_the_whole_image_is_counted_with_it(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(volumes, "--max-memory", "0.55", "--instances", "background") == 2
+    assert "sparse.nii.gz to take at most 563.2 MiB of memory, but got 98 x 97 x 96" in capsys.readouterr().err
+    assert report(volumes, "--max-memory", "0.6", "--instances", "background") == 0
 
 
 def test_the_default_is_the_free_memory_of_each_process(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
