@@ -90,7 +90,8 @@ def _check(path: Path, claim: int, held: int, ratio: int = 1) -> None:
     if claim > ratio * held:
         raise ValueError(
             f"Expected {path} to hold the {describe_bytes(claim)} of voxels that its header claims, but got a file "
-            f"that holds {describe_bytes(held)}{', compressed' if ratio > 1 else ''}; it was cut, or its header is wrong."
+            f"that holds {describe_bytes(held)}{', compressed' if ratio > 1 else ''}; it was cut, or its header is "
+            "wrong."
         )
     _check_memory(path, claim)
 
