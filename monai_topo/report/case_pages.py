@@ -126,16 +126,14 @@ def _measure_cases(
     cases: Sequence[Case], settings: CaseSettings, store: FinishedCases, options: argparse.Namespace
 ) -> tuple[dict[Case, Result], dict[Case, str]]:
     """Measure all cases; return results and failures, in the order of the cases."""
-    results: dict[Case, Result] = {}
+    stored = ((case, store.get(measured_files(case), part_of(case))) for case in cases)
+    results: dict[Case, Result] = {case: result for case, result in stored if result is not None}
     failures: dict[Case, str] = {}
-    for case in cases:
-        result = store.get(measured_files(case), part_of(case))
-        if result is not None:
-            results[case] = result
     if results:
         print(f"{len(results)} finished cases of an interrupted run are reused from {store.path}.")
     todo = [case for case in cases if case not in results]
-    work = partial(measure_case, settings=settings, memory=memory_per_case(options.max_memory, options.jobs))
+    memory = memory_per_case(options.max_memory, max(1, min(options.jobs, len(todo))))
+    work = partial(measure_case, settings=settings, memory=memory)
     for index, result in map_cases(work, todo, jobs=options.jobs, title="measuring", time_limit=options.time_limit):
         if isinstance(result, Failure):
             failures[todo[index]] = result.sentence

@@ -21,14 +21,15 @@ _PER_VOXEL, _PER_VOXEL_OF_BOX = 10, 100
 _NEGLIGIBLE = 1e-3  # smaller likelihoods are one plateau in the diagrams
 
 
-def memory_per_case(max_memory_gib: float | None, jobs: int) -> int:
-    """Return the bytes that a case may take: those that are given, or an equal part of the free memory.
+def memory_per_case(max_memory_gib: float | None, processes: int) -> int:
+    """Return the bytes that a process may take for a case: those that are given, or its part of the free memory.
 
     Raises:
         UserError: If the given number is not positive.
     """
     if max_memory_gib is None:
-        return available_memory() // jobs
+        # The program itself has been loaded, and the processes share it.
+        return available_memory() // processes + _PROGRAM
     if not 0 < max_memory_gib < math.inf:
         raise UserError(f"Expected --max-memory to be positive, in GiB, but got {max_memory_gib:g}.")
     return int(max_memory_gib * 2**30)

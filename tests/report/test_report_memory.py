@@ -73,11 +73,13 @@ def test_what_needs_the_whole_image_is_counted_with_it(volumes: Path, capsys: py
 
 
 def test_the_default_is_the_free_memory_of_each_process(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available_memory", lambda: int(1.1 * 2**30))
-    assert memory.memory_per_case(None, 1) == 2 * memory.memory_per_case(None, 2)
+    monkeypatch.setattr(memory, "available_memory", lambda: int(0.15 * 2**30))
     assert report(volumes) == 0
     assert report(volumes, "--jobs", "2") == 1
     assert cases(volumes) == ["sparse"]
+    for kind in ("pred", "label"):
+        (volumes / kind / "sparse.nii.gz").unlink()
+    assert report(volumes, "--jobs", "2") == 0  # a single process
 
 
 def test_a_header_suffices_to_leave_a_volume_out(tmp_path: Path) -> None:
