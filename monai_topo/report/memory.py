@@ -18,7 +18,6 @@ __all__ = ["check_box", "check_size", "memory_per_case"]
 # while it is read; a voxel of the box around the structures, in Betti matching. White noise takes a fifth more.
 _PROGRAM = 2**29
 _PER_VOXEL, _PER_VOXEL_OF_BOX = 10, 100
-_NEGLIGIBLE = 1e-3  # smaller likelihoods are one plateau in the diagrams
 
 
 def memory_per_case(max_memory_gib: float | None, processes: int) -> int:
@@ -61,7 +60,7 @@ def check_box(case: Case, images: Images, memory: int, *, needs_whole: bool) -> 
     if needs_whole:
         _check(case, memory, _estimate(whole, whole), f"{_size(whole)} voxels")
         return
-    found = images.label | (images.prediction > _NEGLIGIBLE)
+    found = images.label | (images.prediction > 0)
     if images.second_label is not None:
         found |= images.second_label
     box = found[foreground_box(found, margin_vox=0)].shape

@@ -72,6 +72,15 @@ def test_what_needs_the_whole_image_is_counted_with_it(volumes: Path, capsys: py
     assert report(volumes, "--max-memory", "0.6", "--instances", "background") == 0
 
 
+def test_small_likelihoods_count(tmp_path: Path) -> None:
+    label = np.zeros((SIDE, SIDE + 1, SIDE + 2), dtype=bool)
+    label[10:20, 10:50, 12:72] = ladder((10, 40, 60))
+    save_volume(tmp_path / "label" / "a.nii.gz", label)
+    for least, status in ((1e-5, 2), (0, 0)):  # status 2: no case can be measured
+        save_volume(tmp_path / "pred" / "a.nii.gz", np.maximum(0.9 * label, least))
+        assert report(tmp_path, "--max-memory", "0.55") == status
+
+
 def test_the_default_is_the_free_memory_of_each_process(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: int(0.15 * 2**30))
     assert report(volumes) == 0
