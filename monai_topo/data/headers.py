@@ -16,9 +16,10 @@ from typing import Any
 
 from monai.utils import optional_import
 
+from monai_topo._utils.memory import describe_bytes, total_memory
 from monai_topo.data._tiff import TIFF_STARTS, read_tiff_pages
 
-__all__ = ["check_header"]
+__all__ = ["check_header", "count_voxels"]
 
 _HEADER_BYTES = 2**20
 # What a byte of compressed data can become: at most 1032 bytes with deflate. For the other compressions, a number far
@@ -68,34 +69,40 @@ def check_header(file: str | os.PathLike[str]) -> None:
         _check(path, _claim_of_pillow(path), path.stat().st_size, ratio)
 
 
+def count_voxels(file: str | os.PathLike[str]) -> int:
+    """Return the number of voxels that the header of an image states; 0 if it is broken.
+
+    Args:
+        file: Image in a format other than a DICOM series.
+    """
+    path = Path(file)
+    try:
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            import nibabel  # here, because importing the package needs none of the readers
+
+            return math.prod(getattr(nibabel.load(path), "shape"))  # noqa: B009 - of images of all kinds
+        return _voxels_of_itk(_open_with_itk(path))
+    except Exception:
+        return 0
+
+
 def _check(path: Path, claim: int, held: int, ratio: int = 1) -> None:
     if claim > ratio * held:
         raise ValueError(
-            f"Expected {path} to hold the {_amount(claim)} of voxels that its header claims, but got a file that "
-            f"holds {_amount(held)}{', compressed' if ratio > 1 else ''}; it was cut, or its header is wrong."
+            f"Expected {path} to hold the {describe_bytes(claim)} of voxels that its header claims, but got a file "
+            f"that holds {describe_bytes(held)}{', compressed' if ratio > 1 else ''}; it was cut, or its header is "
+            "wrong."
         )
     _check_memory(path, claim)
 
 
 def _check_memory(path: Path, claim: int) -> None:
-    memory = _memory_bytes()
+    memory = total_memory()
     if claim > memory:
         raise ValueError(
-            f"Expected {path} to fit into the {_amount(memory)} of this machine's memory, but its header claims "
-            f"{_amount(claim)}; divide the image, or count it block by block from zarr or HDF5."
+            f"Expected {path} to fit into the {describe_bytes(memory)} of this machine's memory, but its header claims "
+            f"{describe_bytes(claim)}; divide the image, or count it block by block from zarr or HDF5."
         )
-
-
-def _amount(size: int) -> str:
-    scales = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
-    return next((f"{size / scale:.4g} {unit}" for scale, unit in scales if size >= scale), f"{size} bytes")
-
-
-def _memory_bytes() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return 2**63
 
 
 def _check_nifti(path: Path) -> None:
@@ -182,7 +189,7 @@ def _count(path: Path, content: Any, claim: int) -> None:
             held += len(piece)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(
-            f"Expected {path} to hold {_amount(claim)}, but got: {error}; it was cut or changed."
+            f"Expected {path} to hold {describe_bytes(claim)}, but got: {error}; it was cut or changed."
         ) from error
     if claim >= _COUNTED_BYTES:
         _check(path, claim, held)
@@ -190,6 +197,16 @@ def _count(path: Path, content: Any, claim: int) -> None:
 
 def _claim_of_itk(path: Path) -> int:
     """Return the bytes of voxels that a header claims, as ITK reads it."""
+    io = _open_with_itk(path)
+    return _voxels_of_itk(io) * int(io.GetComponentSize()) * int(io.GetNumberOfComponents())
+
+
+def _voxels_of_itk(io: Any) -> int:
+    return math.prod(int(io.GetDimensions(axis)) for axis in range(io.GetNumberOfDimensions()))
+
+
+def _open_with_itk(path: Path) -> Any:
+    """Read a header with ITK."""
     import itk  # as nibabel above
 
     factory, enums = getattr(itk, "ImageIOFactory"), getattr(itk, "CommonEnums")  # noqa: B009 - ITK loads them lazily
@@ -198,8 +215,7 @@ def _claim_of_itk(path: Path) -> int:
         raise ValueError(f"Expected {path} to be an image, but got a file that no reader knows.")
     io.SetFileName(str(path))
     io.ReadImageInformation()
-    sizes = [int(io.GetDimensions(axis)) for axis in range(io.GetNumberOfDimensions())]
-    return math.prod(sizes) * int(io.GetComponentSize()) * int(io.GetNumberOfComponents())
+    return io
 
 
 def _claim_of_pillow(path: Path) -> int:

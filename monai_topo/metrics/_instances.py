@@ -141,7 +141,7 @@ def _label_masks(masks: torch.Tensor, connectivity: Connectivity) -> torch.Tenso
 
 def _to_ids(ids: torch.Tensor, name: str) -> torch.Tensor:
     ids = ids.detach().as_subclass(torch.Tensor).cpu()
-    whole = ids.long()
+    whole = ids if ids.dtype == torch.int32 else ids.long()  # `label_components` returns int32
     if bool((whole < 0).any()) or not torch.equal(whole.to(ids.dtype), ids):
         raise ValueError(
             f"Expected `{name}` to hold instance ids, whole numbers from 0 (no instance) on, but got other values; "

@@ -17,13 +17,22 @@ from monai_topo._utils.finished import FinishedCases
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, STRUCTURE_ERRORS
 from monai_topo.metrics.protocols import describe_protocol
 from monai_topo.report.case_sources import find_cases
-from monai_topo.report.cases import CaseSettings, draw_case, error_column, measure_case, measured_files, part_of
+from monai_topo.report.cases import (
+    CaseSettings,
+    MeasuredCase,
+    draw_case,
+    error_column,
+    measure_case,
+    measured_files,
+    part_of,
+)
 from monai_topo.report.cleaned import check_cleanup, read_cleanup
 from monai_topo.report.comparison import compare_annotators, compare_metrics, count_fates
 from monai_topo.report.exports import ErrorExport
 from monai_topo.report.files import Case
 from monai_topo.report.intervals import INTERVALS, add_intervals
 from monai_topo.report.jobs import Failure, map_cases
+from monai_topo.report.memory import memory_per_case
 from monai_topo.report.metric_guide import Column, Group, group_columns, key_columns
 from monai_topo.report.orientation import describe_better_fit
 from monai_topo.report.pages import page_version, write_page
@@ -58,7 +67,7 @@ def report_predictions(options: argparse.Namespace) -> int:
         raise UserError("\n  ".join(["Expected one case that can be measured, but got none.", *left_out]))
     groups = group_columns(name for result in results.values() for name in result["row"])
     order = _sort_cases(results, groups, options.worst_by)
-    pictures = _draw_cases(order[: options.worst], results, settings, options.jobs)
+    pictures = _draw_cases(order[: options.worst], results, settings, options)
     rows = [results[case]["row"] for case in order]
     content = _json_content(options, settings, {case: results[case] for case in order}, groups, left_out)
     exported = ""
@@ -117,16 +126,14 @@ def _measure_cases(
     cases: Sequence[Case], settings: CaseSettings, store: FinishedCases, options: argparse.Namespace
 ) -> tuple[dict[Case, Result], dict[Case, str]]:
     """Measure all cases; return results and failures, in the order of the cases."""
-    results: dict[Case, Result] = {}
+    stored = ((case, store.get(measured_files(case), part_of(case))) for case in cases)
+    results: dict[Case, Result] = {case: result for case, result in stored if result is not None}
     failures: dict[Case, str] = {}
-    for case in cases:
-        result = store.get(measured_files(case), part_of(case))
-        if result is not None:
-            results[case] = result
     if results:
         print(f"{len(results)} finished cases of an interrupted run are reused from {store.path}.")
     todo = [case for case in cases if case not in results]
-    work = partial(measure_case, settings=settings)
+    memory = memory_per_case(options.max_memory, max(1, min(options.jobs, len(todo))))
+    work = partial(measure_case, settings=settings, memory=memory)
     for index, result in map_cases(work, todo, jobs=options.jobs, title="measuring", time_limit=options.time_limit):
         if isinstance(result, Failure):
             failures[todo[index]] = result.sentence
@@ -137,11 +144,12 @@ def _measure_cases(
 
 
 def _draw_cases(
-    cases: Sequence[Case], results: Mapping[Case, Result], settings: CaseSettings, jobs: int
+    cases: Sequence[Case], results: Mapping[Case, Result], settings: CaseSettings, options: argparse.Namespace
 ) -> dict[Case, dict[str, Any]]:
     pictures = {}
-    items = [(case, results[case]) for case in cases]
-    for index, picture in map_cases(partial(draw_case, settings=settings), items, jobs=jobs, title="drawing"):
+    items = [MeasuredCase(case.label, case, results[case]) for case in cases]
+    work = partial(draw_case, settings=settings)
+    for index, picture in map_cases(work, items, jobs=options.jobs, title="drawing", time_limit=options.time_limit):
         pictures[cases[index]] = {"failure": picture.sentence} if isinstance(picture, Failure) else picture
     return pictures
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from monai_topo.metrics.all_metrics import topology_report
 from monai_topo.report.cleaned import clean_prediction, find_overlaps
 from monai_topo.report.drawings import Scene, draw_diagrams, draw_error_views, draw_error_windows
 from monai_topo.report.files import Case
+from monai_topo.report.memory import check_box, check_size
 from monai_topo.report.orientation import find_better_fits
 from monai_topo.report.reading import Images, read_case
 
 __all__ = [
     "CaseSettings",
+    "MeasuredCase",
     "draw_case",
     "error_column",
     "measure_case",
@@ -89,12 +91,13 @@ def name_case(case: Case) -> dict[str, str]:
     return {key: text for key, text in named.items() if text or key == "case"}
 
 
-def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
+def measure_case(case: Case, settings: CaseSettings, memory: int | None = None) -> dict[str, Any]:
     """Compute all numbers of a case.
 
     Args:
         case: Files of the case.
         settings: Meaning of the files, and settings of the metrics.
+        memory: Bytes that the process may take, by estimate; None for no limit.
 
     Returns:
         `row`: Row of the table with name, size (x first), interpretation of the prediction, number of errors of each
@@ -103,8 +106,16 @@ def measure_case(case: Case, settings: CaseSettings) -> dict[str, Any]:
         prediction too, preceded by `cleaned_`, without the distances between the diagrams of likelihoods;
         `cleaned_errors` and `cleaned_error_map` are its errors; and each error has its fate. With a second label, the
         row has its numbers as if it were the prediction, preceded by `human_`, also without these distances.
+
+    Raises:
+        UserError: If the files cannot be used, or need more memory.
     """
+    if memory is not None:
+        check_size(case, memory)
     images = read_case(case._replace(image=None), **settings.reading())
+    if memory is not None:
+        needs_whole = settings.cleanup is not None or settings.instances == "background"
+        check_box(case, images, memory, needs_whole=needs_whole)
     prediction = images.prediction > settings.threshold
     numbers, error_map, errors = _measure(images.prediction, prediction, images, settings)
     row = {**name_case(case), "size": error_map.shape[::-1], "prediction": images.read_as, **numbers}
@@ -146,7 +157,7 @@ def _measure(
     """Compute the numbers of errors of each kind with all metrics, the map of the errors, and their list."""
     with result_cache():
         numbers = topology_report(
-            prediction.astype(np.float32),
+            prediction,
             images.label,
             threshold=settings.threshold,
             instances=settings.instances,
@@ -169,7 +180,7 @@ def _describe_errors(errors: Sequence[StructureError], first_number: int = 1) ->
 
 
 def _pack(error_map: NDArray[np.uint8]) -> str:
-    return base64.b64encode(zlib.compress(error_map.tobytes())).decode()
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(error_map).data)).decode()
 
 
 def unpack_map(text: str, shape: Sequence[int]) -> NDArray[np.uint8]:
@@ -177,12 +188,20 @@ def unpack_map(text: str, shape: Sequence[int]) -> NDArray[np.uint8]:
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8).reshape(shape)
 
 
-def draw_case(item: tuple[Case, Mapping[str, Any]], settings: CaseSettings) -> dict[str, Any]:
+class MeasuredCase(NamedTuple):
+    """A case to draw, with the result of `measure_case`; `label` names it in messages."""
+
+    label: Path
+    case: Case
+    result: Mapping[str, Any]
+
+
+def draw_case(item: MeasuredCase, settings: CaseSettings) -> dict[str, Any]:
     """Draw a measured case: views with numbered errors, close-ups of the largest errors, and persistence diagrams.
 
     With a clean-up, each view is followed by that of the cleaned prediction.
     """
-    case, result = item
+    _, case, result = item
     images = read_case(case._replace(second_label=None), **settings.reading())
     error_map = unpack_map(result["error_map"], result["shape"])
     scene = Scene(

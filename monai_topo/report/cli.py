@@ -43,6 +43,8 @@ def add_report_command(commands: Any, epilog: str) -> None:
     _add_output(parser, "report.html", "cases")
     limited = "give a case up whose measurement takes longer, and go on with the others (default: no limit)"
     parser.add_argument("--time-limit", type=_at_least_one, metavar="SECONDS", help=limited)
+    bounded = "leave a case out that takes more memory, by estimate (default: the free memory divided by --jobs)"
+    parser.add_argument("--max-memory", type=float, metavar="GIB", help=bounded)
     parser.add_argument(
         "--export",
         type=Path,

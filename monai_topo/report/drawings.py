@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_topo._utils.typing import Border, Connectivity, Mask
+from monai_topo.masks.bounding_boxes import foreground_box
 from monai_topo.masks.components import feature_names
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, StructureError
 from monai_topo.visualize import ERROR_COLORS, draw_diagram, error_overlay, error_window, match_diagrams
@@ -222,7 +223,11 @@ def draw_diagrams(
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    diagrams = match_diagrams(likelihood.clamp(_CLAMP, 1 - _CLAMP), label, connectivity=connectivity, border=border)
+    box = foreground_box(
+        ((likelihood > _CLAMP) | (label > 0)).numpy(), margin_vox=2
+    )  # two, for the order of equal values
+    shown = likelihood[box].clamp(_CLAMP, 1 - _CLAMP)
+    diagrams = match_diagrams(shown, label[box], connectivity=connectivity, border=border)
     figure = Figure(figsize=(3.6 * len(diagrams), 3.8), layout="constrained")
     panels = figure.subplots(1, len(diagrams), squeeze=False)[0]
     for axes, diagram, name in zip(panels, diagrams, feature_names(likelihood.ndim), strict=True):

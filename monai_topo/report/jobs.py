@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -81,7 +82,7 @@ def _map_in_pool(
     context = multiprocessing.get_context("forkserver" if has_server else "spawn")
     if has_server:
         context.set_forkserver_preload(["monai_topo.report.cases", "monai_topo.report.label_drawings"])
-    pool = ProcessPoolExecutor(min(jobs, len(items)), mp_context=context, initializer=_use_one_thread)
+    pool = ProcessPoolExecutor(min(jobs, len(items)), mp_context=context, initializer=_prepare_process)
     try:
         futures = {pool.submit(call, item): index for index, item in enumerate(items)}
         for future in as_completed(futures):
@@ -95,10 +96,19 @@ def _map_in_pool(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _use_one_thread() -> None:
+def _prepare_process() -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process if the command is killed: it would otherwise wait for cases forever and keep its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _try(work: Callable[[Item], Result], item: Item, time_limit: int | None) -> Result | Failure:

@@ -15,6 +15,7 @@ from monai_topo._utils.typing import Array, Mask
 from monai_topo.data.case_files import check_grids, has_spacing, read_image
 from monai_topo.data.labels import foreground_mask
 from monai_topo.data.nnunet_folders import read_probabilities
+from monai_topo.masks.bounding_boxes import foreground_box
 from monai_topo.report.files import Case
 from monai_topo.visualize import rescale_intensity
 
@@ -29,7 +30,7 @@ class Images(NamedTuple):
     Attributes:
         prediction: float32 in [0, 1]; 0 outside the field of view.
         label: Bool array of the same shape; False outside the field of view.
-        inside: Bool array of the same shape, the field of view; all True for a case without a mask.
+        inside: Bool array of the same shape, the field of view; all True, and read-only, for a case without a mask.
         spacing_mm: Voxel size, one number per axis of the arrays.
         read_as: Interpretation of the prediction's values, in words.
         image: Segmented image for display, uint8 of the same shape with a trailing axis of 1 or 3 channels; None for a
@@ -68,6 +69,9 @@ def read_case(
     Raises:
         UserError: If a file cannot be read or is not a 2D or 3D image of one channel, the files do not lie on one
             grid, or the values do not fit the settings.
+
+    Memory: at most 6 bytes per voxel for two masks in files of 8 bits, and up to 20 for other files. Of what is
+    returned, only the part that holds foreground is in memory, and the field of view.
     """
     paths = {
         "image": case.prediction,
@@ -77,7 +81,7 @@ def read_case(
         "shown": case.image,
     }
     files = {name: str(path) for name, path in paths.items() if path is not None}
-    images = {name: read_image(file) for name, file in files.items()}
+    images = {name: read_image(file, keep_bytes=name != "shown") for name, file in files.items()}
     arrays = {name: _single_channel(images[name], file) for name, file in files.items() if name != "shown"}
     if "shown" in images:
         arrays["shown"] = _display_channels(images["shown"])[0]
@@ -90,28 +94,44 @@ def read_case(
     check_grids(
         {name: file for name, file in files.items() if images[name].shape[1:] == images["image"].shape[1:]}, images
     )
+    spacing = _spacing(images["label"], case.label, arrays["label"].ndim, spacing_mm)
+    shown = rescale_intensity(_display_channels(images["shown"]).T) if "shown" in images else None
+    del images  # each array is released as soon as it is converted
+    arrays.pop("shown", None)
+    field = arrays.pop("mask") != 0 if "mask" in files else None
     if case.label_class is None:
-        likelihood, read_as = _to_likelihood(arrays["image"], case.prediction, prediction_foreground, likelihood_max)
-        label = to_mask(arrays["label"], case.label, label_foreground)
-        inside = np.ones_like(label)
+        meaning = case.prediction, prediction_foreground, likelihood_max
+        likelihood, read_as = _to_likelihood(arrays.pop("image"), *meaning)
+        label = to_mask(arrays.pop("label"), case.label, label_foreground)
     else:
-        likelihood, read_as = _likelihood_of_class(arrays["image"], case)
-        label, inside = case.label_class.mask(arrays["label"]), case.label_class.inside(arrays["label"])
-    if "mask" in files:
-        inside &= arrays["mask"] != 0
+        likelihood, read_as = _likelihood_of_class(arrays.pop("image"), case)
+        label = case.label_class.mask(arrays["label"])
+        counted = case.label_class.inside(arrays.pop("label"))
+        field = counted if field is None else field & counted
     second = None
     if case.second_label is not None:
-        second = _other_label(arrays["second"], case, label_foreground) & inside
-    spacing = _spacing(images["label"], case.label, label.ndim, spacing_mm)
+        second = _z_first(_other_label(arrays.pop("second"), case, label_foreground), field)
     return Images(
-        prediction=np.ascontiguousarray((likelihood * inside).T),
-        label=np.ascontiguousarray((label & inside).T),
-        inside=np.ascontiguousarray(inside.T),
+        prediction=_z_first(likelihood, field, np.float32),
+        label=_z_first(label, field),
+        inside=np.broadcast_to(np.True_, label.shape[::-1]) if field is None else np.ascontiguousarray(field.T),
         spacing_mm=spacing[::-1],
         read_as=read_as,
-        image=rescale_intensity(_display_channels(images["shown"]).T) if "shown" in images else None,
-        second_label=None if second is None else np.ascontiguousarray(second.T),
+        image=shown,
+        second_label=second,
     )
+
+
+def _z_first(array: Array, field: Mask | None, dtype: type = bool) -> Array:
+    """Return an array with the axes z, y, x instead of x, y, z, cleared outside a field of view.
+
+    Only the box around its foreground is written. The rest are zeros for which the system takes no memory.
+    """
+    foreground = array != 0 if field is None else (array != 0) & field
+    box = foreground_box(foreground, margin_vox=0)
+    turned: Array = np.zeros(array.shape[::-1], dtype=dtype)
+    np.copyto(turned[box[::-1]], array[box].T, where=foreground[box].T)
+    return turned
 
 
 def _other_label(values: Array, case: Case, foreground: int | str) -> Mask:
@@ -127,7 +147,7 @@ def _likelihood_of_class(segmentation: Array, case: Case) -> tuple[Array, str]:
     assert case.label_class is not None
     mask = case.label_class.mask(segmentation)
     if case.probabilities is None:
-        return mask.astype(np.float32), "mask"
+        return mask, "mask"
     likelihood = read_probabilities(case.probabilities, case.label_class).T
     if likelihood.shape != mask.shape:
         raise UserError(
@@ -180,13 +200,13 @@ def _display_channels(image: Any) -> Array:
 
 def _to_likelihood(values: Array, path: Path, foreground: int | str, highest: float | None) -> tuple[Array, str]:
     if foreground not in ("auto", "likelihood"):
-        return to_mask(values, path, foreground, "--prediction-foreground").astype(np.float32), "mask"
+        return to_mask(values, path, foreground, "--prediction-foreground"), "mask"
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UserError(f"Expected {path} to hold finite values, but got NaN or infinite ones.")
     is_mask = (high == 0 or high >= 1) and ((values == 0) | (values == high)).all()
     if foreground == "auto" and is_mask:
-        return (values != 0).astype(np.float32), "mask"
+        return values != 0, "mask"
     scale = highest if highest is not None else (1.0 if high <= 1 else 255.0)
     if low < 0 or high > scale:
         raise UserError(
@@ -194,7 +214,8 @@ def _to_likelihood(values: Array, path: Path, foreground: int | str, highest: fl
             "likelihoods instead of logits, set --likelihood-max to the value that represents 1, or set "
             "--prediction-foreground for a mask."
         )
-    return (values / scale).astype(np.float32), "likelihood" if scale == 1 else f"likelihood / {scale:g}"
+    likelihood = values.astype(np.float32, copy=False) / np.float32(scale)
+    return likelihood, "likelihood" if scale == 1 else f"likelihood / {scale:g}"
 
 
 def to_mask(values: Array, path: Path, foreground: int | str, option: str = "--label-foreground") -> Mask:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_topo._utils.typing import Mask
+from monai_topo.masks.bounding_boxes import foreground_box
 from monai_topo.masks.structure_errors import CHANGES_OF_TOPOLOGY, StructureError, dilate_mask
 
 __all__ = [
@@ -68,12 +69,18 @@ def error_overlay(
         `(rows, columns, 3)` uint8, the first remaining axis as rows. For the colors see `ERROR_COLORS`; light gray is
         both masks, blue-gray the prediction alone, brown-gray the label alone.
     """
-    both = label.astype(np.uint8) + 2 * prediction.astype(np.uint8)
-    picture: Picture = _GRAYS[_project(both, view_axis)]
+    box = foreground_box(prediction | label | (errors > 0), margin_vox=0)
+    shown = tuple(side for axis, side in enumerate(box) if label.ndim == 2 or axis != view_axis)
+    shape = tuple(length for axis, length in enumerate(label.shape) if label.ndim == 2 or axis != view_axis)
+    both = np.zeros(shape, dtype=np.uint8)
+    both[shown] = _project(label[box].astype(np.uint8) + 2 * prediction[box].astype(np.uint8), view_axis)
+    picture: Picture = _GRAYS[both]
     if inside is not None:
         _paint(picture, ~_project(inside, view_axis), OUTSIDE_COLOR, 0)
     for kind in _PAINTING_ORDER:
-        _paint(picture, _project(errors == kind, view_axis), ERROR_COLORS[kind], 0 if kind in _HOLES else widen_vox)
+        marks = np.zeros(shape, dtype=bool)
+        marks[shown] = _project(errors[box] == kind, view_axis)
+        _paint(picture, marks, ERROR_COLORS[kind], 0 if kind in _HOLES else widen_vox)
     return picture
 
 

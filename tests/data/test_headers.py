@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from monai_topo.data.case_files import read_image
-from monai_topo.data.headers import check_header
+from monai_topo.data.headers import check_header, count_voxels
 
 SHAPE = (8, 9, 10)
 SMALL = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8)
@@ -125,6 +125,20 @@ def test_honest_files_are_read(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
+def test_voxels_are_counted_without_reading_them(name: str, tmp_path: Path) -> None:
+    assert count_voxels(WRITERS[name](tmp_path / name, MANY)) == 1500 * 1500 * 1000
+    assert count_voxels(WRITERS[name](tmp_path / f"small_{name}")) == SMALL.size
+    (tmp_path / name).write_bytes(b"no image")
+    assert count_voxels(tmp_path / name) == 0
+
+
+def test_pixels_are_counted(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    assert count_voxels(tmp_path / "a.png") == 600
+    assert count_voxels(tmp_path / "none.png") == 0
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_header_that_claims_too_much_is_refused(name: str, tmp_path: Path) -> None:
     file = WRITERS[name](tmp_path / name, MANY)
     with pytest.raises(
@@ -206,7 +220,7 @@ def test_big_tiff_and_both_byte_orders_are_read(order: str, tmp_path: Path) -> N
 
 def test_what_exceeds_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = nifti(tmp_path / "a.nii")
-    monkeypatch.setattr("monai_topo.data.headers._memory_bytes", lambda: 700)
+    monkeypatch.setattr("monai_topo.data.headers.total_memory", lambda: 700)
     with pytest.raises(ValueError, match=r"to fit into the 700 bytes of this machine's memory.* divide the image"):
         check_header(file)
 

@@ -7,6 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter
 
 import monai_topo.masks.skeletons
@@ -86,6 +89,24 @@ def test_every_number_is_that_of_its_function(shape, setting):
     assert all(type(value) is float for value in report.values())
     rest = set(report) - set(expected) - {"dice", "voxel_precision", "voxel_recall"}
     assert rest == {f"b{k}_{of}" for k in range(len(shape)) for of in ("pred", "label")}
+
+
+@given(
+    mask=st.one_of(
+        arrays(bool, st.tuples(*[st.integers(1, 7)] * 2)), arrays(bool, st.tuples(*[st.integers(1, 4)] * 3))
+    ),
+    noise=st.sampled_from([0, 0.2, 1]),
+    connectivity=st.sampled_from(["full", "face"]),
+    border=st.sampled_from(["open", "foreground"]),
+)
+@pytest.mark.parametrize("dtype", [bool, np.float32])
+def test_masks_have_the_diagram_distances_of_their_persistence_pairs(mask, noise, dtype, connectivity, border):
+    label = mask ^ (np.random.default_rng(mask.size).random(mask.shape) < noise)
+    report = topology_report(mask.astype(dtype), label, connectivity=connectivity, border=border)
+    maps = [torch.from_numpy(image)[None, None] for image in (mask.astype(np.float64), label)]
+    for name, order in (("bottleneck", math.inf), ("wasserstein", 2)):
+        expected = compute_diagram_distance(*maps, order=order, connectivity=connectivity, border=border)[0, 0]
+        assert [report[f"{name}_{k}"] for k in range(mask.ndim)] == pytest.approx(expected.tolist(), rel=1e-6)
 
 
 def test_voxels_and_betti_numbers_of_a_drawing():

@@ -230,7 +230,7 @@ def test_two_processes_get_the_metrics_of_one(two_cases):
 def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, monkeypatch, capsys):
     measured = []
 
-    def interrupted(case, settings):
+    def interrupted(case, settings, **memory):
         if measured:
             raise KeyboardInterrupt
         measured.append(case.name)
@@ -241,7 +241,7 @@ def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, 
     assert not (two_cases / "out" / "report.html").exists()
     measured.clear()
 
-    def counted(case, settings):
+    def counted(case, settings, **memory):
         measured.append(case.name)
         return cases.measure_case(case, settings)
 

@@ -37,7 +37,7 @@ def test_the_page_names_the_case_and_has_the_others(
         save_picture(tmp_path / "pred" / f"{case}.png", broken(ladder()))
     measure = case_pages.measure_case
 
-    def slow(case: Any, settings: Any) -> Any:
+    def slow(case: Any, settings: Any, **memory: Any) -> Any:
         try:
             time.sleep(90 if case.name == "b" else 0)
         except Exception:  # metrics have fallbacks, which must not catch the end of the time

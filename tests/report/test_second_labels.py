@@ -106,7 +106,7 @@ def test_a_second_label_of_another_shape_is_named(six_cases):
 def test_a_changed_second_label_counts_as_a_new_case(six_cases, monkeypatch):
     from monai_topo.report import case_pages, cases
 
-    def interrupted(case, settings):
+    def interrupted(case, settings, **memory):
         if case.name == "1":
             raise KeyboardInterrupt
         return cases.measure_case(case, settings)
