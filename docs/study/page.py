@@ -50,16 +50,20 @@ def make_all(images: Path) -> None:
 
 
 def make_side_studies() -> None:
-    """Write the tables of fewer patches and of longer training, which have results of their own."""
+    """Write the tables of fewer patches and of shorter and longer training, which have results of their own."""
     files = [RESULTS / "fewer_patches" / name / "cases.csv" for name in SETS]
     fewer = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
     with atomic_write(RESULTS / "fewer_patches.md") as file:
         tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in fewer.items()]
         file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
-    lengths = sorted((RESULTS / "training_length").glob("*/*/cases.csv"))
+    lengths = {
+        (path.parent.name, int(path.parent.parent.name)): pd.read_csv(path)
+        for path in (RESULTS / "training_length").glob("*/*/cases.csv")
+    }
+    for name in {name for name, _ in lengths}:  # of 2000 steps with all patches
+        lengths[name, 2000] = fewer[name][fewer[name].method.isin((BASE, "persistence, support"))]
     with atomic_write(RESULTS / "training_length.md") as file:
-        by_set = {(path.parent.name, int(path.parent.parent.name)): pd.read_csv(path) for path in lengths}
-        file.write_text(by_length(by_set) + "\n", encoding="utf-8")
+        file.write_text(by_length(lengths) + "\n", encoding="utf-8")
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:
