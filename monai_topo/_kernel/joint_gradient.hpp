@@ -34,14 +34,13 @@ class CellCode {
   explicit CellCode(std::uint32_t bits) : bits_(bits) {}
 
   static constexpr std::uint32_t matched(int axis, bool upper) { return static_cast<std::uint32_t>(2 * axis + upper); }
-  static CellCode towards_lower(int axis) { return CellCode(matched(axis, false)); }
 
   bool is_missing() const { return bits_ == missing; }
   bool is_critical() const { return bits_ >= critical; }
   int axis() const { return static_cast<int>(bits_ >> 1); }
   bool upper() const { return bits_ & 1; }
   bool is_marked(int order_index) const { return has_bit(bits_, order_index); }
-  bool operator==(CellCode other) const { return bits_ == other.bits_; }
+  bool goes_down(int along) const { return bits_ == matched(along, false); }
 
  private:
   std::uint32_t bits_;
@@ -96,7 +95,7 @@ class JointGradient {
  private:
   using Codes = std::conditional_t<D == 2, std::uint16_t, std::uint32_t>;  // of the cells of one corner
   static constexpr int code_bits = 3;
-  static constexpr std::size_t block = 64, part = 8;
+  static constexpr std::size_t block = 64;
 
   // Types that extend along an axis.
   static constexpr Types types_along(int axis) {
@@ -121,20 +120,14 @@ class JointGradient {
   void compare_tops(std::vector<Types>& cells, std::array<std::vector<Types>, 2 * D>& top_sides,
                     const StopFlag& stop) const {
     for_each_block(stop, [&](std::size_t first, std::size_t count) {
-      const std::size_t end = first + count;
-      for (std::size_t begin = first, at = first; at < end;) {
-        const std::size_t next = std::min(at + part, end);
-        const bool is_straight = orders_.interior().has_corners(at, next - at);
-        if (is_straight) fill_straight(at, next, cells, top_sides);
-        if (is_straight ? at > begin : next == end) {
-          const std::size_t stop_at = is_straight ? at : end;
-          std::array<Types*, 2 * D> sides;
-          for (int k = 0; k < 2 * D; ++k) sides[k] = top_sides[k].data() + begin;
-          compare_block(begin, stop_at - begin, cells.data() + begin, sides);
-        }
-        at = next;
-        if (is_straight) begin = at;
-      }
+      orders_.interior().for_each_corner_run(first, first + count,
+                                             [&](std::size_t begin, std::size_t corners, bool is_inside) {
+                                               if (is_inside)
+                                                 return fill_straight(begin, begin + corners, cells, top_sides);
+                                               std::array<Types*, 2 * D> sides;
+                                               for (int k = 0; k < 2 * D; ++k) sides[k] = top_sides[k].data() + begin;
+                                               compare_block(begin, corners, cells.data() + begin, sides);
+                                             });
     });
   }
 

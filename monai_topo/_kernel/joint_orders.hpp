@@ -94,7 +94,8 @@ class JointOrders {
     return voxels;
   }
 
-  // The larger one of the two plateaus of the prediction, at its least and at its greatest level: how many voxels it has.
+  // How many voxels of the prediction have its least level, or its greatest, whichever are more. If they are most of the
+  // image, finds the inside of that plateau.
   std::size_t find_plateau() {
     const auto [low, high] = range(of_prediction);
     const std::size_t at_low = count_level(low), at_high = count_level(high);
@@ -149,23 +150,23 @@ class JointOrders {
     const Grid<D>& grid = grid_[of_prediction];
     std::vector<std::int8_t> above(grid.size());
     std::array<Voxel, 2 * all> start{};
-    for_each_run([&](Voxel first, Voxel count, bool is_inside) {
+    for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
       if (is_inside) {
-        start[all] += count;
+        start[all] += static_cast<Voxel>(count);
         return;
       }
-      count_neighbors_above(grid.level.data() + first, count, above.data() + first);
-      for (Voxel v = first; v < first + count; ++v) ++start[above[v] + all];
+      count_neighbors_above(grid.level.data() + first, static_cast<Voxel>(count), above.data() + first);
+      for (std::size_t v = first; v < first + count; ++v) ++start[above[v] + all];
     });
     std::partial_sum(start.begin(), start.end(), start.begin());
     std::vector<Voxel> voxels(num_voxels(grid.extent));
-    for_each_run([&](Voxel first, Voxel count, bool is_inside) {
+    for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
       if (is_inside) {
-        std::iota(voxels.begin() + start[all - 1], voxels.begin() + start[all - 1] + count, first);
-        start[all - 1] += count;
+        std::iota(voxels.begin() + start[all - 1], voxels.begin() + start[all - 1] + count, static_cast<Voxel>(first));
+        start[all - 1] += static_cast<Voxel>(count);
         return;
       }
-      for (Voxel v = first; v < first + count; ++v) voxels[start[above[v] + all - 1]++] = v;
+      for (std::size_t v = first; v < first + count; ++v) voxels[start[above[v] + all - 1]++] = static_cast<Voxel>(v);
     });
     return stable_order(stable_order(voxels, of_label), of_prediction);
   }
@@ -173,19 +174,7 @@ class JointOrders {
   // Calls visit(first, count, whether all lie inside the plateau) for runs of voxels of one row, in order.
   template <class Visit>
   void for_each_run(Visit visit) const {
-    constexpr Voxel step = 8;
-    for (Voxel first : grid_[0].rows()) {
-      const Voxel end = first + grid_[0].extent[D - 1];
-      bool was_inside = false;
-      Voxel begin = first;
-      for (Voxel at = first; at < end; at += step) {
-        const bool is_inside = interior_.has_voxels(at, std::min(step, end - at));
-        if (is_inside != was_inside && at > begin) visit(begin, at - begin, was_inside);
-        if (is_inside != was_inside) begin = at;
-        was_inside = is_inside;
-      }
-      visit(begin, end - begin, was_inside);
-    }
+    for (Voxel first : grid_[0].rows()) interior_.for_each_voxel_run(first, first + grid_[0].extent[D - 1], visit);
   }
 
   TOPO_ALSO_FOR_AVX2 void count_neighbors_above(const Level* center, Voxel length,

@@ -150,7 +150,7 @@ class JointSaddleReduction {
   // Where the V-path of an edge no longer goes straight down axis 0: its steps lead to the opposite edge of a square while
   // the two others, along axis 0, are matched with vertices.
   Voxel end_of_line(Voxel corner, int axis, CellCode code) const {
-    if (!(code == CellCode::towards_lower(0))) return corner;
+    if (!code.goes_down(0)) return corner;
     const auto& runs = gradient_.straight_runs();
     return corner - gradient_.stride[0] * std::min(runs.below(corner), runs.below(corner + gradient_.stride[axis]));
   }

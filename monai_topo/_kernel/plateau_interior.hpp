@@ -2,6 +2,7 @@
 // all of whose neighbors lie on it too. They enter in the order of their indices, so nothing there needs to be compared.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -33,9 +34,16 @@ class PlateauInterior {
 
   bool exists() const { return !voxels_.empty(); }
 
-  // Whether the next `count` voxels, at most 64, all lie inside; whether all voxels of the cells of the next corners do.
-  bool has_voxels(std::size_t first, std::size_t count) const { return has_all(voxels_, first, count); }
-  bool has_corners(std::size_t first, std::size_t count) const { return has_all(corners_, first, count); }
+  // Calls visit(first, count, whether all lie inside) for runs of voxels in [begin, end), in order; or of corners, which lie
+  // inside if all voxels of their cells do.
+  template <class Visit>
+  void for_each_voxel_run(std::size_t begin, std::size_t end, Visit visit) const {
+    for_each_run(voxels_, begin, end, visit);
+  }
+  template <class Visit>
+  void for_each_corner_run(std::size_t begin, std::size_t end, Visit visit) const {
+    for_each_run(corners_, begin, end, visit);
+  }
 
  private:
   using Words = std::vector<std::uint64_t>;
@@ -55,9 +63,24 @@ class PlateauInterior {
     return found;
   }
 
+  template <class Visit>
+  void for_each_run(const Words& words, std::size_t begin, std::size_t end, Visit visit) const {
+    constexpr std::size_t step = 8;
+    bool was_inside = false;
+    for (std::size_t at = begin; at < end; at += step) {
+      const bool is_inside = has_all(words, at, std::min(step, end - at));
+      if (is_inside != was_inside && at > begin) {
+        visit(begin, at - begin, was_inside);
+        begin = at;
+      }
+      was_inside = is_inside;
+    }
+    visit(begin, end - begin, was_inside);
+  }
+
   bool has_all(const Words& words, std::size_t first, std::size_t count) const {
     if (words.empty()) return false;
-    const std::uint64_t wanted = ~std::uint64_t{0} >> (word_bits - count);
+    const std::uint64_t wanted = (std::uint64_t{1} << count) - 1;
     return (word_at(words, first + margin_) & wanted) == wanted;
   }
 

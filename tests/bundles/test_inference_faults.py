@@ -271,10 +271,9 @@ def test_images_of_all_formats_are_whole_or_absent(suffix: str, small_disk: Disk
             saver({"pred": image})
         assert [file.name for file in disk.iterdir()] == ["filler"]
         filler.unlink()
-    saved = saver({"pred": image})["pred"].meta["saved_files"]
-    assert saved == [str(disk / f"case_mask{suffix}")]
-    expected = {f"case_mask{suffix}"} | ({"case_mask.raw"} if suffix == ".mhd" else set())
-    assert {file.name for file in disk.iterdir()} == expected
+    assert saver({"pred": image})["pred"].meta["saved_files"] == [str(disk / f"case_mask{suffix}")]
+    raw = ["case_mask.raw"] if suffix == ".mhd" else []
+    assert {file.name for file in disk.iterdir()} == {f"case_mask{suffix}", *raw}
     gc.collect()  # files that the libraries left open are warned about here, where the warning is ignored
 
 

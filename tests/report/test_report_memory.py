@@ -46,8 +46,8 @@ def report(folder: Path, *options: str) -> int:
     return main(["report", *files, "--out", str(folder / "report.html"), "--worst", "0", *options])
 
 
-def cases(folder: Path) -> list[str]:
-    with (folder / "report.csv").open(newline="") as file:
+def cases(folder: Path, table: str = "report.csv") -> list[str]:
+    with (folder / table).open(newline="") as file:
         return sorted(row["case"] for row in csv.DictReader(file))
 
 
@@ -158,12 +158,7 @@ print("status", report(large))
     done = run(script, small, large, "--worst", "0")
     assert "status 1" in done.stdout, done.stdout + done.stderr
     assert "dense.nii.gz: " in done.stderr
-    assert cases_of(large) == ["small"]
-
-
-def cases_of(folder: Path) -> list[str]:
-    with (folder / "r.csv").open(newline="") as file:
-        return sorted(row["case"] for row in csv.DictReader(file))
+    assert cases(large, "r.csv") == ["small"]
 
 
 @pytest.mark.slow
