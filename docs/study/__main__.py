@@ -16,7 +16,7 @@ from methods import BASE, COMPARED, METHODS
 from runs import study
 from sets import SETS, StudySet, unknown_set
 from tables import markdown
-from training import Run
+from training import CHANNELS, Run
 
 
 def main() -> None:
@@ -35,6 +35,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=700, help="steps of each method (default: 700)")
     parser.add_argument("--base-steps", type=int, help="steps of the network before that (default: until convergence)")
     parser.add_argument("--max-base-steps", type=int, default=6000, help="at most this many (default: 6000)")
+    parser.add_argument(
+        "--network", nargs=4, type=int, metavar="CHANNELS", help=f"channels at each level of the network ({CHANNELS})"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (default: 2)")
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cpu", help="where networks are trained (default: cpu)"
@@ -56,6 +59,7 @@ def main() -> None:
         steps=arguments.steps,
         base_steps=arguments.base_steps,
         max_base_steps=arguments.max_base_steps,
+        network=tuple(arguments.network) if arguments.network else None,
         device=arguments.device,
     )
     methods = [name for name in arguments.methods if name != BASE]

@@ -30,11 +30,13 @@ class Method:
         term: Makes the loss with the settings of a data set.
         weights: Weights to choose from. While the best one is at the edge, the search goes on beyond it.
         target: What the loss compares the output with, the label or its tubed skeleton.
+        beside: Another method whose term is added with a fixed weight.
     """
 
     term: Callable[[StudySet], nn.Module] | None
     weights: tuple[float, ...] = MIDDLE
     target: str = "label"
+    beside: tuple[str, float] | None = None
 
 
 def _of_pairs(kind: type[nn.Module], **settings: Any) -> Callable[[StudySet], nn.Module]:
@@ -84,6 +86,8 @@ METHODS |= {
     # The likelihoods of each class where they are worst within a neighborhood: the features that a small change breaks.
     "persistence, support, SCNP": Method(lambda s: SCNPLoss(_persistence(support=0.2)(s))),
     "Betti matching, support, SCNP": Method(lambda s: SCNPLoss(_betti_matching(support=0.2)(s))),
+    "persistence, support + soft clDice": Method(_persistence(support=0.2), beside=("soft clDice", 1.0)),
+    "persistence, support + SCNP": Method(_persistence(support=0.2), beside=("SCNP", 1.0)),
 }
 
 
@@ -102,10 +106,16 @@ class StudyLoss(nn.Module):
 
     def __init__(self, method: Method, weight: float, study_set: StudySet) -> None:
         super().__init__()
-        self.base, self.weight, self.target = DiceCELoss(sigmoid=True), weight, method.target
-        self.term = method.term(study_set) if method.term else None
+        self.base, terms = DiceCELoss(sigmoid=True), [(method, weight)]
+        if method.beside:
+            name, fixed = method.beside
+            terms.append((METHODS[name], fixed))
+        self.terms = nn.ModuleList(other.term(study_set) for other, _ in terms if other.term)
+        self.weights_and_targets = [(weight, other.target) for other, weight in terms if other.term]
 
     def forward(self, logits: Tensor, batch: Case) -> Tensor:
         """Compute the loss of logits `(B, 1, *spatial)`."""
         value: Tensor = self.base(logits, batch["label"])
-        return value if self.term is None else value + self.weight * self.term(logits, batch[self.target])
+        for term, (weight, target) in zip(self.terms, self.weights_and_targets, strict=True):
+            value = value + weight * term(logits, batch[target])
+        return value

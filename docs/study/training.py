@@ -55,6 +55,7 @@ class Run:
         max_base_steps: The most steps until convergence.
         method: Name of the method, empty for the base.
         weight: Weight of its topology term.
+        network: Channels of the network at each level; None: `CHANNELS`.
         device: Where the network runs, "cpu" or "cuda". Only on the CPU is a continued run equal bit for bit.
     """
 
@@ -67,6 +68,7 @@ class Run:
     max_base_steps: int = 6000
     method: str = ""
     weight: float = 0.0
+    network: tuple[int, ...] | None = None
     device: str = "cpu"
 
     @property
@@ -151,7 +153,7 @@ class _Training:
             spatial_dims=run.study_set.ndim,
             in_channels=run.study_set.channels,
             out_channels=1,
-            channels=CHANNELS[run.study_set.ndim],
+            channels=run.network or CHANNELS[run.study_set.ndim],
             strides=strides,
             num_res_units=2,
             norm="INSTANCE",

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from monai_topo.data import synthetic_membranes
+from monai_topo.losses import SkeletonRecallLoss
 
 STUDY = Path(__file__).resolve().parents[2] / "docs" / "study"
 
@@ -75,6 +77,24 @@ def test_errors_by_length_of_training_are_those_of_cleaned_test_cases(runs):
     ]
 
 
+def test_the_loss_of_two_terms_is_their_sum_with_the_second_at_its_fixed_weight(runs):
+    methods, sets = importlib.import_module("methods"), importlib.import_module("sets")
+    logits = torch.randn(2, 1, 64, 71, generator=torch.Generator().manual_seed(0))
+    batch = {"label": (logits + logits.roll(3, -1) > 0).float()}
+    batch["skeleton"] = batch["label"].flip(-1)
+
+    def loss(name, weight):
+        return methods.StudyLoss(methods.METHODS[name], weight, sets.SETS["drive"])(logits, batch).item()
+
+    base, both = loss("CE + Dice", 0.0), loss("persistence, support + soft clDice", 0.3)
+    assert both - base == pytest.approx(
+        loss("persistence, support", 0.3) - base + loss("soft clDice", 1.0) - base, rel=1e-4
+    )
+    assert loss("skeleton recall", 1.0) - base == pytest.approx(
+        SkeletonRecallLoss(sigmoid=True)(logits, batch["skeleton"]).item(), rel=1e-4
+    )
+
+
 @pytest.mark.slow
 def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_done(runs, tmp_path):
     folder = tmp_path / "brain"
@@ -89,7 +109,7 @@ def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_
     command = [sys.executable, str(STUDY), "brain", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     command += ["--foreground", "0", "--connectivity", "face", "--instances", "background", "--split", "1", "2", "2"]
     command += ["--methods", "persistence, support", "--weights", "0.3", "--seeds", "1"]
-    command += ["--steps", "2", "--max-base-steps", "2", "--jobs", "2"]
+    command += ["--steps", "2", "--max-base-steps", "2", "--jobs", "2", "--network", "4", "8", "8", "8"]
 
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
@@ -103,7 +123,10 @@ def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_
     }
     assert cases.dice.between(0, 1).all()
     assert (pd.read_csv(results / "runs.csv").peak_mib > 100).all()
-    assert json.loads((results / "about.json").read_text())["steps"] == 2
+    about = json.loads((results / "about.json").read_text())
+    assert (about["steps"], about["network"]) == (2, [4, 8, 8, 8])
+    network = torch.load(results / "bases" / "seed 0, converged.pt", weights_only=True)["network"]
+    assert sum(weight.numel() for weight in network.values()) < 10_000
     with np.load(results / "examples.npz") as examples:
         assert examples.files == ["CE + Dice, raw", "CE + Dice", "persistence, support"]
         assert all(examples[name].shape == (136, 150, 3) for name in examples.files)
