@@ -45,13 +45,13 @@ struct BettiDistance {
 template <int D, class T>
 struct BettiScratch {
   BinaryScratch<D> binary;
-  std::vector<T> label;
+  Array<T> label;
 };
 
 // The pairs of an image, sorted by (dim, birth, death), and which of them are matched; how many pairs of the label, by
 // dimension, are not.
 struct PairMatching {
-  std::vector<Pair> pairs;
+  Array<Pair> pairs;
   std::vector<bool> is_matched;
   std::array<std::int64_t, 3> missing{};
 };
@@ -59,7 +59,7 @@ struct PairMatching {
 // With a gradient of both images: dimension 1 of volumes needs it.
 template <class T, int D>
 PairMatching match_by_joint_gradient(const PatchValues<T>& image, const Extent<D>& extent, const Filtration& filtration,
-                                     std::size_t threads, const StopFlag& stop, std::vector<T>& label) {
+                                     std::size_t threads, const StopFlag& stop, Array<T>& label) {
   label.assign(image.label, image.label + num_voxels(extent));
   auto matching = betti_matching<D, T>({image.values, label.data()}, extent, filtration, threads, stop);
   PairMatching found;
@@ -86,7 +86,7 @@ PairMatching match_binary(const PatchValues<T>& image, const Extent<D>& extent, 
   for (int dim = 0; dim < D; ++dim) {
     const BinaryMatching& of_dim = by_dim[filtration.complex_dim<D>(dim)];
     found.missing[dim] = of_dim.missing;
-    std::vector<std::uint64_t> keys;  // birth, death and one bit
+    Array<std::uint64_t> keys;  // birth, death and one bit
     keys.reserve(of_dim.pairs.size());
     for (std::size_t i = 0; i < of_dim.pairs.size(); ++i) {
       Voxel birth = grid.image_index(of_dim.pairs[i].first), death = grid.image_index(of_dim.pairs[i].second);

@@ -17,13 +17,13 @@ namespace topo {
 
 // Pairs of both images, sorted by (dim, birth, death), and which of them are matched, as indices into the two lists.
 struct BettiMatching {
-  std::vector<Pair> prediction, label;
-  std::vector<std::pair<std::size_t, std::size_t>> matched;
+  Array<Pair> prediction, label;
+  Array<std::pair<std::size_t, std::size_t>> matched;
 };
 
 // Sorts pairs, equal ones as they come; returns the new position of each.
-inline std::vector<std::size_t> sort_pairs(std::vector<Pair>& pairs) {
-  std::vector<std::uint64_t> items(pairs.size()), memory;
+inline Array<std::size_t> sort_pairs(Array<Pair>& pairs) {
+  Array<std::uint64_t> items(pairs.size()), memory;
   for (std::size_t i = 0; i < pairs.size(); ++i) items[i] = (std::uint64_t{pairs[i].birth} << 32) | i;
   radix_sort(items, 32, memory);
   const auto pair = [&](std::uint64_t item) -> const Pair& { return pairs[static_cast<std::uint32_t>(item)]; };
@@ -34,10 +34,10 @@ inline std::vector<std::size_t> sort_pairs(std::vector<Pair>& pairs) {
         return std::make_pair(pair(a).death, a) < std::make_pair(pair(b).death, b);
       });
   }
-  std::vector<std::size_t> position(pairs.size()), start(5, 0);
+  Array<std::size_t> position(pairs.size()), start(5, 0);
   for (const Pair& at : pairs) ++start[at.dim + 1];
   std::partial_sum(start.begin(), start.end(), start.begin());
-  std::vector<Pair> sorted(pairs.size());
+  Array<Pair> sorted(pairs.size());
   for (const std::uint64_t item : items) {
     const std::size_t to = start[pair(item).dim]++;
     position[static_cast<std::uint32_t>(item)] = to;
@@ -56,7 +56,7 @@ inline void sort_matching(BettiMatching& matching) {
 // The pairs of one dimension of the filtered complex in both images, and the matches, as indices into the lists.
 struct DimensionMatching {
   VoxelPairs prediction, label;
-  std::vector<std::pair<std::size_t, std::size_t>> matched;
+  Array<std::pair<std::size_t, std::size_t>> matched;
 };
 
 template <int D>
@@ -74,7 +74,7 @@ class InducedMatching {
   std::array<DimensionMatching, D> run() {
     const bool has_middle = D == 3 && has_bit(dims_, 1);
     std::array<DimensionMatching, D> found;
-    std::array<std::vector<std::pair<Cell, int>>, 2> marks;
+    std::array<Array<std::pair<Cell, int>>, 2> marks;
     parallel_for(2, threads_, [&](std::size_t part) {
       const int dim = part == 0 ? 0 : D - 1;
       if (has_middle || has_bit(dims_, dim)) match_extrema(dim, has_middle ? &marks[part] : nullptr, found[dim]);
@@ -103,12 +103,12 @@ class InducedMatching {
   }
 
   // Pairs in dimension 0 or D - 1 of one order, or of the map between two.
-  using ExtremumPairs = std::vector<ExtremumPair>;
+  using ExtremumPairs = Array<ExtremumPair>;
   ExtremumPairs extremum_pairs(const JointBasins<D>& basins, bool is_top, Order birth, Order death) const {
     return basins.pairs(orders_.index(is_top ? death : birth), orders_.index(is_top ? birth : death));
   }
 
-  void match_extrema(int dim, std::vector<std::pair<Cell, int>>* marks, DimensionMatching& found) const {
+  void match_extrema(int dim, Array<std::pair<Cell, int>>* marks, DimensionMatching& found) const {
     const bool is_top = dim == D - 1;
     const JointBasins<D> basins(gradient_, is_top);
     const auto voxels = [&](const ExtremumPair& pair, Order birth, Order death) {
@@ -122,7 +122,7 @@ class InducedMatching {
     };
     const bool own_is_extremum = is_top == dual_;  // the cell of a pair that the comparison does not share
     std::array<ExtremumPairs, num_orders> pairs;
-    std::array<std::vector<Index>, 2> index;  // into the list of an image, by own cell
+    std::array<Array<Index>, 2> index;  // into the list of an image, by own cell
     for (Order o : all_orders) {
       if (o == of_comparison && (marks == nullptr || is_same(o, of_label))) break;
       pairs[o] = extremum_pairs(basins, is_top, o, o);
@@ -155,7 +155,7 @@ class InducedMatching {
     }
     // Pairs of the two maps that share their extremum, which is the comparison's. Those of the label come first, for it
     // has few.
-    std::vector<Index> in_label(basins.num_extrema(), none);
+    Array<Index> in_label(basins.num_extrema(), none);
     for (Order image : {of_label, of_prediction}) {
       const Order birth = births(image), death = deaths(image);
       if (!is_same(birth, death)) pairs[image] = extremum_pairs(basins, is_top, birth, death);
@@ -171,16 +171,16 @@ class InducedMatching {
   }
 
   // Pairs in dimension 1 of a volume as (edge, square).
-  using SaddlePairs = std::vector<std::pair<Index, Index>>;
+  using SaddlePairs = Array<std::pair<Index, Index>>;
 
   void match_saddles(DimensionMatching& found) const {
-    const std::vector<Cell>&edges = gradient_.critical_cells(1), &squares = gradient_.critical_cells(2);
+    const Array<Cell>&edges = gradient_.critical_cells(1), &squares = gradient_.critical_cells(2);
     // Independent reductions: of the two images, and of their maps to (or from) the comparison.
     struct Reduction {
       Order birth, death;
       SaddlePairs pairs;
     };
-    std::vector<Reduction> reductions{{of_prediction, of_prediction, {}}, {of_label, of_label, {}}};
+    Array<Reduction> reductions{{of_prediction, of_prediction, {}}, {of_label, of_label, {}}};
     for (Order image : images)
       if (image == of_prediction || !is_same(births(image), deaths(image)))
         reductions.push_back({births(image), deaths(image), {}});
@@ -200,7 +200,7 @@ class InducedMatching {
     const auto own = [&](const std::pair<Index, Index>& pair) { return dual_ ? pair.second : pair.first; };
     const auto shared = [&](const std::pair<Index, Index>& pair) { return dual_ ? pair.first : pair.second; };
     const std::size_t num_own = dual_ ? squares.size() : edges.size();
-    std::array<std::vector<Index>, 2> index;  // into the list of an image, by own cell
+    std::array<Array<Index>, 2> index;  // into the list of an image, by own cell
     for (Order image : images) {
       VoxelPairs& list = image == of_prediction ? found.prediction : found.label;
       index[image].assign(num_own, none);
@@ -210,7 +210,7 @@ class InducedMatching {
         list.push_back(voxels(pair, image, image));
       }
     }
-    std::vector<Index> in_prediction(dual_ ? edges.size() : squares.size(), none);  // own cell, by shared cell
+    Array<Index> in_prediction(dual_ ? edges.size() : squares.size(), none);  // own cell, by shared cell
     for (Order image : images) {
       const Order birth = births(image), death = deaths(image);
       const Reduction& map = image == of_prediction  ? reductions[2]
@@ -245,9 +245,9 @@ template <int D>
 std::array<Grid<D>, 2> make_grids(const std::array<const double*, 2>& images, const Extent<D>& extent,
                                   const Filtration& filtration) {
   const std::size_t count = num_voxels(extent);
-  std::vector<double> both(images[0], images[0] + count);
+  Array<double> both(images[0], images[0] + count);
   both.insert(both.end(), images[1], images[1] + count);
-  const std::vector<Level> ranks = ranks_of(both.data(), both.size());
+  const Array<Level> ranks = ranks_of(both.data(), both.size());
   const Level sign = filtration.negate ? -1 : 1;
   const auto grid = [&](const Level* of_image) {
     Grid<D> made(extent, filtration.frame());
@@ -268,7 +268,7 @@ BettiMatching betti_matching(const std::array<const T*, 2>& images, const Extent
   BettiMatching result;
   const auto found = matching.run();
   for (int dim = 0; dim < D; ++dim) {
-    const auto append = [&](const VoxelPairs& voxels, std::vector<Pair>& pairs) {
+    const auto append = [&](const VoxelPairs& voxels, Array<Pair>& pairs) {
       for (const auto& [birth, death] : voxels) {
         Pair pair{static_cast<Voxel>(filtration.complex_dim<D>(dim)), indices.image_index(birth),
                   indices.image_index(death)};

@@ -12,10 +12,10 @@ namespace topo {
 // `framed` a layer of such voxels around the image is counted too.
 inline std::int64_t euler_characteristic(const Mask& mask, Bit value, bool framed) {
   const std::int64_t length = mask.length + 3;  // a layer on both sides, and one voxel beyond that never has the value
-  std::vector<Bit> buffer[2][2];
+  Array<Bit> buffer[2][2];
   for (auto& plane : buffer)
     for (auto& row : plane) row.assign(length, 0);
-  const auto load = [&](std::int64_t z, std::int64_t y, std::vector<Bit>& row) {
+  const auto load = [&](std::int64_t z, std::int64_t y, Array<Bit>& row) {
     const bool inside = z >= 0 && z < mask.planes && y >= 0 && y < mask.rows;
     const bool beyond = y > mask.rows || z > mask.planes || (!mask.volume && z != 0);
     std::fill(row.begin(), row.end() - 1, framed && !beyond ? 1 : 0);

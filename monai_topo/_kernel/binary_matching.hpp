@@ -31,7 +31,7 @@ struct BinaryMatching {
 // Large arrays that a thread keeps from image to image.
 template <int D>
 struct BinaryScratch {
-  std::vector<Level> values, level[2];
+  Array<Level> values, level[2];
   StarArray<D> star[2];
   CellNumbers numbers[2];
 };
@@ -122,8 +122,8 @@ class BinaryMatcher {
 
     // Of every basin of the comparison: the oldest extremum of the image, by its index, and the ages for both images.
     const std::size_t count = basins.extrema.size() + 1;
-    std::vector<Age> in_image(count, youngest_age(Path::ascends)), in_label(count);
-    std::vector<Voxel> walked;
+    Array<Age> in_image(count, youngest_age(Path::ascends)), in_label(count);
+    Array<Voxel> walked;
     for (Voxel extremum : image.extrema) {
       Age& oldest = in_image[basin_of(of_comparison, of_image.start(extremum), numbers, walked)];
       const Age age = grid_.key(extremum);
@@ -153,8 +153,8 @@ class BinaryMatcher {
 
   // The merges of the comparison, in its order.
   template <class Path>
-  static std::vector<Merge> merges(const Path& path, const Basins& basins) {
-    std::vector<Merge> merges;
+  static Array<Merge> merges(const Path& path, const Basins& basins) {
+    Array<Merge> merges;
     for (const OrderKey key : sorted_saddles(path, basins)) {
       const Saddle& saddle = basins.saddles[static_cast<std::uint32_t>(key)];
       merges.push_back({saddle.sides[0], saddle.sides[1], LabeledLevels::of_value(path.grid.level[saddle.voxel()])});
@@ -166,15 +166,15 @@ class BinaryMatcher {
   void match_saddles(const Path& of_image, const Path& of_comparison, CellNumbers& numbers, const ComponentMap& regions,
                      BinaryMatching& found) {
     Basins image = find_basins(of_image, stars_.critical, numbers, threads_, stop_);
-    std::vector<Voxel> extrema;  // of the comparison
+    Array<Voxel> extrema;  // of the comparison
     for (CriticalVoxels& critical : comparison_stars_.critical) {
-      const std::vector<Voxel>& of_part = Path::extrema(critical);
+      const Array<Voxel>& of_part = Path::extrema(critical);
       extrema.insert(extrema.end(), of_part.begin(), of_part.end());
     }
     const OldestExtrema of_regions = oldest_of_regions<Path>(extrema, regions);
     // Of every basin of the image: the oldest extremum of the comparison.
-    std::vector<Age> oldest(image.extrema.size() + 1, youngest_age(Path::ascends));
-    std::vector<Voxel> walked;
+    Array<Age> oldest(image.extrema.size() + 1, youngest_age(Path::ascends));
+    Array<Voxel> walked;
     for (Voxel extremum : extrema) {
       Age& of_basin = oldest[basin_of(of_image, of_comparison.start(extremum), numbers, walked)];
       // Of equal levels those come first that are the oldest of a class of the label: more is matched.
@@ -199,9 +199,9 @@ class BinaryMatcher {
   };
 
   template <class Path>
-  OldestExtrema oldest_of_regions(const std::vector<Voxel>& extrema, const ComponentMap& regions) const {
+  OldestExtrema oldest_of_regions(const Array<Voxel>& extrema, const ComponentMap& regions) const {
     const Level background = Path::ascends ? levels_.low : levels_.high;  // where the classes of the label end
-    std::vector<Age> oldest(static_cast<std::size_t>(regions.count()) + 1, youngest_age(Path::ascends));
+    Array<Age> oldest(static_cast<std::size_t>(regions.count()) + 1, youngest_age(Path::ascends));
     const auto last = static_cast<Voxel>(num_voxels(grid_.extent) - 1);
     for (Voxel extremum : extrema) {
       if (!lives<Path>(LabeledLevels::of_value(comparison_.level[extremum]), background)) continue;

@@ -26,7 +26,7 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
   PairColumns columns;
   {
     nb::gil_scoped_release unlocked;
-    std::vector<std::vector<Pair>> pairs(batch.count);
+    Array<Array<Pair>> pairs(batch.count);
     const std::size_t inside = threads_per_image(num_threads, batch.count);
     interruptible(batch.size() > long_work_voxels, [&](const StopFlag& stop) {
       dispatch(batch.dims, [&](auto dims_constant) {
@@ -48,17 +48,17 @@ auto betti_matching(const Images<T>& predictions, const Images<T>& labels, bool 
   const Filtration filtration{negate, dual, framed, dims};
   const Batch<T> prediction(predictions), label(labels);
   PairColumns prediction_columns, label_columns;
-  std::vector<std::int64_t> matched_prediction, matched_label;
+  Array<std::int64_t> matched_prediction, matched_label;
   {
     nb::gil_scoped_release unlocked;
     const std::size_t count = prediction.count, inside = threads_per_image(num_threads, count);
-    std::vector<BettiMatching> matchings(count);
+    Array<BettiMatching> matchings(count);
     const auto match = [&](std::size_t i, const auto& extent, const StopFlag& stop) {
       const std::array<const T*, 2> images{prediction.image(i), label.image(i)};
       matchings[i] = topo::betti_matching(images, extent, filtration, inside, stop);
     };
     for_each_image(prediction, num_threads, match, 8);
-    std::vector<std::vector<Pair>> prediction_pairs(count), label_pairs(count);
+    Array<Array<Pair>> prediction_pairs(count), label_pairs(count);
     std::size_t predictions_before = 0, labels_before = 0;
     for (std::size_t i = 0; i < count; ++i) {
       for (const auto& [a, b] : matchings[i].matched) {
@@ -82,11 +82,11 @@ auto merge_tree(const Images<T>& images, bool negate, bool last_to_first, bool f
                 std::size_t num_threads) {
   const MergeOrder order{negate, last_to_first, full, framed};
   const Batch<T> batch(images);
-  std::array<std::vector<std::int64_t>, 4> columns;  // image, birth, death, parent
-  std::vector<std::int64_t> region(batch.size());
+  std::array<Array<std::int64_t>, 4> columns;  // image, birth, death, parent
+  Array<std::int64_t> region(batch.size());
   {
     nb::gil_scoped_release unlocked;
-    std::vector<std::vector<Branch>> trees(batch.count);
+    Array<Array<Branch>> trees(batch.count);
     for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag& stop) {
       trees[i] = topo::merge_tree(batch.image(i), extent, order, region.data() + i * batch.image_size, stop);
     });
@@ -117,10 +117,10 @@ auto lift_paths(const Images<T>& images, const Images<std::int64_t>& image, cons
                 std::size_t num_threads) {
   const MergeOrder order{negate, last_to_first, full, framed};
   const Batch<T> batch(images);
-  std::vector<T> lifted(batch.data, batch.data + batch.size());
+  Array<T> lifted(batch.data, batch.data + batch.size());
   {
     nb::gil_scoped_release unlocked;
-    std::vector<std::vector<PathTarget<T>>> targets(batch.count);
+    Array<Array<PathTarget<T>>> targets(batch.count);
     for (std::size_t p = 0; p < image.size(); ++p)
       targets[image.data()[p]].push_back({saddle.data()[p], level.data()[p]});
     for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag& stop) {

@@ -29,9 +29,9 @@ template <class T>
 using Column = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
 
 template <class T>
-Column<T> to_numpy(std::vector<T>&& values) {
-  auto owned = std::make_unique<std::vector<T>>(std::move(values));
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+Column<T> to_numpy(Array<T>&& values) {
+  auto owned = std::make_unique<Array<T>>(std::move(values));
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Array<T>*>(p); });
   auto* vector = owned.release();
   return Column<T>(vector->data(), {vector->size()}, owner);
 }

@@ -83,14 +83,14 @@ enum FeatureFlags : std::uint8_t { matched = 1, ignored = 2, fixed_birth = 4, fi
 // The features of all patches, with critical voxels in the whole batch, flat.
 template <class T>
 struct FeatureColumns {
-  std::vector<std::int64_t> first;         // of every patch, and the end
+  Array<std::int64_t> first;               // of every patch, and the end
   std::unique_ptr<std::int64_t[]> voxels;  // birth and death in turn
   std::unique_ptr<T[]> derivatives;        // by birth and death in turn
   std::unique_ptr<std::uint8_t[]> dim, flags;
 
   // `found`: what was found in every patch, with its `features`, the essential class first.
   template <class Found>
-  explicit FeatureColumns(const std::vector<Found>& found) : first{0} {
+  explicit FeatureColumns(const Array<Found>& found) : first{0} {
     for (const auto& patch : found) first.push_back(first.back() + static_cast<std::int64_t>(patch.features.size()));
     voxels.reset(new std::int64_t[2 * size()]);
     derivatives.reset(new T[2 * size()]);
@@ -152,11 +152,11 @@ auto persistence_distance(const Images<T>& images, const Images<T>& labels, cons
       {negate, dual, framed, dims, min_persistence}, static_cast<Matching>(matching), min_label_size, matched_cost};
   const Plateaus<T> plateaus{support, saturation, high};
   const PatchBatch<T> batch(images, labels, starts, size);
-  std::vector<T> cost(batch.count());
+  Array<T> cost(batch.count());
   std::optional<FeatureColumns<T>> columns;
   {
     nb::gil_scoped_release unlocked;
-    std::vector<MatchedFeatures<T>> found(batch.count());
+    Array<MatchedFeatures<T>> found(batch.count());
     for_each_patch<Scratch>(
         batch, plateaus, num_threads,
         [&](std::size_t i, const auto& patch, const PatchValues<T>& values, std::size_t inside, const StopFlag& stop,
@@ -190,11 +190,11 @@ auto betti_distance(const Images<T>& images, const Images<T>& labels, const Star
   const Plateaus<T> plateaus{support, saturation, high};
   const PatchBatch<T> batch(images, labels, starts, size);
   const std::size_t dimensions = batch.images.dims;
-  std::vector<T> error(batch.count() * dimensions), essential_error(batch.count());
+  Array<T> error(batch.count() * dimensions), essential_error(batch.count());
   std::optional<FeatureColumns<T>> columns;
   {
     nb::gil_scoped_release unlocked;
-    std::vector<BettiDistance<T>> found(batch.count());
+    Array<BettiDistance<T>> found(batch.count());
     for_each_patch<BettiMemory<T>::template OfDimension>(
         batch, plateaus, num_threads,
         [&](std::size_t i, const auto& patch, const PatchValues<T>& values, std::size_t inside, const StopFlag& stop,
@@ -222,11 +222,11 @@ auto betti_distance(const Images<T>& images, const Images<T>& labels, const Star
 template <class T>
 auto match_by_value(const Images<T>& values, const Images<std::int64_t>& group, const Images<std::int64_t>& num_true,
                     bool by_rank) {
-  std::vector<std::uint8_t> is_matched(group.size(), 0);
+  Array<std::uint8_t> is_matched(group.size(), 0);
   {
     nb::gil_scoped_release unlocked;
     Features<T> features(group.size());
-    std::vector<Members> members(num_true.size());
+    Array<Members> members(num_true.size());
     for (std::uint32_t i = 0; i < group.size(); ++i) {
       features[i].birth_value = values.data()[2 * i];
       features[i].death_value = values.data()[2 * i + 1];
@@ -249,7 +249,7 @@ auto distance_gradient(const Images<T>& factors, const Images<std::int64_t>& fir
   {
     nb::gil_scoped_release unlocked;
     const std::size_t per_image = factors.shape(0) / std::max<std::size_t>(1, num_images);
-    parallel_for<std::vector<T>>(num_images, num_threads, [&](std::size_t image, std::vector<T>& own) {
+    parallel_for<Array<T>>(num_images, num_threads, [&](std::size_t image, Array<T>& own) {
       if (overlap) own.resize(size);
       // From the last patch to the first, as automatic differentiation does.
       for (std::size_t i = (image + 1) * per_image; i-- > image * per_image;) {

@@ -16,7 +16,7 @@ namespace {
 
 auto betti_numbers(const Images<Bit>& masks, bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> batch(masks);
-  std::vector<std::int64_t> numbers(batch.count * batch.dims);
+  Array<std::int64_t> numbers(batch.count * batch.dims);
   {
     nb::gil_scoped_release unlocked;
     for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag&) {
@@ -33,7 +33,7 @@ auto betti_numbers(const Images<Bit>& masks, bool full, bool framed, std::size_t
 
 auto component_labels(const Images<Bit>& masks, bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> batch(masks);
-  std::vector<std::int32_t> labels(batch.size());
+  Array<std::int32_t> labels(batch.size());
   {
     nb::gil_scoped_release unlocked;
     for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag&) {
@@ -48,11 +48,11 @@ auto component_labels(const Images<Bit>& masks, bool full, bool framed, std::siz
 auto label_regions(const Images<Bit>& masks, int dim, bool full, bool framed, double min_size,
                    std::size_t num_threads) {
   const Batch<Bit> batch(masks);
-  std::vector<std::int32_t> labels(batch.size());
-  std::vector<std::int64_t> counts(batch.count), all;
+  Array<std::int32_t> labels(batch.size());
+  Array<std::int64_t> counts(batch.count), all;
   {
     nb::gil_scoped_release unlocked;
-    std::vector<Capacity> capacities(batch.count);
+    Array<Capacity> capacities(batch.count);
     for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag&) {
       const Mask mask = make_mask(batch.image(i), extent);
       LabelRegions regions(mask, full, framed, min_size);
@@ -85,7 +85,7 @@ auto block_components(const Images<Bit>& mask, bool full, bool with_sizes) {
 
 auto simple_points(const Images<Bit>& masks, bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> batch(masks);
-  std::vector<Bit> simple(batch.size());
+  Array<Bit> simple(batch.size());
   {
     nb::gil_scoped_release unlocked;
     for_each_image(batch, num_threads, [&](std::size_t i, const auto& extent, const StopFlag&) {
@@ -99,7 +99,7 @@ auto homotopy_warping_errors(const Images<Bit>& predictions, const Images<Bit>& 
                              bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> prediction(predictions), label(labels);
   const Batch<float> error(errors);
-  std::vector<Bit> critical(label.size());
+  Array<Bit> critical(label.size());
   {
     nb::gil_scoped_release unlocked;
     for_each_image(label, num_threads, [&](std::size_t i, const auto& extent, const StopFlag& stop) {

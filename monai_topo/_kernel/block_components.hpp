@@ -26,7 +26,7 @@ class BlockComponents {
   std::int64_t at_surface() const { return at_surface_; }
 
   // Writes the numbers, times `sign`, into the faces: axis by axis the lower and the upper one, each in C order.
-  void write_faces(std::int32_t sign, std::vector<std::int32_t>& faces) {
+  void write_faces(std::int32_t sign, Array<std::int32_t>& faces) {
     const std::int64_t plane = block_.volume ? block_.rows * block_.length : 0, side = block_.planes * block_.length;
     const std::int64_t rows_at = 2 * plane, length_at = rows_at + 2 * side, end = block_.planes * block_.rows;
     for (const auto& [z, y, run] : surface_) {
@@ -44,8 +44,8 @@ class BlockComponents {
   }
 
   // Voxels of each component: those at the surface by their numbers, then those inside. Needs `with_sizes`.
-  std::vector<std::int64_t> sizes() {
-    std::vector<std::int64_t> size_of_root(number_.size(), 0), sizes(at_surface_, 0);
+  Array<std::int64_t> sizes() {
+    Array<std::int64_t> size_of_root(number_.size(), 0), sizes(at_surface_, 0);
     for (Node label = 0; label < number_.size(); ++label) size_of_root[components_.root(label)] += run_voxels_[label];
     for (Node label = 0; label < number_.size(); ++label) {
       if (components_.root(label) != label) continue;
@@ -66,18 +66,18 @@ class BlockComponents {
   const Mask block_;
   RunComponents components_;
   std::int64_t total_ = 0;
-  std::vector<SurfaceRun> surface_;
-  std::vector<std::int64_t> run_voxels_;
-  std::vector<std::int32_t> number_;  // of a root; 0 inside
+  Array<SurfaceRun> surface_;
+  Array<std::int64_t> run_voxels_;
+  Array<std::int32_t> number_;  // of a root; 0 inside
   std::int32_t at_surface_ = 0;
 };
 
 struct Block {
   // Components inside: of the foreground, of the background; at the surface: of the foreground, of the background;
   // Euler characteristic of the cells in the block, of the side that is face-connected.
-  std::vector<std::int64_t> counts;
-  std::vector<std::int32_t> faces;  // foreground positive, background negative
-  std::vector<std::int64_t> sizes;  // voxels of the foreground's components, if asked for
+  Array<std::int64_t> counts;
+  Array<std::int32_t> faces;  // foreground positive, background negative
+  Array<std::int64_t> sizes;  // voxels of the foreground's components, if asked for
 };
 
 inline Block block_components(const Mask& mask, bool full, bool with_sizes) {

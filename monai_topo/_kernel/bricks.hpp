@@ -11,7 +11,7 @@ class Bricks {
   explicit Bricks(const Grid<3>& grid) : grid_(grid) {
     std::uint32_t count = 1;
     for (int a = 0; a < 3; ++a) count *= along_[a] = ((grid.extent[a] - 1) >> side_bits) + 1;
-    std::vector<std::uint64_t> keys(count);
+    Array<std::uint64_t> keys(count);
     for (std::uint32_t brick = 0; brick < count; ++brick) keys[brick] = z_order(brick) << 32 | brick;
     radix_sort(keys, 32);
     place_.resize(count);
@@ -42,7 +42,7 @@ class Bricks {
 
   const Grid<3>& grid_;
   std::array<std::uint32_t, 3> along_;  // bricks
-  std::vector<std::uint32_t> place_;    // of every brick, in C order
+  Array<std::uint32_t> place_;          // of every brick, in C order
 };
 
 }  // namespace topo

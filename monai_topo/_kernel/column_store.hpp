@@ -72,7 +72,7 @@ class ColumnStore {
   static constexpr std::size_t most_blocks = std::size_t{1} << (32 - block_bits);
 
   std::mutex mutex_;
-  std::vector<std::unique_ptr<std::uint32_t[]>> memory_;
+  Array<std::unique_ptr<std::uint32_t[]>> memory_;
   const std::unique_ptr<std::uint32_t*[]> block_;
   std::size_t num_blocks_ = 1;  // no column has address 0
 };
@@ -82,7 +82,7 @@ class ColumnWriter {
  public:
   explicit ColumnWriter(ColumnStore& store) : store_(store) {}
 
-  Address write(OrderKey owner, int pivot, const std::vector<Edge>& edges) {
+  Address write(OrderKey owner, int pivot, const Array<Edge>& edges) {
     const Address address = allocate(ReducedColumn::header + edges.size());
     std::uint32_t* const words = store_.words(address);
     words[1] = static_cast<std::uint32_t>(owner >> 32);

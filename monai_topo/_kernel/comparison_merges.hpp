@@ -26,7 +26,7 @@ struct Merge {
 };
 
 // For prediction and label: of the oldest extremum in every basin, its position in the order of that image.
-using Ages = std::array<const std::vector<std::uint64_t>*, 2>;
+using Ages = std::array<const Array<std::uint64_t>*, 2>;
 
 template <class Emit>
 class ComparisonMerges {
@@ -39,8 +39,8 @@ class ComparisonMerges {
     }
   }
 
-  void take(const std::vector<Merge>& merges) {
-    std::vector<Node> merging;
+  void take(const Array<Merge>& merges) {
+    Array<Node> merging;
     for (std::size_t begin = 0, end; begin < merges.size(); begin = end) {
       for (end = begin + 1; end < merges.size() && merges[end].level == merges[begin].level;) ++end;
       merging.clear();
@@ -63,7 +63,7 @@ class ComparisonMerges {
   std::uint64_t age(int image, Node basin) const { return (*ages_[image])[oldest_[image][basin]]; }
 
   // `merging`: the roots, before the merge, of basins that have merged at one level.
-  void match_at_level(Level level, std::vector<Node>& merging) {
+  void match_at_level(Level level, Array<Node>& merging) {
     const auto by_merged = [&](Node x, Node y) {
       return std::make_pair(basins_.find(x), x) < std::make_pair(basins_.find(y), y);
     };
@@ -87,14 +87,14 @@ class ComparisonMerges {
   const bool descends_;
   Emit emit_;
   UnionFind basins_;
-  std::array<std::vector<Node>, 2> oldest_;  // per image: the basin that had the oldest extremum first, by root
+  std::array<Array<Node>, 2> oldest_;  // per image: the basin that had the oldest extremum first, by root
 };
 
 // Takes merges in the order of the comparison, from the last one down with `descends`: the greater age is then the older
 // one. Calls emit(basin, basin, level) for two extrema that are matched, given by the basins whose oldest they were before
 // all merges.
 template <class Emit>
-void match_merges(const std::vector<Merge>& merges, const Ages& ages, bool descends, Emit emit) {
+void match_merges(const Array<Merge>& merges, const Ages& ages, bool descends, Emit emit) {
   ComparisonMerges<Emit>(ages, descends, emit).take(merges);
 }
 

@@ -7,9 +7,9 @@ namespace topo {
 
 // After the count: the number of the component of every label, 1, 2, ... in the order of first voxels. With a frame the
 // component of label 0, which is connected to it, has -1.
-inline std::vector<std::int32_t> component_numbers(RunComponents& components, bool framed) {
+inline Array<std::int32_t> component_numbers(RunComponents& components, bool framed) {
   // A root is the least label of its component, so it has its number before the others ask for it.
-  std::vector<std::int32_t> number(components.num_labels());
+  Array<std::int32_t> number(components.num_labels());
   std::int32_t last = 0;
   for (Node label = 0; label < number.size(); ++label) {
     const Node root = components.root(label);
@@ -31,7 +31,7 @@ inline void component_labels(const Mask& mask, bool full, bool framed, std::int3
     std::fill(row + run.begin, row + run.end, static_cast<std::int32_t>(run.label) + 1);
   });
   // Labels are shifted by one: 0 stays 0.
-  std::vector<std::int32_t> number = component_numbers(components, framed);
+  Array<std::int32_t> number = component_numbers(components, framed);
   number.insert(number.begin(), 0);
   for (std::int64_t v = 0; v < mask.size(); ++v) out[v] = number[out[v]];
 }

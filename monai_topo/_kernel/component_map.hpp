@@ -13,7 +13,7 @@ class ComponentMap {
       : length_(static_cast<std::uint32_t>(mask.length)), by_length_(length_) {
     RunComponents components(mask, value, full, framed);
     rows_ = components.keep_runs();
-    const std::vector<std::int32_t> numbers = component_numbers(components, framed);
+    const Array<std::int32_t> numbers = component_numbers(components, framed);
     for (Run& run : rows_.runs()) {
       const std::int32_t number = numbers[run.label];
       count_ = std::max(count_, number);

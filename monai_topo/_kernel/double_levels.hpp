@@ -9,7 +9,7 @@ namespace topo {
 
 // Writes the levels of the doubles rounded to floats. Returns whether all doubles are floats, as where a network
 // computed in float32.
-inline bool round_to_floats(const double* values, std::vector<Level>& levels) {
+inline bool round_to_floats(const double* values, Array<Level>& levels) {
   constexpr double most = std::numeric_limits<float>::max();
   bool exact = true;
   for (std::size_t i = 0; i < levels.size(); ++i) {
@@ -22,17 +22,17 @@ inline bool round_to_floats(const double* values, std::vector<Level>& levels) {
 
 // The voxels of all levels that more than one voxel has, as order keys, and few others: those that share a slot of a
 // hash table.
-inline std::vector<OrderKey> keys_of_shared_levels(const std::vector<Level>& levels) {
+inline Array<OrderKey> keys_of_shared_levels(const Array<Level>& levels) {
   const int slot_bits = std::min(highest_bit(std::uint64_t{levels.size()}) + 3, 32);
   const auto slot = [=](Level level) { return (static_cast<std::uint32_t>(level) * 0x9e3779b1u) >> (32 - slot_bits); };
-  std::vector<std::uint64_t> found((std::size_t{1} << slot_bits) / 64 + 1), found_twice(found.size());
+  Array<std::uint64_t> found((std::size_t{1} << slot_bits) / 64 + 1), found_twice(found.size());
   for (Level level : levels) {
     const std::uint64_t bit = std::uint64_t{1} << (slot(level) % 64);
     std::uint64_t& word = found[slot(level) / 64];
     found_twice[slot(level) / 64] |= word & bit;
     word |= bit;
   }
-  std::vector<OrderKey> keys;
+  Array<OrderKey> keys;
   for (std::size_t i = 0; i < levels.size(); ++i)
     if (has_bit(found_twice[slot(levels[i]) / 64], static_cast<int>(slot(levels[i]) % 64)))
       keys.push_back(order_key(levels[i], static_cast<Voxel>(i)));
@@ -41,7 +41,7 @@ inline std::vector<OrderKey> keys_of_shared_levels(const std::vector<Level>& lev
 
 // Calls visit(voxel, is_new_level, is_new_value) for the voxels of the keys, sorted by value.
 template <class Visit>
-void visit_by_value(const double* values, std::vector<OrderKey>&& keys, Visit visit) {
+void visit_by_value(const double* values, Array<OrderKey>&& keys, Visit visit) {
   const auto value = [=](OrderKey key) { return values[static_cast<Voxel>(key)]; };
   radix_sort(keys, 32);
   for (auto next = keys.begin(); next != keys.end();) {
@@ -57,7 +57,7 @@ void visit_by_value(const double* values, std::vector<OrderKey>&& keys, Visit vi
 
 // Levels of floats leave some of the 32 bits free. Spreads the levels over all `bits`, which makes room for different
 // doubles that share a level, and separates these. Returns whether the room is enough; else levels are unchanged.
-inline bool separate_by_value(const double* values, std::vector<Level>& levels, int bits) {
+inline bool separate_by_value(const double* values, Array<Level>& levels, int bits) {
   Level least = never_enters, greatest = enters_first;
   for (Level level : levels) {
     least = std::min(least, level);
@@ -65,7 +65,7 @@ inline bool separate_by_value(const double* values, std::vector<Level>& levels, 
   }
   int room_bits = 0;
   while ((std::int64_t{greatest} - least + 1) << (room_bits + 1) < (std::int64_t{1} << bits) - 4) ++room_bits;
-  std::vector<std::pair<Voxel, Level>> separated;
+  Array<std::pair<Voxel, Level>> separated;
   Level step = 0, largest_step = 0;
   visit_by_value(values, keys_of_shared_levels(levels), [&](Voxel v, bool is_new_level, bool is_new_value) {
     step = is_new_level ? 0 : step + is_new_value;
@@ -80,8 +80,8 @@ inline bool separate_by_value(const double* values, std::vector<Level>& levels, 
   return true;
 }
 
-inline void rank_by_value(const double* values, std::vector<Level>& levels) {
-  std::vector<OrderKey> keys(levels.size());
+inline void rank_by_value(const double* values, Array<Level>& levels) {
+  Array<OrderKey> keys(levels.size());
   for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = order_key(levels[i], static_cast<Voxel>(i));
   Level rank = 0;
   visit_by_value(values, std::move(keys), [&](Voxel v, bool, bool is_new_value) { levels[v] = rank += is_new_value; });
@@ -90,8 +90,8 @@ inline void rank_by_value(const double* values, std::vector<Level>& levels) {
 // The levels themselves if all doubles are floats; no more than 2^29 doubles. Levels of doubles from 0 to 1 take `bits`,
 // at least 31. Sorting all doubles takes up to twice as long as the rest of a smooth 2D image, hence the attempt to sort
 // few: see docs/benchmarks.md.
-inline std::vector<Level> ranks_of(const double* values, std::size_t count, int bits = 32) {
-  std::vector<Level> levels(count);
+inline Array<Level> ranks_of(const double* values, std::size_t count, int bits = 32) {
+  Array<Level> levels(count);
   if (!round_to_floats(values, levels) && !separate_by_value(values, levels, bits)) rank_by_value(values, levels);
   return levels;
 }

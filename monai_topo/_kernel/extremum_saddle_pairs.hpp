@@ -43,7 +43,7 @@ struct DescendingPath {
     const CellBits roots = LowerStarGradient<D>::instance().roots(star[v]);
     return roots == 0 ? no_voxel : grid.neighbor(v, lowest_bit(roots));
   }
-  static std::vector<Voxel>& extrema(CriticalVoxels& voxels) { return voxels.minima; }
+  static Array<Voxel>& extrema(CriticalVoxels& voxels) { return voxels.minima; }
   static std::size_t num_saddles(const CriticalVoxels& voxels) { return voxels.num_edges; }
   Voxel start(Voxel minimum) const { return minimum; }
   CellBits saddles(Voxel v) const { return LowerStarGradient<D>::instance().critical_edges(star[v]); }
@@ -68,7 +68,7 @@ struct AscendingPath {
     const bool extends_up = has_bit(top_cell, D - 1 - axis);  // from v: its facet at v is the lower one
     return extends_up ? corner - grid.stride[axis] : corner + grid.stride[axis];
   }
-  static std::vector<Voxel>& extrema(CriticalVoxels& voxels) { return voxels.maxima; }
+  static Array<Voxel>& extrema(CriticalVoxels& voxels) { return voxels.maxima; }
   static std::size_t num_saddles(const CriticalVoxels& voxels) { return voxels.num_facets; }
   // The critical top cell of a maximum.
   Voxel start(Voxel maximum) const {
@@ -134,14 +134,14 @@ class CellNumbers {
 
 // The basins of extrema and all saddles between them. Basin 0 is the outside, then come those of the extrema.
 struct Basins {
-  std::vector<Voxel> extrema;
-  std::vector<Saddle> saddles;
+  Array<Voxel> extrema;
+  Array<Saddle> saddles;
 };
 
 // Follows the V-path from a cell. Every cell passed on the way keeps the result, so all walks together are linear in the
 // number of cells. Threads may walk the same path at the same time, to the same end.
 template <class Path>
-Node basin_of(const Path& path, Voxel cell, CellNumbers& basin_after, std::vector<Voxel>& walked) {
+Node basin_of(const Path& path, Voxel cell, CellNumbers& basin_after, Array<Voxel>& walked) {
   walked.clear();
   std::uint32_t number = 1;  // outside
   for (; cell != no_voxel; cell = path.step(cell)) {
@@ -158,12 +158,12 @@ Node basin_of(const Path& path, Voxel cell, CellNumbers& basin_after, std::vecto
 
 // Takes the extrema of the path out of the critical voxels.
 template <class Path>
-Basins find_basins(const Path& path, std::vector<CriticalVoxels>& critical, CellNumbers& numbers, std::size_t threads,
+Basins find_basins(const Path& path, Array<CriticalVoxels>& critical, CellNumbers& numbers, std::size_t threads,
                    const StopFlag& stop) {
   Basins basins;
-  std::vector<std::size_t> first{0};  // saddle of a part
+  Array<std::size_t> first{0};  // saddle of a part
   for (CriticalVoxels& voxels : critical) {
-    std::vector<Voxel>& extrema = path.extrema(voxels);
+    Array<Voxel>& extrema = path.extrema(voxels);
     basins.extrema.insert(basins.extrema.end(), extrema.begin(), extrema.end());
     release(extrema);
     first.push_back(first.back() + path.num_saddles(voxels));
@@ -174,7 +174,7 @@ Basins find_basins(const Path& path, std::vector<CriticalVoxels>& critical, Cell
   for (std::size_t i = 0; i < basins.extrema.size(); ++i)
     numbers.set(path.start(basins.extrema[i]), static_cast<std::uint32_t>(i + 2));
   threads = useful_threads(threads, 3.0 * path.grid.size());
-  parallel_for<std::vector<Voxel>>(critical.size(), threads, [&](std::size_t part, std::vector<Voxel>& walked) {
+  parallel_for<Array<Voxel>>(critical.size(), threads, [&](std::size_t part, Array<Voxel>& walked) {
     Saddle* saddle = basins.saddles.data() + first[part];
     for (Voxel v : critical[part].all) {
       stop.check();
@@ -191,8 +191,8 @@ Basins find_basins(const Path& path, std::vector<CriticalVoxels>& critical, Cell
 // The saddles between two different basins in the order of the filtration, from the last one down where paths ascend: keys
 // of their levels and indices.
 template <class Path>
-std::vector<OrderKey> sorted_saddles(const Path& path, const Basins& basins) {
-  std::vector<OrderKey> keys;
+Array<OrderKey> sorted_saddles(const Path& path, const Basins& basins) {
+  Array<OrderKey> keys;
   keys.reserve(basins.saddles.size());
   for (std::size_t i = 0; i < basins.saddles.size(); ++i)
     if (const Saddle& saddle = basins.saddles[i]; saddle.sides[0] != saddle.sides[1])
@@ -202,7 +202,7 @@ std::vector<OrderKey> sorted_saddles(const Path& path, const Basins& basins) {
   return keys;
 }
 
-using VoxelPairs = std::vector<std::pair<Voxel, Voxel>>;  // birth, death
+using VoxelPairs = Array<std::pair<Voxel, Voxel>>;  // birth, death
 
 // Merges basins at saddles, from the first saddle to the last, or down from the last where paths ascend. Returns the
 // pairs and marks the saddles that are in one. Calls on_merge(elder, younger, voxel of the saddle) for every pair.
@@ -213,7 +213,7 @@ VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop, 
     Node parent;
   };
   const auto& level = path.grid.level;
-  std::vector<Tree> trees{{Path::ascends ? never_enters : enters_first, 0}};  // the outside, older than all
+  Array<Tree> trees{{Path::ascends ? never_enters : enters_first, 0}};  // the outside, older than all
   trees.reserve(basins.extrema.size() + 1);
   for (Voxel v : basins.extrema) trees.push_back({level[v], static_cast<Node>(trees.size())});
   const auto root_of = [&](Node node) {
@@ -225,7 +225,7 @@ VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop, 
                          : std::make_pair(trees[a].level, a) < std::make_pair(trees[b].level, b);
   };
 
-  const std::vector<OrderKey> keys = sorted_saddles(path, basins);
+  const Array<OrderKey> keys = sorted_saddles(path, basins);
   VoxelPairs pairs;
   pairs.reserve(basins.extrema.size());
   // The sides of several saddles are looked up at once, since most are not in the cache.

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <numeric>
-#include <vector>
 
+#include "array.hpp"
 #include "grid.hpp"
 #include "label_regions.hpp"
 
@@ -23,8 +23,8 @@ struct Feature {
 };
 
 template <class T>
-using Features = std::vector<Feature<T>>;
-using Members = std::vector<std::uint32_t>;  // indices of features
+using Features = Array<Feature<T>>;
+using Members = Array<std::uint32_t>;  // indices of features
 
 // Keeps the `number` members of the greatest keys, in their order; of equal keys the first ones.
 template <class Key>
@@ -70,7 +70,7 @@ class LocationMatching {
   // may have a voxel of another component.
   std::int64_t match_loops(int dim, const Capacity& capacity, T greatest, std::int64_t room) {
     const ComponentMap& components = label_.components();
-    std::vector<Members> of_region(capacity.size());
+    Array<Members> of_region(capacity.size());
     Members late;
     for_each_of(dim, [&](std::uint32_t i) {
       Feature<T>& feature = features_[i];

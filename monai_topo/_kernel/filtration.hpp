@@ -35,8 +35,8 @@ struct Filtration {
 
 // The image of the dual filtration is read backwards, which reverses its order of ties.
 template <int D>
-Grid<D> make_grid(const float* values, const Extent<D>& extent, const Filtration& filtration,
-                  std::vector<Level> memory = {}, std::size_t threads = 1) {
+Grid<D> make_grid(const float* values, const Extent<D>& extent, const Filtration& filtration, Array<Level> memory = {},
+                  std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   if (filtration.negate)
     grid.set_levels(values, filtration.dual, [](float value) { return level_of(-value); }, threads);
@@ -46,8 +46,8 @@ Grid<D> make_grid(const float* values, const Extent<D>& extent, const Filtration
 }
 
 template <int D>
-Grid<D> make_grid(const double* values, const Extent<D>& extent, const Filtration& filtration,
-                  std::vector<Level> memory = {}, std::size_t threads = 1) {
+Grid<D> make_grid(const double* values, const Extent<D>& extent, const Filtration& filtration, Array<Level> memory = {},
+                  std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   const Level sign = filtration.negate ? -1 : 1;
   grid.set_levels(
@@ -58,11 +58,11 @@ Grid<D> make_grid(const double* values, const Extent<D>& extent, const Filtratio
 
 // Sorts voxels by level. The sort is stable, so voxels that come in index order are in filtration order afterwards.
 template <int D>
-void sort_by_level(const Grid<D>& grid, std::vector<Voxel>& voxels) {
-  std::vector<OrderKey> keys(voxels.size());
+void sort_by_level(const Grid<D>& grid, Array<Voxel>& voxels) {
+  Array<OrderKey> keys(voxels.size());
   for (std::size_t i = 0; i < voxels.size(); ++i) keys[i] = order_key(grid.level[voxels[i]], static_cast<Voxel>(i));
   radix_sort(keys, 32);
-  std::vector<Voxel> sorted(voxels.size());
+  Array<Voxel> sorted(voxels.size());
   for (std::size_t i = 0; i < voxels.size(); ++i) sorted[i] = voxels[static_cast<Voxel>(keys[i])];
   voxels.swap(sorted);
 }

@@ -3,7 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "array.hpp"
 
 namespace topo {
 
@@ -29,7 +30,7 @@ void for_each_term(const GradientTerms<T>& terms, T factor, Add add) {
 
 // Adds the gradient of a patch that shares voxels with other patches: its own sum first, then that to the others.
 template <class T>
-void add_overlapping(const GradientTerms<T>& terms, T factor, T* gradient, std::vector<T>& own) {
+void add_overlapping(const GradientTerms<T>& terms, T factor, T* gradient, Array<T>& own) {
   for_each_term(terms, factor, [&](std::int64_t v, T value) { own[v] += value; });
   for_each_term(terms, factor, [&](std::int64_t v, T) {
     gradient[v] += own[v];

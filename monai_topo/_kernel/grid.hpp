@@ -29,8 +29,8 @@
 #include <cstring>
 #include <numeric>
 #include <utility>
-#include <vector>
 
+#include "array.hpp"
 #include "divisor.hpp"
 #include "parallel.hpp"
 #include "radix_sort.hpp"
@@ -70,12 +70,6 @@ constexpr OrderKey order_key(Level level, Voxel v) {
   return (OrderKey{static_cast<std::uint32_t>(level) ^ 0x80000000u} << 32) | v;
 }
 
-// Frees the memory of an array.
-template <class T>
-void release(std::vector<T>& array) {
-  std::vector<T>().swap(array);
-}
-
 // The 3^D voxels around a voxel and itself, in C order.
 template <int D>
 inline constexpr int box_size = D == 3 ? 27 : 9;
@@ -88,10 +82,10 @@ struct Grid {
   std::array<Voxel, D> stride;  // in the framed image
   std::array<Divisor, D> by_stride;
   Level frame;
-  std::vector<Level> level;  // of the framed image, after set_levels
+  Array<Level> level;  // of the framed image, after set_levels
 
   // `memory` may be the level array of an earlier grid, for reuse.
-  Grid(const Extent<D>& image_extent, Level level_of_frame, std::vector<Level> memory = {})
+  Grid(const Extent<D>& image_extent, Level level_of_frame, Array<Level> memory = {})
       : extent(image_extent), frame(level_of_frame), level(std::move(memory)) {
     Voxel size = 1;
     for (int a = D - 1; a >= 0; --a) {
@@ -123,8 +117,8 @@ struct Grid {
 
   // The same for the neighbors of full or of face connectivity only. Axis 0 runs fastest, unlike in C order, because
   // the sweep of merge_tree.hpp is faster so: see docs/benchmarks.md.
-  std::vector<Voxel> neighbor_offsets(bool full) const {
-    std::vector<Voxel> offsets;
+  Array<Voxel> neighbor_offsets(bool full) const {
+    Array<Voxel> offsets;
     for (int p = 0; p < box_size<D>; ++p) {
       Voxel offset = 0;
       int moved = 0;
@@ -138,8 +132,8 @@ struct Grid {
   }
 
   // The first voxel of every row along the last axis, in order.
-  std::vector<Voxel> rows() const {
-    std::vector<Voxel> first;
+  Array<Voxel> rows() const {
+    Array<Voxel> first;
     const Voxel planes = D == 3 ? extent[0] : 1;
     for (Voxel z = 0; z < planes; ++z)
       for (Voxel y = 1; y <= extent[D - 2]; ++y)

@@ -40,7 +40,7 @@ class FramedMask {
   const Grid<D> grid_;
   const bool full_, framed_;
   const std::array<Voxel, box_size<D>> offsets_;
-  std::vector<std::uint8_t> value_;
+  Array<std::uint8_t> value_;
 };
 
 // Writes 1 at the simple points of a mask, 0 elsewhere.
@@ -63,13 +63,13 @@ class HomotopyWarping {
   void run(const std::uint8_t* from, const std::uint8_t* to, const float* priority, std::uint8_t* critical,
            const StopFlag& stop) {
     mask_.load(from);
-    std::vector<Differing> differing;
+    Array<Differing> differing;
     std::size_t i = 0;
     mask_.grid().for_each_voxel([&](Voxel v) {
       if (from[i] != to[i]) differing.push_back({v, i});
       ++i;
     });
-    const std::vector<std::uint32_t> layer = distances(differing);
+    const Array<std::uint32_t> layer = distances(differing);
     std::sort(differing.begin(), differing.end(), [&](const Differing& a, const Differing& b) {
       return std::tie(layer[a.voxel], priority[a.index], a.index) <
              std::tie(layer[b.voxel], priority[b.index], b.index);
@@ -88,11 +88,11 @@ class HomotopyWarping {
   static constexpr std::uint32_t not_waiting = UINT32_MAX;
 
   // Steps through faces from the nearest voxel where the masks agree; the frame counts as such.
-  std::vector<std::uint32_t> distances(const std::vector<Differing>& differing) const {
+  Array<std::uint32_t> distances(const Array<Differing>& differing) const {
     const Grid<D>& grid = mask_.grid();
-    std::vector<std::uint32_t> layer(grid.size(), 0);
+    Array<std::uint32_t> layer(grid.size(), 0);
     for (const auto& [v, index] : differing) layer[v] = unknown;
-    std::vector<Voxel> front, next;
+    Array<Voxel> front, next;
     for (const auto& [v, index] : differing)
       for (int direction = 0; direction < 2 * D; ++direction)
         if (layer[v] == unknown && layer[grid.neighbor(v, direction)] == 0) {
@@ -113,10 +113,10 @@ class HomotopyWarping {
 
   // Always flips the first simple voxel in order. A voxel that was not simple is tried again when a neighbor has
   // flipped.
-  void flip_simple(const std::vector<Differing>& ordered, const StopFlag& stop) {
-    std::vector<std::uint32_t> rank(mask_.grid().size(), not_waiting);
-    std::vector<std::uint8_t> is_queued(ordered.size(), 1);
-    std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> queue;
+  void flip_simple(const Array<Differing>& ordered, const StopFlag& stop) {
+    Array<std::uint32_t> rank(mask_.grid().size(), not_waiting);
+    Array<std::uint8_t> is_queued(ordered.size(), 1);
+    std::priority_queue<std::uint32_t, Array<std::uint32_t>, std::greater<>> queue;
     for (std::uint32_t r = 0; r < ordered.size(); ++r) {
       rank[ordered[r].voxel] = r;
       queue.push(r);
@@ -149,7 +149,7 @@ void homotopy_warping_errors(const std::uint8_t* prediction, const std::uint8_t*
                              const StopFlag& stop) {
   const std::size_t size = num_voxels(extent);
   std::fill(critical, critical + size, std::uint8_t{0});
-  std::vector<float> priority(error, error + size);
+  Array<float> priority(error, error + size);
   HomotopyWarping<D> warping(extent, full, framed);
   warping.run(prediction, label, priority.data(), critical, stop);  // least wrong first
   for (float& p : priority) p = -p;

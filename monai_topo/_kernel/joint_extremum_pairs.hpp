@@ -28,7 +28,7 @@ class JointBasins {
         orders_(gradient.orders()),
         dual_(dual),
         cells_(gradient.critical_cells(dual ? D - 1 : 1)) {
-    const std::vector<std::pair<Node, Node>> sides = find_basins();
+    const Array<std::pair<Node, Node>> sides = find_basins();
     for (int o = 0; o < orders_.num_distinct(); ++o) {
       age_[o].reserve(extrema_.size());
       age_[o].push_back(dual_ ? UINT64_MAX : 0);  // the outside is older than every extremum
@@ -47,11 +47,11 @@ class JointBasins {
 
   // Pairs extrema with saddles by the elder rule. Ages are those of one order, saddles come in another, as image
   // persistence needs it. Without branches where possible: which basin is older could not be predicted.
-  std::vector<ExtremumPair> pairs(int ages, int sweep) const {
-    std::vector<ExtremumPair> pairs(cells_.size() + 1);
+  Array<ExtremumPair> pairs(int ages, int sweep) const {
+    Array<ExtremumPair> pairs(cells_.size() + 1);
     std::size_t count = 0;
     UnionFind basins(extrema_.size());
-    const std::vector<std::uint64_t>& age = age_[ages];
+    const Array<std::uint64_t>& age = age_[ages];
     for (const Saddle& saddle : saddles_[sweep]) {
       const Node a = basins.find(saddle.a), b = basins.find(saddle.b);
       const bool a_is_older = older(age[a], age[b]);
@@ -68,7 +68,7 @@ class JointBasins {
   template <class Emit>
   void match_by_comparison(Emit emit) const {
     const int o = orders_.index(of_comparison);
-    std::vector<Merge> merges;
+    Array<Merge> merges;
     merges.reserve(saddles_[o].size());
     for (const Saddle& at : saddles_[o])
       merges.push_back({at.a, at.b, orders_.level(saddle(at.index, o), of_comparison)});
@@ -88,8 +88,8 @@ class JointBasins {
   bool older(std::uint64_t a, std::uint64_t b) const { return dual_ ? a > b : a < b; }
 
   // By rank of the top, then by cell, since several cells of one dimension may share it: the order of their indices.
-  void sort_saddles(int o, const std::vector<std::pair<Node, Node>>& sides) {
-    std::vector<std::uint64_t> items(cells_.size()), memory;
+  void sort_saddles(int o, const Array<std::pair<Node, Node>>& sides) {
+    Array<std::uint64_t> items(cells_.size()), memory;
     saddle_rank_[o].resize(cells_.size());
     for (std::uint32_t i = 0; i < cells_.size(); ++i) {
       const std::uint32_t at = rank(cells_[i], o);
@@ -106,10 +106,10 @@ class JointBasins {
   }
 
   // The basins on both sides of every saddle: of its end vertices, or of the top cells that share the facet.
-  std::vector<std::pair<Node, Node>> find_basins() {
-    std::vector<Node> node_of_cell(gradient_.size(), no_node);
+  Array<std::pair<Node, Node>> find_basins() {
+    Array<Node> node_of_cell(gradient_.size(), no_node);
     const std::unique_ptr<Voxel[]> walked(new Voxel[gradient_.size()]);
-    std::vector<std::pair<Node, Node>> sides;
+    Array<std::pair<Node, Node>> sides;
     sides.reserve(cells_.size());
     for (const Cell saddle : cells_) {
       const Voxel v = C::corner(saddle);
@@ -122,7 +122,7 @@ class JointBasins {
   }
 
   // Follows the V-path from a vertex down, or from a top cell up, to a critical one or out of the image.
-  Node basin_of(Voxel at, std::vector<Node>& node_of_cell, Voxel* walked) {
+  Node basin_of(Voxel at, Array<Node>& node_of_cell, Voxel* walked) {
     const int type = dual_ ? C::top_type : 0;
     std::size_t steps = 0;
     Node node;
@@ -148,12 +148,12 @@ class JointBasins {
   const G& gradient_;
   const JointOrders<D>& orders_;
   const bool dual_;
-  const std::vector<Cell>& cells_;      // saddles
-  std::vector<Cell> extrema_{no_cell};  // of a node; node 0 is the outside
+  const Array<Cell>& cells_;      // saddles
+  Array<Cell> extrema_{no_cell};  // of a node; node 0 is the outside
   // By order: of nodes, position of the cell; of saddles, rank; and saddles in this order.
-  std::array<std::vector<std::uint64_t>, num_orders> age_;
-  std::array<std::vector<Rank>, num_orders> saddle_rank_;
-  std::array<std::vector<Saddle>, num_orders> saddles_;
+  std::array<Array<std::uint64_t>, num_orders> age_;
+  std::array<Array<Rank>, num_orders> saddle_rank_;
+  std::array<Array<Saddle>, num_orders> saddles_;
 };
 
 }  // namespace topo

@@ -54,12 +54,12 @@ class JointGradient {
  public:
   JointGradient(const JointOrders<D>& orders, const StopFlag& stop)
       : stride(orders.grid().stride), orders_(orders), size_(orders.grid().size()), offset_(C::corner_offsets(stride)) {
-    std::vector<Types> cells(size_), critical;  // cells that exist, and those that are critical
-    std::array<std::vector<Types>, 2 * D> top_sides;
+    Array<Types> cells(size_), critical;  // cells that exist, and those that are critical
+    std::array<Array<Types>, 2 * D> top_sides;
     for (auto& sides : top_sides) sides.resize(size_);
     compare_tops(cells, top_sides, stop);
     critical = cells;
-    std::array<std::vector<Types>, code_bits> codes;
+    std::array<Array<Types>, code_bits> codes;
     for (auto& bits : codes) bits.resize(size_);
     match_cells(critical, top_sides, codes, stop);
     pack_codes(cells, critical, codes);
@@ -80,11 +80,11 @@ class JointGradient {
   const StraightRuns& straight_runs() const { return straight_runs_; }
 
   // Critical cells of one dimension, in order.
-  const std::vector<Cell>& critical_cells(int dim) const { return critical_[dim]; }
+  const Array<Cell>& critical_cells(int dim) const { return critical_[dim]; }
 
   // The voxel with which a cell enters.
   Voxel top(Cell c, int order_index) const {
-    const std::vector<Rank>& rank = orders_.ranks(order_index);
+    const Array<Rank>& rank = orders_.ranks(order_index);
     const auto type = static_cast<std::uint32_t>(C::type(c));
     Voxel last = C::corner(c);
     for (std::uint32_t rest = type; rest != 0; rest = (rest - 1) & type)
@@ -117,8 +117,7 @@ class JointGradient {
 
   // Finds which cells exist and for every axis along which a cell extends whether its top lies on the lower, or on the
   // upper, side in all orders. Neither, if orders differ. `top_sides` by 2 * axis + upper.
-  void compare_tops(std::vector<Types>& cells, std::array<std::vector<Types>, 2 * D>& top_sides,
-                    const StopFlag& stop) const {
+  void compare_tops(Array<Types>& cells, std::array<Array<Types>, 2 * D>& top_sides, const StopFlag& stop) const {
     for_each_block(stop, [&](std::size_t first, std::size_t count) {
       orders_.interior().for_each_corner_run(first, first + count,
                                              [&](std::size_t begin, std::size_t corners, bool is_inside) {
@@ -132,8 +131,8 @@ class JointGradient {
   }
 
   // Inside a plateau voxels enter in the order of their indices: all tops lie on the upper side.
-  static void fill_straight(std::size_t begin, std::size_t end, std::vector<Types>& cells,
-                            std::array<std::vector<Types>, 2 * D>& top_sides) {
+  static void fill_straight(std::size_t begin, std::size_t end, Array<Types>& cells,
+                            std::array<Array<Types>, 2 * D>& top_sides) {
     std::fill(cells.begin() + begin, cells.begin() + end, static_cast<Types>((1 << C::types) - 1));
     for (int a = 0; a < D; ++a)
       std::fill(top_sides[2 * a + 1].begin() + begin, top_sides[2 * a + 1].begin() + end, types_along(a));
@@ -194,8 +193,8 @@ class JointGradient {
 
   // Matches cells that extend along an axis with their lower or upper facet along it, where the facet holds all tops.
   // The types of the facets are those of the cells without the axis: their bits, shifted.
-  void match_cells(std::vector<Types>& critical, const std::array<std::vector<Types>, 2 * D>& top_sides,
-                   std::array<std::vector<Types>, code_bits>& codes, const StopFlag& stop) const {
+  void match_cells(Array<Types>& critical, const std::array<Array<Types>, 2 * D>& top_sides,
+                   std::array<Array<Types>, code_bits>& codes, const StopFlag& stop) const {
     for (int a = 0; a < D; ++a)
       for (const bool upper : {false, true}) {
         const int shift = 1 << a;
@@ -233,8 +232,8 @@ class JointGradient {
     return (types | (types << 3)) & 0x11111111u;
   }
 
-  void pack_codes(const std::vector<Types>& cells, const std::vector<Types>& critical,
-                  const std::array<std::vector<Types>, code_bits>& codes) {
+  void pack_codes(const Array<Types>& cells, const Array<Types>& critical,
+                  const std::array<Array<Types>, code_bits>& codes) {
     codes_.resize(size_);
     constexpr Types all = static_cast<Types>((1 << C::types) - 1);
     for (std::size_t v = 0; v < size_;) {
@@ -251,7 +250,7 @@ class JointGradient {
     }
   }
 
-  void find_critical_cells(const std::vector<Types>& critical) {
+  void find_critical_cells(const Array<Types>& critical) {
     for (Voxel v = 0; v < size_; ++v) {
       while (v + 8 <= size_ && repeats(critical, v, 0)) v += 8;
       if (v == size_) return;
@@ -260,7 +259,7 @@ class JointGradient {
   }
 
   // Whether eight corners have the same types.
-  static bool repeats(const std::vector<Types>& types, std::size_t first, Types wanted) {
+  static bool repeats(const Array<Types>& types, std::size_t first, Types wanted) {
     std::uint64_t word;
     std::memcpy(&word, types.data() + first, sizeof word);
     return word == 0x0101010101010101u * std::uint64_t{wanted};
@@ -269,9 +268,9 @@ class JointGradient {
   const JointOrders<D>& orders_;
   const Voxel size_;
   const std::array<Voxel, C::types> offset_;  // from the lowest corner of a cell to the highest
-  std::vector<Codes> codes_;
+  Array<Codes> codes_;
   StraightRuns straight_runs_;
-  std::array<std::vector<Cell>, D + 1> critical_;
+  std::array<Array<Cell>, D + 1> critical_;
 };
 
 }  // namespace topo

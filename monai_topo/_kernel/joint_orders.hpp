@@ -57,7 +57,7 @@ class JointOrders {
   int index(Order o) const { return index_[o]; }
   int num_distinct() const { return num_distinct_; }
 
-  const std::vector<Rank>& ranks(int index) const { return rank_[index]; }
+  const Array<Rank>& ranks(int index) const { return rank_[index]; }
   Rank rank(Voxel v, int index) const { return rank_[index][v]; }
   Voxel voxel(Rank rank, int index) const { return voxels_[index][rank - 1]; }
 
@@ -70,7 +70,7 @@ class JointOrders {
  private:
   static constexpr int all = box_size<D>;
 
-  std::vector<Voxel> order_of_prediction() {
+  Array<Voxel> order_of_prediction() {
     const Grid<D>& grid = grid_[of_prediction];
     // Ties, from the last one on: most images have few, masks have little else.
     const std::size_t many = num_voxels(grid.extent) / 8;
@@ -81,7 +81,7 @@ class JointOrders {
     std::size_t tied = 0;
     for_each_tie([&](std::size_t begin, std::size_t end) { tied += end - begin; });
     if (tied > many) return order_with_many_ties();
-    std::vector<Voxel> voxels(items_.size());
+    Array<Voxel> voxels(items_.size());
     std::transform(items_.begin(), items_.end(), voxels.begin(), [](std::uint64_t i) { return static_cast<Voxel>(i); });
     for_each_tie([&](std::size_t begin, std::size_t end) {
       std::sort(voxels.begin() + begin, voxels.begin() + end, [&](Voxel u, Voxel v) {
@@ -146,9 +146,9 @@ class JointOrders {
     return above;
   }
 
-  std::vector<Voxel> order_with_many_ties() {
+  Array<Voxel> order_with_many_ties() {
     const Grid<D>& grid = grid_[of_prediction];
-    std::vector<std::int8_t> above(grid.size());
+    Array<std::int8_t> above(grid.size());
     std::array<Voxel, 2 * all> start{};
     for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
       if (is_inside) {
@@ -159,7 +159,7 @@ class JointOrders {
       for (std::size_t v = first; v < first + count; ++v) ++start[above[v] + all];
     });
     std::partial_sum(start.begin(), start.end(), start.begin());
-    std::vector<Voxel> voxels(num_voxels(grid.extent));
+    Array<Voxel> voxels(num_voxels(grid.extent));
     for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
       if (is_inside) {
         std::iota(voxels.begin() + start[all - 1], voxels.begin() + start[all - 1] + count, static_cast<Voxel>(first));
@@ -194,10 +194,10 @@ class JointOrders {
 
   // Voxels by level, those of equal level as they come. Those of the least and the greatest level need no sort: all of a
   // binary label, most of an image with a plateau.
-  std::vector<Voxel> stable_order(const std::vector<Voxel>& voxels, Order o) {
+  Array<Voxel> stable_order(const Array<Voxel>& voxels, Order o) {
     const auto [low, high] = range(o);
     if (!at_high_) at_high_.reset(new Voxel[voxels.size()]), between_.reset(new Voxel[voxels.size()]);
-    std::vector<Voxel> ordered(voxels.size());
+    Array<Voxel> ordered(voxels.size());
     std::size_t num_low = 0, num_high = 0, num_between = 0;
     for (Voxel v : voxels) {  // without a branch, which could not be predicted
       const Level at = level(v, o);
@@ -217,7 +217,7 @@ class JointOrders {
     return ordered;
   }
 
-  bool is_order_of_comparison(const std::vector<Voxel>& voxels) const {
+  bool is_order_of_comparison(const Array<Voxel>& voxels) const {
     for (std::size_t i = 1; i < voxels.size(); ++i) {
       const Level before = level(voxels[i - 1], of_comparison), after = level(voxels[i], of_comparison);
       if (before > after || (before == after && rank_[0][voxels[i - 1]] > rank_[0][voxels[i]])) return false;
@@ -237,9 +237,9 @@ class JointOrders {
   Rank frame_rank_;
   std::array<int, num_orders> index_;
   int num_distinct_;
-  std::array<std::vector<Voxel>, num_orders> voxels_;  // by rank
-  std::array<std::vector<Rank>, num_orders> rank_;     // of voxels
-  std::vector<std::uint64_t> items_, memory_;
+  std::array<Array<Voxel>, num_orders> voxels_;  // by rank
+  std::array<Array<Rank>, num_orders> rank_;     // of voxels
+  Array<std::uint64_t> items_, memory_;
   PlateauInterior<D> interior_;
   std::unique_ptr<Voxel[]> at_high_, between_;  // memory of stable_order
 };

@@ -18,7 +18,7 @@ class EdgeLists {
  public:
   using Entry = Edge;  // or the number of edges that follow
 
-  const Entry* add(const std::vector<Edge>& edges) {
+  const Entry* add(const Array<Edge>& edges) {
     if (left_ < edges.size() + 1) {
       const std::size_t size = std::max(edges.size() + 1, block_);
       blocks_.emplace_back(new Entry[size]);
@@ -36,7 +36,7 @@ class EdgeLists {
  private:
   static constexpr std::size_t largest_block = std::size_t{1} << 16;
 
-  std::vector<std::unique_ptr<Entry[]>> blocks_;
+  Array<std::unique_ptr<Entry[]>> blocks_;
   std::size_t block_ = 1024, left_ = 0;  // size of the next block, entries left in the current one
   Entry* next_ = nullptr;
 };
@@ -65,8 +65,8 @@ class JointSaddleReduction {
   // Calls emit(edge, square) for every pair.
   template <class Emit>
   void pair_all(Emit emit) {
-    const std::vector<Cell>& squares = gradient_.critical_cells(2);
-    std::vector<std::uint64_t> items, memory;
+    const Array<Cell>& squares = gradient_.critical_cells(2);
+    Array<std::uint64_t> items, memory;
     for (Index i = 0; i < squares.size(); ++i)
       if (!code(squares[i]).is_marked(columns_)) {
         const Rank rank = orders_.rank(gradient_.top(squares[i], columns_), columns_);
@@ -88,8 +88,8 @@ class JointSaddleReduction {
 
   // The positive critical edges, by rank: those of a voxel follow one another.
   void find_pivots() {
-    const std::vector<Cell>& edges = gradient_.critical_cells(1);
-    std::vector<std::uint64_t> items, memory;
+    const Array<Cell>& edges = gradient_.critical_cells(1);
+    Array<std::uint64_t> items, memory;
     for (Index i = 0; i < edges.size(); ++i)
       if (!code(edges[i]).is_marked(edges_)) items.push_back((std::uint64_t{ranked(edges[i])} << 32) | i);
     radix_sort(items, 32, memory);
@@ -225,13 +225,13 @@ class JointSaddleReduction {
   const JointOrders<3>& orders_;
   const int edges_, columns_;
   const StopFlag& stop_;
-  const Rank* const rank_;             // of voxels, in the order of the edges
-  std::vector<std::uint8_t> pending_;  // the working column: edges by rank, as directions
-  RankQueue queue_;                    // ranks with edges, or whose edges have canceled
-  std::vector<Pivot> pivots_;
-  std::vector<std::uint32_t> first_pivot_;
+  const Rank* const rank_;       // of voxels, in the order of the edges
+  Array<std::uint8_t> pending_;  // the working column: edges by rank, as directions
+  RankQueue queue_;              // ranks with edges, or whose edges have canceled
+  Array<Pivot> pivots_;
+  Array<std::uint32_t> first_pivot_;
   EdgeLists store_;
-  std::vector<RankedEdge> rest_;
+  Array<RankedEdge> rest_;
 };
 
 }  // namespace topo

@@ -14,7 +14,7 @@
 namespace topo {
 
 // By the number of a region plus one, as ComponentMap numbers them: first the frame, then the voxels in no region.
-using Capacity = std::vector<std::int64_t>;
+using Capacity = Array<std::int64_t>;
 inline constexpr std::int64_t ignored_region = -1;
 
 class LabelRegions {
@@ -48,7 +48,7 @@ class LabelRegions {
 
   // The frame and what lies in no region are never that small.
   void ignore_small(const ComponentMap& regions, Capacity& capacity) const {
-    std::vector<std::int64_t> voxels(capacity.size(), 0);
+    Array<std::int64_t> voxels(capacity.size(), 0);
     regions.for_each_run(
         [&](std::int64_t, const Run& run, std::int32_t number) { voxels[number + 1] += run.end - run.begin; });
     for (std::size_t r = 2; r < capacity.size(); ++r)
@@ -91,10 +91,9 @@ class LabelRegions {
   Capacity euler_characteristics() {
     Capacity euler(static_cast<std::size_t>(components().count()) + 2, 0);
     // Two planes of rows, inside a layer of zeros.
-    const std::vector<Row> zeros(mask_.rows + 2, Row(mask_.length + 2, 0));
-    std::array<std::vector<Row>, 2> plane{zeros, zeros};
-    std::array<std::vector<char>, 2> has_runs{std::vector<char>(mask_.rows + 2, 0),
-                                              std::vector<char>(mask_.rows + 2, 0)};
+    const Array<Row> zeros(mask_.rows + 2, Row(mask_.length + 2, 0));
+    std::array<Array<Row>, 2> plane{zeros, zeros};
+    std::array<Array<char>, 2> has_runs{Array<char>(mask_.rows + 2, 0), Array<char>(mask_.rows + 2, 0)};
     for (std::int64_t z = 0; z <= mask_.planes; ++z) {
       plane[0].swap(plane[1]);
       has_runs[0].swap(has_runs[1]);
@@ -112,7 +111,7 @@ class LabelRegions {
     return euler;
   }
 
-  using Row = std::vector<std::int32_t>;  // numbers of components
+  using Row = Array<std::int32_t>;  // numbers of components
 
   // Adds the cells between four rows, each with its sign, to the components that they belong to.
   void add_cells(const std::array<const Row*, 4>& rows, Capacity& euler) const {

@@ -17,15 +17,15 @@ struct LabeledLevels {
   static bool is_high(Level labeled) { return labeled & 1; }
 };
 
-inline std::vector<Level> levels_of_values(const float* values, std::size_t count, std::vector<Level>&& levels) {
+inline Array<Level> levels_of_values(const float* values, std::size_t count, Array<Level>&& levels) {
   levels.resize(count + 2);
   for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(values[i]);
   levels[count] = level_of(0);
   levels[count + 1] = level_of(1);
   return std::move(levels);
 }
-inline std::vector<Level> levels_of_values(const double* values, std::size_t count, std::vector<Level>&&) {
-  std::vector<double> with_label(values, values + count);
+inline Array<Level> levels_of_values(const double* values, std::size_t count, Array<Level>&&) {
+  Array<double> with_label(values, values + count);
   with_label.insert(with_label.end(), {0.0, 1.0});
   return ranks_of(with_label.data(), with_label.size(), 31);
 }
@@ -33,7 +33,7 @@ inline std::vector<Level> levels_of_values(const double* values, std::size_t cou
 // Sets `levels` too. `level` is memory, as large as the image.
 template <int D, class T>
 Grid<D> labeled_grid(const T* values, const Bit* label, const Extent<D>& extent, const Filtration& filtration,
-                     LabeledLevels& levels, std::vector<Level>& level, std::vector<Level>&& memory) {
+                     LabeledLevels& levels, Array<Level>& level, Array<Level>&& memory) {
   const std::size_t count = num_voxels(extent);
   level = levels_of_values(values, count, std::move(level));
   const Level sign = filtration.negate ? -1 : 1;
@@ -48,8 +48,7 @@ Grid<D> labeled_grid(const T* values, const Bit* label, const Extent<D>& extent,
 
 // The greater value of image and label, or with the other connectivity the lesser one.
 template <int D>
-Grid<D> comparison_grid(const Grid<D>& image, const LabeledLevels& levels, bool is_greater,
-                        std::vector<Level>&& memory) {
+Grid<D> comparison_grid(const Grid<D>& image, const LabeledLevels& levels, bool is_greater, Array<Level>&& memory) {
   Grid<D> grid(image.extent, image.frame, std::move(memory));
   const Level low = 2 * levels.low, high = 2 * levels.high + 1;
   for (Voxel v = 0; v < grid.size(); ++v) {

@@ -9,8 +9,8 @@ namespace topo {
 
 // Voxels of a part of an image, in index order.
 struct CriticalVoxels {
-  std::vector<Voxel> minima, maxima;
-  std::vector<Voxel> all;  // with a critical cell, and few without one
+  Array<Voxel> minima, maxima;
+  Array<Voxel> all;  // with a critical cell, and few without one
   std::size_t num_edges = 0, num_facets = 0;
 };
 
@@ -19,15 +19,15 @@ class LowerStars {
   using L = Link<D>;
 
  public:
-  StarArray<D> star;                     // of every voxel, collapsed; empty in the frame
-  std::vector<CriticalVoxels> critical;  // part by part
+  StarArray<D> star;               // of every voxel, collapsed; empty in the frame
+  Array<CriticalVoxels> critical;  // part by part
 
   // `memory` may be the star array of an earlier image, for reuse.
   LowerStars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop, StarArray<D> memory = {})
       : star(std::move(memory)) {
     star.clear();
     star.resize(grid.size());  // becomes memset, which `assign` of a struct does not
-    const std::vector<Voxel> rows = grid.rows();
+    const Array<Voxel> rows = grid.rows();
     const std::size_t rows_of_part = std::max<std::size_t>(1, voxels_of_part / grid.extent[D - 1]);
     critical.resize((rows.size() + rows_of_part - 1) / rows_of_part);
     parallel_for(critical.size(), useful_threads(threads, 5.0 * grid.size()), [&](std::size_t part) {
@@ -45,7 +45,7 @@ class LowerStars {
  private:
   static constexpr std::size_t voxels_of_part = std::size_t{1} << 14;
 
-  void collapse_row(Voxel first, Voxel length, std::vector<Voxel>& found) {
+  void collapse_row(Voxel first, Voxel length, Array<Voxel>& found) {
     const auto& gradient = LowerStarGradient<D>::instance();
     std::size_t size = found.size();
     found.resize(size + length);
@@ -70,7 +70,7 @@ class LowerStars {
 
   // Appends the voxels that meet a condition, without a branch, which could not be predicted.
   template <class Condition>
-  static void append_if(const std::vector<Voxel>& voxels, std::vector<Voxel>& list, Condition condition) {
+  static void append_if(const Array<Voxel>& voxels, Array<Voxel>& list, Condition condition) {
     constexpr std::size_t block = 64;
     Voxel kept[block];
     for (std::size_t begin = 0; begin < voxels.size(); begin += block) {

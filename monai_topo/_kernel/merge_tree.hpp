@@ -39,7 +39,7 @@ class MergeTree {
 
   MergeTree(const Grid<D>& grid, const MergeOrder& order, const StopFlag& stop) : grid_(grid), order_(order) {
     component_of_.assign(grid.size(), order.framed ? 0 : no_node);
-    std::vector<Voxel> voxels;
+    Array<Voxel> voxels;
     voxels.reserve(grid.size());
     grid.for_each_voxel([&](Voxel v) {
       component_of_[v] = no_node;
@@ -48,41 +48,41 @@ class MergeTree {
     sort_by_level(grid, voxels);
     if (order.last_to_first) std::reverse(voxels.begin(), voxels.end());
     if (order.framed) add_component(no_voxel);
-    const std::vector<Voxel> offsets = grid.neighbor_offsets(order.full);
+    const Array<Voxel> offsets = grid.neighbor_offsets(order.full);
     for (std::size_t i = 0; i < voxels.size(); ++i) {
       if (i % 65536 == 0) stop.check();
       enter(voxels[i], offsets);
     }
   }
 
-  const std::vector<Component>& components() const { return components_; }
+  const Array<Component>& components() const { return components_; }
 
   // The component that a voxel joined when it entered.
   Node component_of(Voxel v) const { return component_of_[v]; }
 
   // The branches, sorted by (birth, death). Writes for every voxel, in C order, the branch that it joined.
-  std::vector<Branch> branches(std::int64_t* region) {
-    const std::vector<Node> owner = drop_zero_persistence();
-    std::vector<Node> kept;
+  Array<Branch> branches(std::int64_t* region) {
+    const Array<Node> owner = drop_zero_persistence();
+    Array<Node> kept;
     for (Node i = 1; i < components_.size(); ++i)
       if (owner[i] == i) kept.push_back(i);
-    std::vector<Branch> branches;
+    Array<Branch> branches;
     for (Node i : kept) {
       const Component& component = components_[i];
       const std::int64_t extremum = grid_.image_index(component.extremum), saddle = grid_.image_index(component.saddle);
       branches.push_back({extremum, saddle, component.older});
       if (order_.last_to_first) std::swap(branches.back().birth, branches.back().death);
     }
-    std::vector<std::size_t> sorted(kept.size());
+    Array<std::size_t> sorted(kept.size());
     std::iota(sorted.begin(), sorted.end(), std::size_t{0});
     std::sort(sorted.begin(), sorted.end(), [&](std::size_t a, std::size_t b) {
       return std::tie(branches[a].birth, branches[a].death) < std::tie(branches[b].birth, branches[b].death);
     });
     const auto count = static_cast<std::int64_t>(kept.size());
-    std::vector<std::int64_t> index(components_.size(), count);  // of a component, in the result
+    Array<std::int64_t> index(components_.size(), count);  // of a component, in the result
     for (std::int64_t rank = 0; rank < count; ++rank) index[kept[sorted[rank]]] = rank;
 
-    std::vector<Branch> result;
+    Array<Branch> result;
     for (std::size_t i : sorted) {
       result.push_back(branches[i]);
       result.back().parent = index[branches[i].parent];
@@ -93,7 +93,7 @@ class MergeTree {
 
  private:
   // By the elder rule all components around the voxel join the oldest one.
-  void enter(Voxel v, const std::vector<Voxel>& offsets) {
+  void enter(Voxel v, const Array<Voxel>& offsets) {
     Node oldest = no_node, last = no_node;
     younger_.clear();
     for (Voxel offset : offsets) {
@@ -122,8 +122,8 @@ class MergeTree {
   // Components without persistence become part of the one that they joined. Of two that end at one value neither is
   // part of the other, wherever on the plateau they merged: both join the one that survives. Returns for every
   // component itself or the one that it became part of.
-  std::vector<Node> drop_zero_persistence() {
-    std::vector<Node> owner(components_.size());
+  Array<Node> drop_zero_persistence() {
+    Array<Node> owner(components_.size());
     const auto level = [&](Voxel v) { return grid_.level[v]; };
     for (Node i = 1; i < components_.size(); ++i) {
       Component& component = components_[i];
@@ -137,15 +137,15 @@ class MergeTree {
 
   const Grid<D>& grid_;
   const MergeOrder order_;
-  std::vector<Node> component_of_;
-  std::vector<Component> components_;
+  Array<Node> component_of_;
+  Array<Component> components_;
   UnionFind merged_;
-  std::vector<Node> younger_;
+  Array<Node> younger_;
 };
 
 template <int D, class T>
-std::vector<Branch> merge_tree(const T* values, const Extent<D>& extent, const MergeOrder& order, std::int64_t* region,
-                               const StopFlag& stop) {
+Array<Branch> merge_tree(const T* values, const Extent<D>& extent, const MergeOrder& order, std::int64_t* region,
+                         const StopFlag& stop) {
   const Grid<D> grid = make_grid<D>(values, extent, Filtration{order.negate});
   return MergeTree<D>(grid, order, stop).branches(region);
 }

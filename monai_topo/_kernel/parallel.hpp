@@ -15,7 +15,8 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
-#include <vector>
+
+#include "array.hpp"
 
 namespace topo {
 
@@ -56,7 +57,7 @@ template <class Start>
 void parallel_workers(std::size_t count, std::size_t threads, Start start) {
   const std::size_t workers = std::max<std::size_t>(1, std::min(threads, count));
   const auto end = [=](std::size_t worker) { return (worker + 1) * count / workers; };
-  std::vector<std::atomic<std::size_t>> next(workers);
+  Array<std::atomic<std::size_t>> next(workers);
   for (std::size_t worker = 1; worker < workers; ++worker) next[worker] = end(worker - 1);
   std::exception_ptr error;
   std::mutex error_mutex;
@@ -73,7 +74,7 @@ void parallel_workers(std::size_t count, std::size_t threads, Start start) {
       if (!error) error = std::current_exception();
     }
   };
-  std::vector<std::thread> helpers;
+  Array<std::thread> helpers;
   try {
     for (std::size_t worker = 1; worker < workers; ++worker) {
       helpers.emplace_back(work, worker);
@@ -111,6 +112,6 @@ inline std::size_t num_slabs(std::size_t count, std::size_t threads) {
 }
 
 // Numbers that threads write and read at the same time.
-using SharedNumbers = std::vector<std::atomic<std::uint32_t>>;
+using SharedNumbers = Array<std::atomic<std::uint32_t>>;
 
 }  // namespace topo

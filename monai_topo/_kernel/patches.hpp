@@ -83,8 +83,8 @@ struct PatchValues {
 // The memory of a patch.
 template <class T>
 struct PatchMemory {
-  std::vector<T> values;
-  std::vector<Bit> label;
+  Array<T> values;
+  Array<Bit> label;
 };
 
 // Rows, in loops that compilers turn into vector code.

@@ -15,13 +15,13 @@ namespace topo {
 // new ones slow down several threads.
 template <int D>
 struct Scratch {
-  std::vector<Level> level;
+  Array<Level> level;
   StarArray<D> star;
   CellNumbers numbers;
-  std::vector<WorkingColumn::EdgesOfVoxels> working;  // for every thread inside an image
+  Array<WorkingColumn::EdgesOfVoxels> working;  // for every thread inside an image
 };
 
-inline void mark_negative_edges(const std::vector<Saddle>& edges, StarArray<3>& star) {
+inline void mark_negative_edges(const Array<Saddle>& edges, StarArray<3>& star) {
   for (const Saddle& edge : edges)
     if (edge.is_paired()) {
       StarWord<3>& word = star[edge.voxel()];
@@ -76,10 +76,10 @@ struct Pair {
 
 // Pairs of one dimension, as birth and death in one number, sorted; pairs of equal value are left out.
 template <int D, class T>
-std::vector<std::uint64_t> reported_pairs(const T* values, const Grid<D>& grid, const Filtration& filtration,
-                                          VoxelPairs&& voxels) {
+Array<std::uint64_t> reported_pairs(const T* values, const Grid<D>& grid, const Filtration& filtration,
+                                    VoxelPairs&& voxels) {
   const auto last = static_cast<Voxel>(num_voxels(grid.extent) - 1);
-  std::vector<std::uint64_t> pairs;
+  Array<std::uint64_t> pairs;
   pairs.reserve(voxels.size());
   for (auto [birth, death] : voxels) {
     if (grid.level[birth] == grid.level[death]) continue;
@@ -99,8 +99,8 @@ std::vector<std::uint64_t> reported_pairs(const T* values, const Grid<D>& grid, 
 
 // Pairs of one image, sorted by (dim, birth, death).
 template <int D, class T>
-std::vector<Pair> persistence_pairs(const T* values, const Extent<D>& extent, const Filtration& filtration,
-                                    std::size_t threads, const StopFlag& stop, Scratch<D>& scratch) {
+Array<Pair> persistence_pairs(const T* values, const Extent<D>& extent, const Filtration& filtration,
+                              std::size_t threads, const StopFlag& stop, Scratch<D>& scratch) {
   if (filtration.min_persistence > 0) {
     // No class is more persistent than the range of the values: a patch of mere background is finished here.
     const auto [least, greatest] = std::minmax_element(values, values + num_voxels(extent));
@@ -109,7 +109,7 @@ std::vector<Pair> persistence_pairs(const T* values, const Extent<D>& extent, co
 
   Grid<D> grid = make_grid<D>(values, extent, filtration, std::move(scratch.level), threads);
   auto voxels = pair_critical_cells(grid, filtration.complex_dims<D>(), threads, stop, scratch);
-  std::array<std::vector<std::uint64_t>, D> sorted;
+  std::array<Array<std::uint64_t>, D> sorted;
   std::size_t count = 0;
   for (const VoxelPairs& pairs : voxels) count += pairs.size();
   parallel_for(D, useful_threads(threads, 40.0 * count), [&](std::size_t dim) {
@@ -118,7 +118,7 @@ std::vector<Pair> persistence_pairs(const T* values, const Extent<D>& extent, co
       sorted[dim] = reported_pairs(values, grid, filtration, std::move(of_dim));
   });
   scratch.level = std::move(grid.level);
-  std::vector<Pair> pairs;
+  Array<Pair> pairs;
   pairs.reserve(count);
   for (Voxel dim = 0; dim < D; ++dim)
     for (std::uint64_t key : sorted[dim])
@@ -132,7 +132,7 @@ struct PairColumns {
   std::array<std::unique_ptr<std::int64_t[]>, 4> column;
 };
 
-inline PairColumns pack(const std::vector<std::vector<Pair>>& pairs_of_images) {
+inline PairColumns pack(const Array<Array<Pair>>& pairs_of_images) {
   PairColumns columns;
   for (const auto& pairs : pairs_of_images) columns.size += pairs.size();
   for (auto& column : columns.column) column.reset(new std::int64_t[columns.size]);

@@ -16,7 +16,7 @@ class Plateau {
  public:
   // The larger of the two plateaus, if it is at least one eighth of the image.
   explicit Plateau(const Grid<3>& grid) : grid_(grid) {
-    const std::vector<Voxel> rows = grid.rows();
+    const Array<Voxel> rows = grid.rows();
     const auto begin = [&](Voxel first) { return grid.level.data() + first; };
     const auto end = [&](Voxel first) { return begin(first) + grid.extent[2]; };
     Level low = never_enters, high = enters_first;

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
+#include "array.hpp"
 #include "grid.hpp"
 
 namespace topo {
@@ -46,7 +46,7 @@ class PlateauInterior {
   }
 
  private:
-  using Words = std::vector<std::uint64_t>;
+  using Words = Array<std::uint64_t>;
 
   static std::uint64_t word_at(const Words& words, std::size_t bit) {
     const std::size_t i = bit / word_bits, shift = bit % word_bits;

@@ -5,15 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <vector>
 
+#include "array.hpp"
 #include "bits.hpp"
 
 namespace topo {
 
 // Sorts keys by their bits from `low` on; those that agree in them keep their order. Only the digits in which keys differ
 // are sorted. `memory` may become as large as the keys.
-inline void radix_sort(std::vector<std::uint64_t>& keys, int low, std::vector<std::uint64_t>& memory) {
+inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>& memory) {
   if (keys.size() < 256) {
     std::stable_sort(keys.begin(), keys.end(), [=](std::uint64_t a, std::uint64_t b) { return a >> low < b >> low; });
     return;
@@ -27,7 +27,7 @@ inline void radix_sort(std::vector<std::uint64_t>& keys, int low, std::vector<st
   const int first = lowest_bit(varying), width = highest_bit(varying) + 1 - first;
   const int passes = (width + widest - 1) / widest, digit_bits = (width + passes - 1) / passes;
   const std::uint64_t mask = (std::uint64_t{1} << digit_bits) - 1;
-  std::vector<std::size_t> start(mask + 2);
+  Array<std::size_t> start(mask + 2);
   memory.resize(keys.size());
   for (int shift = first; shift < first + width; shift += digit_bits) {
     const auto digit = [=](std::uint64_t key) { return (key >> shift) & mask; };
@@ -40,8 +40,8 @@ inline void radix_sort(std::vector<std::uint64_t>& keys, int low, std::vector<st
   }
 }
 
-inline void radix_sort(std::vector<std::uint64_t>& keys, int low = 0) {
-  std::vector<std::uint64_t> memory;
+inline void radix_sort(Array<std::uint64_t>& keys, int low = 0) {
+  Array<std::uint64_t> memory;
   radix_sort(keys, low, memory);
 }
 

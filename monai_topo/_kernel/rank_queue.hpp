@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "array.hpp"
 #include "bits.hpp"
 
 namespace topo {
@@ -48,7 +48,7 @@ class RankQueue {
   }
 
  private:
-  std::vector<std::vector<std::uint64_t>> level_;
+  Array<Array<std::uint64_t>> level_;
 };
 
 }  // namespace topo

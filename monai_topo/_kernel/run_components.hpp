@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
-#include <vector>
 
+#include "array.hpp"
 #include "union_find.hpp"
 
 namespace topo {
@@ -55,11 +55,11 @@ class RunsOfRows {
     return {runs_.data() + first_[i], runs_.data() + (next < first_.size() ? first_[next] : runs_.size())};
   }
   std::int64_t size() const { return static_cast<std::int64_t>(first_.size()); }
-  std::vector<Run>& runs() { return runs_; }
+  Array<Run>& runs() { return runs_; }
 
  private:
-  std::vector<Run> runs_;
-  std::vector<std::size_t> first_;  // of every row
+  Array<Run> runs_;
+  Array<std::size_t> first_;  // of every row
 };
 
 class RunComponents {

@@ -18,7 +18,7 @@ namespace topo {
 template <int D>
 class SaddlePaths {
   using Component = typename MergeTree<D>::Component;
-  using Path = std::vector<Voxel>;
+  using Path = Array<Voxel>;
 
  public:
   SaddlePaths(const Grid<D>& grid, const MergeOrder& order, const StopFlag& stop)
@@ -33,7 +33,7 @@ class SaddlePaths {
   // The voxels of the path through a saddle.
   Path path_through(Voxel saddle) const {
     Path path{saddle};
-    const std::vector<Side> sides = sides_of(saddle);
+    const Array<Side> sides = sides_of(saddle);
     Node oldest = no_node;
     for (const Side& side : sides) oldest = std::min(oldest, side.component);
     for (auto side = sides.begin(); side != sides.end(); ++side) {
@@ -120,12 +120,12 @@ class SaddlePaths {
     return c;
   }
 
-  std::vector<Side> sides_of(Voxel saddle) const {
+  Array<Side> sides_of(Voxel saddle) const {
     const auto& around = Neighborhood<D>::instance();
     std::uint32_t before = 0;
     for (int p = 0; p < box_size<D>; ++p)
       if (p != box_center<D> && is_there_before(saddle + box_offsets_[p], saddle)) before |= 1u << p;
-    std::vector<Side> sides;
+    Array<Side> sides;
     while (before != 0) {
       const std::uint32_t part = order_.full ? around.take_full(before) : around.take_face(before);
       if (part == 0) break;
@@ -143,7 +143,7 @@ class SaddlePaths {
   // The spanning tree of the peaks, rooted at component 0. Each merge is an edge, named by the component that ends.
   void build_spanning_tree() {
     const std::size_t count = tree_.components().size();
-    std::vector<std::vector<TreeEdge>> edges_of_peak(count);
+    Array<Array<TreeEdge>> edges_of_peak(count);
     for (Node merge = 1; merge < count; ++merge) {
       const auto [a, b] = ends_of_merge(merge);
       const Node from = peak_above(a), to = peak_above(b);
@@ -152,7 +152,7 @@ class SaddlePaths {
     }
     to_root_.assign(count, {no_node, no_node});
     depth_.assign(count, 0);
-    std::vector<Node> front;
+    Array<Node> front;
     if (count > 0) front.push_back(0), to_root_[0] = {no_node, 0};
     for (std::size_t i = 0; i < front.size(); ++i)
       for (const auto& [merge, peak] : edges_of_peak[front[i]]) {
@@ -173,8 +173,8 @@ class SaddlePaths {
   }
 
   // The edges of the spanning tree from one peak to another, in order.
-  std::vector<TreeEdge> tree_path(Node from, Node to) const {
-    std::vector<TreeEdge> path, backwards;
+  Array<TreeEdge> tree_path(Node from, Node to) const {
+    Array<TreeEdge> path, backwards;
     while (from != to) {
       if (depth_[from] >= depth_[to]) {
         path.push_back(to_root_[from]);
@@ -192,9 +192,9 @@ class SaddlePaths {
   const MergeOrder order_;
   const MergeTree<D> tree_;
   const std::array<Voxel, box_size<D>> box_offsets_;
-  const std::vector<Voxel> neighbor_offsets_;
-  std::vector<TreeEdge> to_root_;  // of a peak: the first edge towards the root
-  std::vector<std::uint32_t> depth_;
+  const Array<Voxel> neighbor_offsets_;
+  Array<TreeEdge> to_root_;  // of a peak: the first edge towards the root
+  Array<std::uint32_t> depth_;
 };
 
 // A saddle, in C order, and the value that its path is to reach.
@@ -207,8 +207,8 @@ struct PathTarget {
 // Lifts the paths through saddles: `lifted`, a copy of the values, is raised to the target of each path, or lowered
 // where the order takes small values first.
 template <int D, class T>
-void lift_paths(const T* values, const Extent<D>& extent, const MergeOrder& order,
-                const std::vector<PathTarget<T>>& targets, T* lifted, const StopFlag& stop) {
+void lift_paths(const T* values, const Extent<D>& extent, const MergeOrder& order, const Array<PathTarget<T>>& targets,
+                T* lifted, const StopFlag& stop) {
   const Grid<D> grid = make_grid<D>(values, extent, Filtration{order.negate});
   const SaddlePaths<D> paths(grid, order, stop);
   const bool raise = order.negate != order.last_to_first;

@@ -33,13 +33,13 @@ class SaddleSaddleReduction {
 
   // Birth and death voxel of every class, except some without persistence, in no order. `squares`: all critical ones;
   // those that are paired are positive. `working`: memory for the working column of every thread.
-  VoxelPairs pair_all(std::vector<CriticalVoxels>&& critical, std::vector<Saddle>&& squares,
-                      std::vector<WorkingColumn::EdgesOfVoxels>& working) {
+  VoxelPairs pair_all(Array<CriticalVoxels>&& critical, Array<Saddle>&& squares,
+                      Array<WorkingColumn::EdgesOfVoxels>& working) {
     const std::size_t threads = useful_threads(working.size(), 50.0 * squares.size());
     parallel_for(critical.size(), threads, [&](std::size_t part) { keep_births(critical[part].all); });
     VoxelPairs pairs;
     for (Voxel v : reduce_all(std::move(squares), working)) pairs.emplace_back(plateau_.nearest(v), v);
-    std::vector<VoxelPairs> parts(critical.size());
+    Array<VoxelPairs> parts(critical.size());
     parallel_for(parts.size(), threads, [&](std::size_t part) {
       for (Voxel v : critical[part].all) append_pairs(v, parts[part]);
     });
@@ -57,10 +57,10 @@ class SaddleSaddleReduction {
   class Worker;
 
   // Returns the voxels of the squares whose columns vanish.
-  std::vector<Voxel> reduce_all(std::vector<Saddle>&& squares, std::vector<WorkingColumn::EdgesOfVoxels>& working);
+  Array<Voxel> reduce_all(Array<Saddle>&& squares, Array<WorkingColumn::EdgesOfVoxels>& working);
 
   // Keeps the voxels with a positive edge, none of which has a column yet.
-  void keep_births(std::vector<Voxel>& voxels) {
+  void keep_births(Array<Voxel>& voxels) {
     std::size_t kept = 0;
     for (Voxel v : voxels) {
       voxels[kept] = v;
@@ -89,8 +89,8 @@ class SaddleSaddleReduction {
   static Voxel voxel_of(OrderKey square) { return static_cast<std::uint32_t>(square) >> Saddle::number_bits; }
 
   // The cells of the squares to reduce. Those of brick b begin at first[b].
-  std::vector<std::uint32_t> sort_by_brick(const std::vector<Saddle>& squares, const Bricks& bricks,
-                                           std::vector<std::size_t>& first) const {
+  Array<std::uint32_t> sort_by_brick(const Array<Saddle>& squares, const Bricks& bricks,
+                                     Array<std::size_t>& first) const {
     const auto for_each = [&](auto visit) {
       for (const Saddle& square : squares) {
         const Voxel v = square.voxel();
@@ -101,8 +101,8 @@ class SaddleSaddleReduction {
     first.assign(bricks.count() + 1, 0);
     for_each([&](std::uint32_t brick, std::uint32_t) { ++first[brick + 1]; });
     std::partial_sum(first.begin(), first.end(), first.begin());
-    std::vector<std::uint32_t> cells(first.back());
-    std::vector<std::size_t> next = first;
+    Array<std::uint32_t> cells(first.back());
+    Array<std::size_t> next = first;
     for_each([&](std::uint32_t brick, std::uint32_t cell) { cells[next[brick]++] = cell; });
     return cells;
   }
@@ -119,7 +119,7 @@ class SaddleSaddleReduction {
 // Reduces columns on one thread.
 class SaddleSaddleReduction::Worker {
  public:
-  Worker(SaddleSaddleReduction& all, WorkingColumn::EdgesOfVoxels& working, std::vector<Voxel>& without_pivot)
+  Worker(SaddleSaddleReduction& all, WorkingColumn::EdgesOfVoxels& working, Array<Voxel>& without_pivot)
       : all_(all),
         grid_(all.grid_),
         star_(all.star_.data()),
@@ -243,20 +243,20 @@ class SaddleSaddleReduction::Worker {
   const StarWord<3>* const star_;
   const StopFlag& stop_;
   const Plateau plateau_;
-  std::vector<Voxel>& without_pivot_;
+  Array<Voxel>& without_pivot_;
   WorkingColumn working_;
   ColumnWriter writer_;
-  std::vector<Edge> rest_;
-  std::vector<OrderKey> squares_;
+  Array<Edge> rest_;
+  Array<OrderKey> squares_;
 };
 
-inline std::vector<Voxel> SaddleSaddleReduction::reduce_all(std::vector<Saddle>&& squares,
-                                                            std::vector<WorkingColumn::EdgesOfVoxels>& working) {
+inline Array<Voxel> SaddleSaddleReduction::reduce_all(Array<Saddle>&& squares,
+                                                      Array<WorkingColumn::EdgesOfVoxels>& working) {
   const Bricks bricks(grid_);
-  std::vector<std::size_t> first;
-  const std::vector<std::uint32_t> cells = sort_by_brick(squares, bricks, first);
+  Array<std::size_t> first;
+  const Array<std::uint32_t> cells = sort_by_brick(squares, bricks, first);
   release(squares);
-  std::vector<std::vector<Voxel>> without_pivot(working.size());
+  Array<Array<Voxel>> without_pivot(working.size());
   parallel_workers(bricks.count(), working.size(), [&](std::size_t thread) {
     return [&, worker = Worker(*this, working[thread], without_pivot[thread])](std::size_t brick) mutable {
       worker.reduce(cells.data() + first[brick], cells.data() + first[brick + 1]);

@@ -98,6 +98,6 @@ struct StarWord {
 };
 
 template <int D>
-using StarArray = std::vector<StarWord<D>>;
+using StarArray = Array<StarWord<D>>;
 
 }  // namespace topo

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
+#include "array.hpp"
 #include "cells.hpp"
 
 namespace topo {
@@ -16,7 +16,7 @@ class StraightRuns {
   static constexpr std::uint32_t straight_codes = 0x10101010u;
 
   // `plane`: voxels of a plane across axis 0.
-  void find(const std::vector<std::uint32_t>& codes, Voxel plane) {
+  void find(const Array<std::uint32_t>& codes, Voxel plane) {
     plane_ = Divisor(plane);
     size_ = plane;
     words_.assign((codes.size() / plane / 64 + 1) * plane, 0);
@@ -44,7 +44,7 @@ class StraightRuns {
  private:
   Divisor plane_;
   Voxel size_ = 0;
-  std::vector<std::uint64_t> words_;  // 64 corners along axis 0 each
+  Array<std::uint64_t> words_;  // 64 corners along axis 0 each
 };
 
 }  // namespace topo

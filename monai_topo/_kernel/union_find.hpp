@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <vector>
+
+#include "array.hpp"
 
 namespace topo {
 
@@ -33,7 +34,7 @@ class UnionFind {
   void attach(Node root, Node to) { parent_[root] = to; }
 
  private:
-  std::vector<Node> parent_;
+  Array<Node> parent_;
 };
 
 }  // namespace topo

@@ -21,7 +21,7 @@ constexpr int direction_of(Edge edge) { return static_cast<int>(edge & ((1u << d
 class WorkingColumn {
  public:
   enum class Edges : std::uint8_t {};
-  using EdgesOfVoxels = std::vector<Edges>;
+  using EdgesOfVoxels = Array<Edges>;
 
   // `edges`: all 0, and again after every column that is consumed or moved.
   WorkingColumn(const Grid<3>& grid, EdgesOfVoxels& edges)
@@ -56,7 +56,7 @@ class WorkingColumn {
   }
 
   // Appends all edges and leaves the column empty.
-  void move_to(std::vector<Edge>& out) {
+  void move_to(Array<Edge>& out) {
     const auto move = [&](Voxel v) {
       for (int direction : bits_of(take(v))) out.push_back(edge_at(v, direction));
     };
@@ -87,7 +87,7 @@ class WorkingColumn {
 
   const Level* const level_;
   Edges* const edges_;
-  std::array<std::vector<OrderKey>, 64> bucket_;
+  std::array<Array<OrderKey>, 64> bucket_;
   std::uint64_t filled_ = 0;  // buckets that are not empty
   OrderKey latest_ = 0;
 };
