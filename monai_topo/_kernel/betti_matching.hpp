@@ -68,7 +68,7 @@ class InducedMatching {
         threads_(threads),
         stop_(stop),
         orders_(std::move(orders)),
-        gradient_(orders_, stop) {}
+        gradient_(orders_, threads, stop) {}
 
   // By dimension of the filtered complex; those that are not in `dims` stay empty.
   std::array<DimensionMatching, D> run() {

@@ -120,7 +120,7 @@ class LabelRegions {
     };
     const std::int64_t sign = full_ ? 1 : -1;  // of the cells at a corner of the voxels, and of those in a face of them
     const auto at = [&](int row, std::size_t x) { return (*rows[row])[x]; };
-    for (std::size_t x = 1; x < rows[0]->size(); ++x) {
+    const auto add_corner = [&](std::size_t x) {
       const std::int32_t here = at(3, x), below = combine(here, at(3, x - 1));
       const std::int32_t y = combine(at(2, x), here), z = combine(at(1, x), here);
       const std::int32_t yx = combine(y, combine(at(2, x - 1), at(3, x - 1)));
@@ -131,7 +131,20 @@ class LabelRegions {
       for (const std::int32_t face : {below, y, z}) euler[face + 1] += sign;
       for (const std::int32_t edge : {yx, zx, zy}) euler[edge + 1] -= sign;
       euler[all + 1] += sign;
+    };
+    constexpr std::size_t block = 16;
+    for (std::size_t begin = 1, end; begin < rows[0]->size(); begin = end) {
+      end = std::min(begin + block, rows[0]->size());
+      if (are_empty(rows, begin - 1, end)) continue;  // most of a label of vessels
+      for (std::size_t x = begin; x < end; ++x) add_corner(x);
     }
+  }
+
+  // Whether no voxel of these columns lies in a component.
+  static bool are_empty(const std::array<const Row*, 4>& rows, std::size_t begin, std::size_t end) {
+    std::int32_t any = 0;
+    for (std::size_t x = begin; x < end; ++x) any |= (*rows[0])[x] | (*rows[1])[x] | (*rows[2])[x] | (*rows[3])[x];
+    return any == 0;
   }
 
   const Mask mask_;

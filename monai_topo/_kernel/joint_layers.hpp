@@ -1,0 +1,286 @@
+// The joint gradient of a grid, layer by layer along axis 0: see joint_gradient.hpp.
+//
+// Cells are matched axis by axis, and along an axis first with all lower facets, then with all upper ones. Only axis 0 leads
+// to another layer, so it suffices to keep two layers: one is finished when the next one has been matched along axis 0.
+#pragma once
+
+#include <type_traits>
+
+#include "cells.hpp"
+#include "joint_orders.hpp"
+
+namespace topo {
+
+// What the gradient does with a cell: four bits.
+//
+//   bit   3   2     1    0
+//       +---+---------+-------+
+//       | 0 |  axis   | upper |   matched: the partner lies along this axis, towards higher coordinates if `upper`: a
+//       +---+---------+-------+   facet if the cell extends along the axis, else a cofacet
+//       | 1 |     marks       |   critical: one mark for each order in which the cell is paired in dimension 0 or D - 1
+//       +---+-----------------+
+//       | 0 |    all ones     |   missing: never enters, or lies in a frame that enters first
+//       +---+-----------------+
+class CellCode {
+ public:
+  static constexpr std::uint32_t missing = 7, critical = 8;
+
+  explicit CellCode(std::uint32_t bits) : bits_(bits) {}
+
+  static constexpr std::uint32_t matched(int axis, bool upper) { return static_cast<std::uint32_t>(2 * axis + upper); }
+
+  bool is_missing() const { return bits_ == missing; }
+  bool is_critical() const { return bits_ >= critical; }
+  int axis() const { return static_cast<int>(bits_ >> 1); }
+  bool upper() const { return bits_ & 1; }
+  bool is_marked(int order_index) const { return has_bit(bits_, order_index); }
+  bool goes_down(int along) const { return bits_ == matched(along, false); }
+
+ private:
+  std::uint32_t bits_;
+};
+
+template <int D>
+class JointLayers {
+  using C = CellIndex<D>;
+  using Types = std::uint8_t;  // cells of one corner: a bit for each type
+
+ public:
+  using Codes = std::conditional_t<D == 2, std::uint16_t, std::uint32_t>;  // of the cells of one corner
+  using CriticalCells = std::array<Array<Cell>, D + 1>;                    // by dimension, in order
+
+  explicit JointLayers(const JointOrders<D>& orders)
+      : stride_(orders.grid().stride),
+        orders_(orders),
+        offset_(C::corner_offsets(stride_)),
+        corners_(orders.grid().size() - offset_[C::top_type]) {
+    for (Layer& layer : layers_) layer = Layer(stride_[0] + stride_[D == 3 ? 1 : 0]);
+  }
+
+  // Writes the codes of the layers in [begin, end), of `count`, and lists their critical cells.
+  void match(std::size_t begin, std::size_t end, std::size_t count, Codes* codes, CriticalCells& critical,
+             const StopFlag& stop) {
+    const std::size_t first = begin == 0 ? 0 : begin - 1;
+    for (std::size_t z = first; z < std::min(end + 1, count); ++z) {
+      stop.check();
+      start(z);
+      if (z > first) match_along(0, true, z - 1);
+      if (z > begin) finish(z - 1, codes, critical);
+    }
+    if (end == count) finish(count - 1, codes, critical);
+  }
+
+ private:
+  static constexpr int code_bits = 3;
+  static constexpr std::size_t block = D == 2 ? 256 : 64;  // what compare_block fits into the nearest cache with
+  static constexpr Types all_types = static_cast<Types>((1 << C::types) - 1);
+
+  // Arrays over the corners of a layer, and over some beyond, without cells, that a facet may seem to lie at.
+  struct Layer {
+    Layer() = default;
+    explicit Layer(std::size_t size) : cells(size), critical(size) {
+      for (auto& of_side : sides) of_side.resize(size);
+      for (auto& bits : codes) bits.resize(size);
+    }
+
+    Array<Types> cells, critical;           // that exist, and that are critical
+    std::array<Array<Types>, 2 * D> sides;  // see compare_tops
+    std::array<Array<Types>, code_bits> codes;
+  };
+
+  // Types that extend along an axis.
+  static constexpr Types types_along(int axis) {
+    int types = 0;
+    for (int t = 0; t < C::types; ++t)
+      if (has_bit(t, axis)) types |= 1 << t;
+    return static_cast<Types>(types);
+  }
+
+  Layer& layer(std::size_t z) { return layers_[z % 2]; }
+
+  // Calls work(first corner, corners), from the beginning of a layer, for blocks of all corners whose cells lie in the grid.
+  template <class Work>
+  void for_each_block(std::size_t z, Work work) const {
+    const std::size_t before = std::min<std::size_t>(z * stride_[0], corners_);
+    const std::size_t count = std::min<std::size_t>(stride_[0], corners_ - before);
+    const std::size_t blocks = (count + block - 1) / block;
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const std::size_t first = i * count / blocks;
+      work(first, (i + 1) * count / blocks - first);
+    }
+  }
+
+  void start(std::size_t z) {
+    Layer& here = layer(z);
+    std::fill(here.cells.begin(), here.cells.end(), Types{0});
+    for (auto& bits : here.codes) std::fill(bits.begin(), bits.end(), Types{0});
+    compare_tops(z);
+    here.critical = here.cells;
+    match_along(0, false, z);
+  }
+
+  void finish(std::size_t z, Codes* codes, CriticalCells& critical) {
+    for (int a = 1; a < D; ++a)
+      for (const bool upper : {false, true}) match_along(a, upper, z);
+    pack_codes(layer(z), codes + z * stride_[0]);
+    list_critical(layer(z), static_cast<Voxel>(z * stride_[0]), critical);
+  }
+
+  // Finds which cells exist and for every axis along which a cell extends whether its top lies on the lower, or on the
+  // upper, side in all orders. Neither, if orders differ. `sides` by 2 * axis + upper.
+  void compare_tops(std::size_t z) {
+    Layer& here = layer(z);
+    const std::size_t origin = z * stride_[0];
+    for_each_block(z, [&](std::size_t first, std::size_t count) {
+      orders_.interior().for_each_corner_run(origin + first, origin + first + count,
+                                             [&](std::size_t begin, std::size_t corners, bool is_inside) {
+                                               std::array<Types*, 2 * D> sides;
+                                               for (int k = 0; k < 2 * D; ++k)
+                                                 sides[k] = here.sides[k].data() + (begin - origin);
+                                               Types* const cells = here.cells.data() + (begin - origin);
+                                               if (is_inside)
+                                                 fill_straight(corners, cells, sides);
+                                               else
+                                                 compare_block(begin, corners, cells, sides);
+                                             });
+    });
+  }
+
+  // Inside a plateau voxels enter in the order of their indices: all tops lie on the upper side.
+  static void fill_straight(std::size_t count, Types* cells, const std::array<Types*, 2 * D>& sides) {
+    std::fill_n(cells, count, all_types);
+    for (int a = 0; a < D; ++a) {
+      std::fill_n(sides[2 * a], count, Types{0});
+      std::fill_n(sides[2 * a + 1], count, types_along(a));
+    }
+  }
+
+  // The rank of a cell is that of its top, the greater one of two opposite facets. tops[c][s]: ranks of the cells of type
+  // s at the corner that lies on the upper side along the axes c, which are none of s.
+  TOPO_ALSO_FOR_AVX2 void compare_block(std::size_t first, std::size_t count, Types* TOPO_RESTRICT cells,
+                                        const std::array<Types*, 2 * D>& sides) const {
+    Rank memory[C::types][C::types][block];
+    std::uint32_t lower[D][block], upper[D][block], exist[block];
+    for (int o = 0; o < orders_.num_distinct(); ++o) {
+      const Rank* tops[C::types][C::types];
+      for (int c = 0; c < C::types; ++c) tops[c][0] = orders_.ranks(o).data() + first + offset_[c];
+      for (int s = 1; s < C::types; ++s)
+        for (int c = 0; c < C::types; ++c) {
+          if ((c & s) != 0) continue;
+          const int a = s & -s;
+          const Rank *below = tops[c][s ^ a], *above = tops[c | a][s ^ a];
+          Rank* const out = memory[c][s];
+          for (std::size_t x = 0; x < count; ++x) out[x] = above[x] > below[x] ? above[x] : below[x];
+          tops[c][s] = out;
+        }
+      for (int a = 0; a < D; ++a) {
+        std::uint32_t is_upper[block];
+        std::fill_n(is_upper, count, 0u);
+        for (int t = 1; t < C::types; ++t) {
+          if (!has_bit(t, a)) continue;
+          const Rank *below = tops[0][t ^ (1 << a)], *above = tops[1 << a][t ^ (1 << a)];
+          const std::uint32_t bit = 1u << t;
+          for (std::size_t x = 0; x < count; ++x) is_upper[x] |= above[x] > below[x] ? bit : 0u;
+        }
+        const std::uint32_t along = types_along(a);
+        for (std::size_t x = 0; x < count; ++x) {
+          upper[a][x] = o == 0 ? is_upper[x] : upper[a][x] & is_upper[x];
+          lower[a][x] = o == 0 ? is_upper[x] ^ along : lower[a][x] & (is_upper[x] ^ along);
+        }
+      }
+      if (o > 0) continue;
+      std::fill_n(exist, count, 0u);
+      const Rank frame = orders_.frame_rank();
+      for (int t = 0; t < C::types; ++t) {
+        const Rank* top = tops[0][t];
+        const std::uint32_t bit = 1u << t;
+        for (std::size_t x = 0; x < count; ++x) exist[x] |= top[x] != frame ? bit : 0u;
+      }
+    }
+    narrow(exist, count, cells);
+    for (int a = 0; a < D; ++a) {
+      narrow(lower[a], count, sides[2 * a]);
+      narrow(upper[a], count, sides[2 * a + 1]);
+    }
+  }
+
+  TOPO_INTO_CALLER static void narrow(const std::uint32_t* words, std::size_t count, Types* TOPO_RESTRICT out) {
+    for (std::size_t x = 0; x < count; ++x) out[x] = static_cast<Types>(words[x]);
+  }
+
+  // Matches cells of a layer that extend along an axis with their lower or upper facet along it, where the facet holds all
+  // tops. The types of the facets are those of the cells without the axis: their bits, shifted.
+  void match_along(int a, bool upper, std::size_t z) {
+    const int shift = 1 << a;
+    Layer &here = layer(z), &there = layer(a == 0 && upper ? z + 1 : z);
+    const std::size_t to_facet = a > 0 && upper ? stride_[a] : 0;
+    // The facet is on one side of the cell, so the cell is on the other side of the facet.
+    const std::uint32_t code_of_cell = CellCode::matched(a, upper), code_of_facet = CellCode::matched(a, !upper);
+    for_each_block(z, [&](std::size_t first, std::size_t count) {
+      Types matched[block];
+      Types *cell = here.critical.data() + first, *facet = there.critical.data() + first + to_facet;
+      const Types* sides = here.sides[2 * a + upper].data() + first;
+      for (std::size_t x = 0; x < count; ++x) matched[x] = static_cast<Types>(sides[x] & cell[x] & (facet[x] << shift));
+      remove(cell, matched, count, 0);
+      remove(facet, matched, count, shift);
+      for (int bit = 0; bit < code_bits; ++bit) {
+        if (has_bit(code_of_cell, bit)) add(here.codes[bit].data() + first, matched, count, 0);
+        if (has_bit(code_of_facet, bit)) add(there.codes[bit].data() + first + to_facet, matched, count, shift);
+      }
+    });
+  }
+
+  static void remove(Types* out, const Types* TOPO_RESTRICT types, std::size_t count, int shift) {
+    for (std::size_t x = 0; x < count; ++x) out[x] = static_cast<Types>(out[x] & ~(types[x] >> shift));
+  }
+  static void add(Types* out, const Types* TOPO_RESTRICT types, std::size_t count, int shift) {
+    for (std::size_t x = 0; x < count; ++x) out[x] = static_cast<Types>(out[x] | (types[x] >> shift));
+  }
+
+  // One bit for each type to every fourth bit.
+  static std::uint32_t spread(std::uint32_t types) {
+    types = (types | (types << 12)) & 0x000f000fu;
+    types = (types | (types << 6)) & 0x03030303u;
+    return (types | (types << 3)) & 0x11111111u;
+  }
+
+  void pack_codes(const Layer& layer, Codes* out) const {
+    for (std::size_t v = 0; v < stride_[0];) {
+      if (v + 8 <= stride_[0] && repeats(layer.cells, v, all_types) && repeats(layer.critical, v, 0) &&
+          repeats(layer.codes[0], v, types_along(0)) && repeats(layer.codes[1], v, 0) &&
+          repeats(layer.codes[2], v, 0)) {
+        std::fill_n(out + v, 8, static_cast<Codes>(spread(types_along(0))));
+        v += 8;
+        continue;
+      }
+      const std::uint32_t missing = spread(static_cast<Types>(~layer.cells[v]));
+      std::uint32_t word = missing * CellCode::missing + spread(layer.critical[v]) * CellCode::critical;
+      for (int bit = 0; bit < code_bits; ++bit) word |= spread(layer.codes[bit][v]) << bit;
+      out[v++] = static_cast<Codes>(word);
+    }
+  }
+
+  void list_critical(const Layer& layer, Voxel origin, CriticalCells& critical) const {
+    for (Voxel v = 0; v < stride_[0]; ++v) {
+      while (v + 8 <= stride_[0] && repeats(layer.critical, v, 0)) v += 8;
+      if (v == stride_[0]) return;
+      for (int t : bits_of(layer.critical[v]))
+        critical[count_bits(static_cast<std::uint32_t>(t))].push_back(C::cell(origin + v, t));
+    }
+  }
+
+  // Whether eight corners have the same types.
+  static bool repeats(const Array<Types>& types, std::size_t first, Types wanted) {
+    std::uint64_t word;
+    std::memcpy(&word, types.data() + first, sizeof word);
+    return word == 0x0101010101010101u * std::uint64_t{wanted};
+  }
+
+  const std::array<Voxel, D> stride_;
+  const JointOrders<D>& orders_;
+  const std::array<Voxel, C::types> offset_;  // from the lowest corner of a cell to the highest
+  const std::size_t corners_;                 // those whose cells lie in the grid
+  std::array<Layer, 2> layers_;
+};
+
+}  // namespace topo
