@@ -10,7 +10,7 @@ using namespace topo;
 
 namespace {
 
-bool same(const std::vector<Pair>& a, const std::vector<Pair>& b) {
+bool same(const Array<Pair>& a, const Array<Pair>& b) {
   const auto equal = [](const Pair& p, const Pair& q) {
     return p.dim == q.dim && p.birth == q.birth && p.death == q.death;
   };
@@ -27,7 +27,7 @@ bool threads_change_nothing(const Extent<D>& extent, bool tied, bool full, bool 
 
   const Filtration filtration{!full, full, framed, 7u};
   const StopFlag stop;
-  std::vector<Pair> many[images], one[images];
+  Array<Pair> many[images], one[images];
   parallel_for<Scratch<D>>(images, images - 1, [&](std::size_t i, Scratch<D>& scratch) {
     many[i] = persistence_pairs<D>(values.data() + i * size, extent, filtration, 3, stop, scratch);
   });
