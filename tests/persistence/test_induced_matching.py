@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import assert_same_pairs
 from oracles.induced_matching import match_by_matrices
 from scipy import ndimage
 
@@ -196,6 +197,22 @@ def test_result_depends_on_neither_threads_nor_batch():
     assert int(of_second.sum()) == len(alone.matched) > 0
     first = [int((pairs.image < 1).sum()) for pairs in (one.prediction, one.label)]
     assert torch.equal(one.matched[of_second] - torch.tensor(first), alone.matched)
+
+
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@pytest.mark.parametrize("has_plateau", [False, True])
+@pytest.mark.parametrize("shape", [(1, 83, 97), (1, 19, 23, 29)], ids=str)
+def test_threads_inside_an_image_change_nothing(shape, has_plateau, connectivity):
+    generator = torch.Generator().manual_seed(5)
+    prediction = torch.rand(shape, generator=generator)
+    label = (torch.rand(shape, generator=generator) > 0.6).float()
+    if has_plateau:
+        prediction, label = prediction.where(prediction > 0.8, 0.0), label * (prediction > 0.9)
+    one, four = (betti_matching(prediction, label, connectivity=connectivity, num_threads=n) for n in (1, 4))
+    assert len(one.matched) > 20
+    assert torch.equal(one.matched, four.matched)
+    assert_same_pairs(one.prediction, four.prediction)
+    assert_same_pairs(one.label, four.label)
 
 
 def test_dims_are_those_asked_for():
