@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from methods import BASE, COMPARED
+from published import beside_published
 from scoring import METRIC
 from sets import SETS
 from tables import MEASURES, by_length, cost, markdown, overview, summary
@@ -33,6 +34,8 @@ def make_all(images: Path) -> None:
     sets = {folder.name: pd.read_csv(folder / "cases.csv") for folder in folders}
     with atomic_write(RESULTS / "overview.md") as file:
         file.write_text(overview(sets, COMPARED) + "\n", encoding="utf-8")
+    with atomic_write(RESULTS / "published.md") as file:
+        file.write_text(beside_published(sets) + "\n", encoding="utf-8")
     for folder in folders:
         cases, runs = sets[folder.name], pd.read_csv(folder / "runs.csv")
         with atomic_write(RESULTS / f"{folder.name}.md") as file:

@@ -47,7 +47,7 @@ def markdown(cases: pd.DataFrame, *, cleaned: bool) -> str:
         numbers = [_mean_and_spread(runs[name]) for name in measures]
         p_value = "" if method == BASE else p_against_base(cases, str(method), cleaned=cleaned)
         rows.append([str(method), f"{runs.weight.iloc[0]:g}", str(len(runs)), p_value, *numbers])
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def p_against_base(cases: pd.DataFrame, method: str, *, cleaned: bool) -> str:
@@ -78,7 +78,7 @@ def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
             left = [f"{shares[True][e]:.2f}" if np.isfinite(shares[True].get(e, np.nan)) else "" for e in errors]
             rows.append([f"`{name}`", method, f"{shares[False][METRIC]:.2f}", *left, f"{gained:+.1f}"])
     heads = ["set", "loss", "Betti matching, raw", *(MEASURES[error] for error in errors), "Dice, points"]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def by_length(tables: Mapping[tuple[str, int], pd.DataFrame]) -> str:
@@ -93,7 +93,7 @@ def by_length(tables: Mapping[tuple[str, int], pd.DataFrame]) -> str:
         errors = [_mean_and_spread(runs[METRIC]) for runs in (base, other)]
         p_value = p_against_base(cases, method, cleaned=True)
         rows.append([f"`{name}`", str(steps), *errors, f"{share:.2f}", p_value, f"{gained:+.1f}"])
-    return _table(["set", "steps", BASE, method, "share left", "p", "Dice, points"], rows)
+    return markdown_table(["set", "steps", BASE, method, "share left", "p", "Dice, points"], rows)
 
 
 def cost(runs: pd.DataFrame) -> str:
@@ -104,8 +104,9 @@ def cost(runs: pd.DataFrame) -> str:
         [str(method), f"{seconds:.3f}", f"{seconds / base:.2f}", f"{memory:.0f}"]
         for method, (seconds, memory) in means.iterrows()
     ]
-    return _table(["loss", "s per step, one core", "ratio", "peak MiB"], rows)
+    return markdown_table(["loss", "s per step, one core", "ratio", "peak MiB"], rows)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table in Markdown."""
     return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])

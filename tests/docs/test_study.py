@@ -77,6 +77,27 @@ def test_errors_by_length_of_training_are_those_of_cleaned_test_cases(runs):
     ]
 
 
+def test_errors_of_raw_masks_stand_beside_the_published_ones(runs):
+    published = importlib.import_module("published")
+
+    def cases(method, b0, b1, **changed):
+        return row(method, 0.0 if method == "CE + Dice" else 1.0, 0.8, 1.0, **changed) | {
+            "betti_error_0": b0,
+            "betti_error_1": b1,
+        }
+
+    table = [cases(name, 9.0, 9.0) for name in ("CE + Dice", "soft clDice")]
+    for seed, (b0, b1) in enumerate([(6.0, 2.0), (2.0, 4.0)]):
+        table.append(cases("CE + Dice", b0, b1, split="test", seed=seed, cleaned=False))
+        table.append(cases("soft clDice", b0 / 2, b1 * 2, split="test", seed=seed, cleaned=False))
+        table.append(cases("soft clDice", 99.0, 99.0, split="test", seed=seed))
+    text = published.beside_published({"drive": None, "topomortar_pseudo": pd.DataFrame(table)})
+    assert text.splitlines()[2:] == [
+        "| `topomortar_pseudo` | CE + Dice | 12.3 | 4.0 | 12.0 | 3.0 |",
+        "| `topomortar_pseudo` | soft clDice | 1.8 (0.15) | 2.0 (0.50) | 4.3 (0.36) | 6.0 (2.00) |",
+    ]
+
+
 def test_the_loss_of_two_terms_is_their_sum_with_the_second_at_its_fixed_weight(runs):
     methods, sets = importlib.import_module("methods"), importlib.import_module("sets")
     logits = torch.randn(2, 1, 64, 71, generator=torch.Generator().manual_seed(0))
