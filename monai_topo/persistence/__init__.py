@@ -1,8 +1,7 @@
 """Filtered images: persistence pairs with their critical voxels, merge trees, and matching of features.
 
-Read in this order: `pairs`, `essential`, `feature_matching` with `label_regions` (the rules of `PersistenceLoss`),
-`induced_matching` (Betti matching), `merge_trees`, `critical_sets`, and `reconnection` with
-`joining` and `minimax_paths`.
+Read in this order: `pairs`, `essential`, `feature_matching` (the rules of `PersistenceLoss`), `induced_matching` (Betti
+matching), `merge_trees`, `critical_sets`, and `reconnection` with `joining` and `minimax_paths`.
 """
 
 from monai_topo._utils.typing import Border, Connectivity, Filtration

@@ -90,8 +90,11 @@ def report_predictions(options: argparse.Namespace) -> int:
         if case in pictures
     ]
     write_page(options.out, "cases.html", **_page_content(content, rows, groups, drawn))
-    store.remove()
+    if not failures:
+        store.remove()
     print(_describe_run(options.out, len(rows), left_out))
+    if failures:
+        print("Repeat the command to measure only what is missing.")
     if export is not None:
         print("\n  ".join([exported, *not_exported]))
     for warning in content["warnings"]:
@@ -130,7 +133,7 @@ def _measure_cases(
     results: dict[Case, Result] = {case: result for case, result in stored if result is not None}
     failures: dict[Case, str] = {}
     if results:
-        print(f"{len(results)} finished cases of an interrupted run are reused from {store.path}.")
+        print(f"{len(results)} finished cases of an earlier run are reused from {store.path}.")
     todo = [case for case in cases if case not in results]
     memory = memory_per_case(options.max_memory, max(1, min(options.jobs, len(todo))))
     work = partial(measure_case, settings=settings, memory=memory)

@@ -257,6 +257,26 @@ def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, 
     assert measured == ["b", "a", "b"]
 
 
+def test_after_a_failure_only_what_was_mended_is_measured(two_cases, monkeypatch, capsys):
+    measured = []
+
+    def counted(case, settings, **memory):
+        measured.append(case.name)
+        return cases.measure_case(case, settings)
+
+    monkeypatch.setattr(case_pages, "measure_case", counted)
+    truncated = two_cases / "pred" / "b_mask.png"
+    whole = truncated.read_bytes()
+    truncated.write_bytes(whole[:40])
+    assert report(two_cases) == 1
+    assert "Repeat the command to measure only what is missing." in capsys.readouterr().out
+    truncated.write_bytes(whole)
+    assert report(two_cases) == 0
+    assert measured == ["a", "b", "b"]
+    assert content(two_cases)["measured"] == 2
+    assert not (two_cases / "out" / "report.unfinished.jsonl").exists()
+
+
 def test_other_settings_and_changed_files_count_as_new(tmp_path):
     file = tmp_path / "a.png"
     file.write_text("one")
