@@ -87,6 +87,7 @@ METHODS |= {
     "persistence, support, SCNP": Method(lambda s: SCNPLoss(_persistence(support=0.2)(s))),
     "Betti matching, support, SCNP": Method(lambda s: SCNPLoss(_betti_matching(support=0.2)(s))),
     "persistence, support + soft clDice": Method(_persistence(support=0.2), beside=("soft clDice", 1.0)),
+    "persistence, support + skeleton recall": Method(_persistence(support=0.2), beside=("skeleton recall", 1.0)),
     "persistence, support + SCNP": Method(_persistence(support=0.2), beside=("SCNP", 1.0)),
 }
 
