@@ -53,12 +53,9 @@ def make_all(images: Path) -> None:
 
 
 def make_side_studies() -> None:
-    """Write the tables of fewer patches and of shorter and longer training, which have results of their own."""
-    files = [RESULTS / "fewer_patches" / name / "cases.csv" for name in SETS]
-    fewer = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
-    with atomic_write(RESULTS / "fewer_patches.md") as file:
-        tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in fewer.items()]
-        file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    """Write the tables of two terms, of fewer patches and of shorter and longer training, from results of their own."""
+    _side_study("two_terms")
+    fewer = _side_study("fewer_patches")
     lengths = {
         (path.parent.name, int(path.parent.parent.name)): pd.read_csv(path)
         for path in (RESULTS / "training_length").glob("*/*/cases.csv")
@@ -67,6 +64,16 @@ def make_side_studies() -> None:
         lengths[name, 2000] = fewer[name][fewer[name].method.isin((BASE, "persistence, support"))]
     with atomic_write(RESULTS / "training_length.md") as file:
         file.write_text(by_length(lengths) + "\n", encoding="utf-8")
+
+
+def _side_study(folder: str) -> dict[str, pd.DataFrame]:
+    """Write one table per data set, after clean-up; return the cases by data set."""
+    files = [RESULTS / folder / name / "cases.csv" for name in SETS]
+    sets = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
+    with atomic_write(RESULTS / f"{folder}.md") as file:
+        tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in sets.items()]
+        file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    return sets
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:

@@ -72,7 +72,7 @@ class JointLayers {
 
  private:
   static constexpr int code_bits = 3;
-  static constexpr std::size_t block = D == 2 ? 256 : 64;  // what compare_block fits into the nearest cache with
+  static constexpr std::size_t block = D == 2 ? 256 : 64;  // the memory of compare_block fits into the nearest cache
   static constexpr Types all_types = static_cast<Types>((1 << C::types) - 1);
 
   // Arrays over the corners of a layer, and over some beyond, without cells, that a facet may seem to lie at.
@@ -110,6 +110,7 @@ class JointLayers {
     }
   }
 
+  // Matches the cells of a layer with lower facets along axis 0.
   void start(std::size_t z) {
     Layer& here = layer(z);
     std::fill(here.cells.begin(), here.cells.end(), Types{0});
@@ -119,6 +120,7 @@ class JointLayers {
     match_along(0, false, z);
   }
 
+  // What is left once the cells of this layer, and of the one before, have been matched along axis 0.
   void finish(std::size_t z, Codes* codes, CriticalCells& critical) {
     for (int a = 1; a < D; ++a)
       for (const bool upper : {false, true}) match_along(a, upper, z);
