@@ -35,8 +35,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=700, help="steps of each method (default: 700)")
     parser.add_argument("--base-steps", type=int, help="steps of the network before that (default: until convergence)")
     parser.add_argument("--max-base-steps", type=int, default=6000, help="at most this many (default: 6000)")
+    channels = ", ".join(f"{' '.join(map(str, levels))} in {ndim}D" for ndim, levels in CHANNELS.items())
     parser.add_argument(
-        "--network", nargs=4, type=int, metavar="CHANNELS", help=f"channels at each level of the network ({CHANNELS})"
+        "--network", nargs=4, type=int, metavar="CHANNELS", help=f"channels at its four levels (default: {channels})"
     )
     parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one core each (default: 2)")
     parser.add_argument(

@@ -25,12 +25,14 @@ MEASURES = ("betti_error_0", "betti_error_1")
 def beside_published(sets: Mapping[str, pd.DataFrame]) -> str:
     """Format one row per data set and loss: errors, and in brackets the share of those of the pixel loss."""
     rows = []
-    for name in (name for name in PUBLISHED if name in sets):
+    for name, published in PUBLISHED.items():
+        if name not in sets:
+            continue
         here = summary(sets[name], cleaned=False).groupby("method")[list(MEASURES)].mean()
-        for loss, published in PUBLISHED[name].items():
+        for loss, errors in published.items():
             row = [f"`{name}`", loss]
             for k, measure in enumerate(MEASURES):
-                for value, base in ((published[k], PUBLISHED[name][BASE][k]), tuple(here[measure][[loss, BASE]])):
+                for value, base in ((errors[k], published[BASE][k]), tuple(here[measure][[loss, BASE]])):
                     row.append(f"{value:.1f}" if loss == BASE else f"{value:.1f} ({value / base:.2f})")
             rows.append(row)
     return markdown_table(["labels", "loss", "b0, published", "b0, here", "b1, published", "b1, here"], rows)

@@ -12,8 +12,8 @@
 
 namespace topo {
 
-// Linux gives memory in pages of 4 KiB, each at the first access to it, which takes a third of the time of a loss on a
-// volume. It gives huge pages, of 2 MiB, to whoever asks.
+// Linux gives memory in pages of 4 KiB, each at the first access to it, which can take a third of the time of a loss on a
+// volume. It gives huge pages, of 2 MiB, to whoever asks: see docs/benchmarks.md.
 template <class T>
 class HugePages {
  public:
@@ -36,11 +36,9 @@ class HugePages {
     return static_cast<T*>(::operator new(bytes));
   }
 
-  void deallocate(T* memory, std::size_t count) {
+  void deallocate(T* memory, [[maybe_unused]] std::size_t count) {
 #ifdef __linux__
     if (count * sizeof(T) >= page) return std::free(memory);
-#else
-    static_cast<void>(count);
 #endif
     ::operator delete(memory);
   }

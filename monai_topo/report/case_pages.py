@@ -94,7 +94,7 @@ def report_predictions(options: argparse.Namespace) -> int:
         store.remove()
     print(_describe_run(options.out, len(rows), left_out))
     if failures:
-        print("Repeat the command to measure only what is missing.")
+        print("Mend the cause and repeat the command: only the cases that failed are measured again.")
     if export is not None:
         print("\n  ".join([exported, *not_exported]))
     for warning in content["warnings"]:

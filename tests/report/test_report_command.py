@@ -11,7 +11,6 @@ import pytest
 from report_cases import broken, ladder, save_picture, save_volume
 
 from monai_topo.__main__ import main
-from monai_topo._utils.finished import FinishedCases
 from monai_topo.metrics.all_metrics import topology_report
 from monai_topo.report import case_pages, cases
 from monai_topo.report.files import Case
@@ -227,25 +226,29 @@ def test_two_processes_get_the_metrics_of_one(two_cases):
     assert both["cases"] == alone["cases"]
 
 
-def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, monkeypatch, capsys):
-    measured = []
+@pytest.fixture
+def measured(monkeypatch):
+    """The names of the cases, as they are measured."""
+    names = []
 
+    def measure_case(case, settings, **memory):
+        names.append(case.name)
+        return cases.measure_case(case, settings)
+
+    monkeypatch.setattr(case_pages, "measure_case", measure_case)
+    return names
+
+
+def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, measured, monkeypatch):
     def interrupted(case, settings, **memory):
-        if measured:
+        if case.name == "b":
             raise KeyboardInterrupt
-        measured.append(case.name)
         return cases.measure_case(case, settings)
 
-    monkeypatch.setattr(case_pages, "measure_case", interrupted)
-    assert report(two_cases) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(case_pages, "measure_case", interrupted)
+        assert report(two_cases) == 130
     assert not (two_cases / "out" / "report.html").exists()
-    measured.clear()
-
-    def counted(case, settings, **memory):
-        measured.append(case.name)
-        return cases.measure_case(case, settings)
-
-    monkeypatch.setattr(case_pages, "measure_case", counted)
     unfinished = two_cases / "out" / "report.unfinished.jsonl"
     with unfinished.open("a") as file:
         file.write('{"key": "half a li')
@@ -257,35 +260,17 @@ def test_finished_cases_of_an_interrupted_run_are_not_measured_again(two_cases, 
     assert measured == ["b", "a", "b"]
 
 
-def test_after_a_failure_only_what_was_mended_is_measured(two_cases, monkeypatch, capsys):
-    measured = []
-
-    def counted(case, settings, **memory):
-        measured.append(case.name)
-        return cases.measure_case(case, settings)
-
-    monkeypatch.setattr(case_pages, "measure_case", counted)
+def test_after_a_failure_only_what_was_mended_is_measured(two_cases, measured, capsys):
     truncated = two_cases / "pred" / "b_mask.png"
     whole = truncated.read_bytes()
     truncated.write_bytes(whole[:40])
     assert report(two_cases) == 1
-    assert "Repeat the command to measure only what is missing." in capsys.readouterr().out
+    assert "only the cases that failed are measured again" in capsys.readouterr().out
     truncated.write_bytes(whole)
     assert report(two_cases) == 0
     assert measured == ["a", "b", "b"]
     assert content(two_cases)["measured"] == 2
     assert not (two_cases / "out" / "report.unfinished.jsonl").exists()
-
-
-def test_other_settings_and_changed_files_count_as_new(tmp_path):
-    file = tmp_path / "a.png"
-    file.write_text("one")
-    FinishedCases(tmp_path / "r.html", {"threshold": 0.5}).add([file], {"dice": float("nan")})
-    again = FinishedCases(tmp_path / "r.html", {"threshold": 0.5})
-    assert math.isnan(again.get([file])["dice"])
-    assert FinishedCases(tmp_path / "r.html", {"threshold": 0.4}).get([file]) is None
-    file.write_text("other")
-    assert again.get([file]) is None
 
 
 def test_a_failed_page_keeps_the_previous_one(two_cases, monkeypatch):
