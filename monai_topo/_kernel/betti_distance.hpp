@@ -41,13 +41,6 @@ struct BettiDistance {
   }
 };
 
-// The large arrays of a thread.
-template <int D, class T>
-struct BettiScratch {
-  BinaryScratch<D> binary;
-  Array<T> label;
-};
-
 // The pairs of an image, sorted by (dim, birth, death), and which of them are matched; how many pairs of the label, by
 // dimension, are not.
 struct PairMatching {
@@ -59,9 +52,8 @@ struct PairMatching {
 // With a gradient of both images: dimension 1 of volumes needs it.
 template <class T, int D>
 PairMatching match_by_joint_gradient(const PatchValues<T>& image, const Extent<D>& extent, const Filtration& filtration,
-                                     std::size_t threads, const StopFlag& stop, Array<T>& label) {
-  label.assign(image.label, image.label + num_voxels(extent));
-  auto matching = betti_matching<D, T>({image.values, label.data()}, extent, filtration, threads, stop);
+                                     std::size_t threads, const StopFlag& stop) {
+  auto matching = betti_matching<D>(image.values, image.label, extent, filtration, threads, stop);
   PairMatching found;
   found.is_matched.resize(matching.prediction.size(), false);
   found.pairs = std::move(matching.prediction);
@@ -105,15 +97,14 @@ PairMatching match_binary(const PatchValues<T>& image, const Extent<D>& extent, 
 // The essential classes are matched with each other.
 template <class T, int D>
 BettiDistance<T> betti_distance(const PatchValues<T>& image, const Extent<D>& extent, const DistanceSettings& settings,
-                                std::size_t threads, const StopFlag& stop, BettiScratch<D, T>& scratch) {
+                                std::size_t threads, const StopFlag& stop, BinaryScratch<D>& scratch) {
   const std::size_t count = num_voxels(extent);
   const auto range = value_range(image.values, count);
   const bool is_likelihood = range.first >= 0 && range.second <= 1;
   const bool has_middle = D == 3 && settings.filtration.reports(1);
-  const PairMatching matching =
-      is_likelihood && !has_middle
-          ? match_binary<T>(image, extent, settings, threads, stop, scratch.binary)
-          : match_by_joint_gradient<T>(image, extent, settings.filtration, threads, stop, scratch.label);
+  const PairMatching matching = is_likelihood && !has_middle
+                                    ? match_binary<T>(image, extent, settings, threads, stop, scratch)
+                                    : match_by_joint_gradient<T>(image, extent, settings.filtration, threads, stop);
   BettiDistance<T> found;
   found.features.reserve(matching.pairs.size() + 1);
   found.features.push_back(essential_class<D>(image, count, range, settings.foreground_border()));

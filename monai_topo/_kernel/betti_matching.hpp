@@ -235,33 +235,35 @@ class InducedMatching {
 };
 
 // The grids of prediction and label, with levels on one scale.
-template <int D>
-std::array<Grid<D>, 2> make_grids(const std::array<const float*, 2>& images, const Extent<D>& extent,
-                                  const Filtration& filtration) {
-  return {make_grid<D>(images[0], extent, filtration), make_grid<D>(images[1], extent, filtration)};
+template <int D, class Label>
+std::array<Grid<D>, 2> make_grids(const float* prediction, const Label* label, const Extent<D>& extent,
+                                  const Filtration& filtration, std::size_t threads) {
+  return {make_grid<D>(prediction, extent, filtration, {}, threads),
+          make_grid<D>(label, extent, filtration, {}, threads)};
 }
 
-template <int D>
-std::array<Grid<D>, 2> make_grids(const std::array<const double*, 2>& images, const Extent<D>& extent,
-                                  const Filtration& filtration) {
+template <int D, class Label>
+std::array<Grid<D>, 2> make_grids(const double* prediction, const Label* label, const Extent<D>& extent,
+                                  const Filtration& filtration, std::size_t threads) {
   const std::size_t count = num_voxels(extent);
-  Array<double> both(images[0], images[0] + count);
-  both.insert(both.end(), images[1], images[1] + count);
+  Array<double> both(prediction, prediction + count);
+  both.insert(both.end(), label, label + count);
   const Array<Level> ranks = ranks_of(both.data(), both.size());
   const Level sign = filtration.negate ? -1 : 1;
   const auto grid = [&](const Level* of_image) {
     Grid<D> made(extent, filtration.frame());
-    made.set_levels(of_image, filtration.dual, [sign](Level rank) { return sign * rank; });
+    made.set_levels(of_image, filtration.dual, [sign](Level rank) { return sign * rank; }, threads);
     return made;
   };
   return {grid(ranks.data()), grid(ranks.data() + count)};
 }
 
-template <int D, class T>
-BettiMatching betti_matching(const std::array<const T*, 2>& images, const Extent<D>& extent,
+// `label`: an image of the type of the prediction, or a mask.
+template <int D, class T, class Label>
+BettiMatching betti_matching(const T* prediction, const Label* label, const Extent<D>& extent,
                              const Filtration& filtration, std::size_t threads, const StopFlag& stop) {
   const auto last = static_cast<Voxel>(num_voxels(extent) - 1);
-  auto grids = make_grids<D>(images, extent, filtration);
+  auto grids = make_grids<D>(prediction, label, extent, filtration, threads);
   const Grid<D> indices(extent, filtration.frame());
   InducedMatching<D> matching(JointOrders<D>(std::move(grids[0]), std::move(grids[1]), filtration.dual),
                               filtration.dual, filtration.complex_dims<D>(), threads, stop);

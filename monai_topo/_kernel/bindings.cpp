@@ -54,8 +54,7 @@ auto betti_matching(const Images<T>& predictions, const Images<T>& labels, bool 
     const std::size_t count = prediction.count, inside = threads_per_image(num_threads, count);
     Array<BettiMatching> matchings(count);
     const auto match = [&](std::size_t i, const auto& extent, const StopFlag& stop) {
-      const std::array<const T*, 2> images{prediction.image(i), label.image(i)};
-      matchings[i] = topo::betti_matching(images, extent, filtration, inside, stop);
+      matchings[i] = topo::betti_matching(prediction.image(i), label.image(i), extent, filtration, inside, stop);
     };
     for_each_image(prediction, num_threads, match, 8);
     Array<Array<Pair>> prediction_pairs(count), label_pairs(count);

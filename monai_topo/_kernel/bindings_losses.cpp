@@ -175,12 +175,6 @@ auto persistence_distance(const Images<T>& images, const Images<T>& labels, cons
   return std::tuple_cat(std::make_tuple(to_numpy(std::move(cost))), std::move(*columns).to_tuple());
 }
 
-template <class T>
-struct BettiMemory {
-  template <int D>
-  using OfDimension = BettiScratch<D, T>;
-};
-
 // The errors by dimension, and those of the essential classes.
 template <class T>
 auto betti_distance(const Images<T>& images, const Images<T>& labels, const Starts& starts, const Starts& size,
@@ -195,7 +189,7 @@ auto betti_distance(const Images<T>& images, const Images<T>& labels, const Star
   {
     nb::gil_scoped_release unlocked;
     Array<BettiDistance<T>> found(batch.count());
-    for_each_patch<BettiMemory<T>::template OfDimension>(
+    for_each_patch<BinaryScratch>(
         batch, plateaus, num_threads,
         [&](std::size_t i, const auto& patch, const PatchValues<T>& values, std::size_t inside, const StopFlag& stop,
             auto& scratch) { found[i] = topo::betti_distance(values, patch.extent, settings, inside, stop, scratch); },

@@ -34,8 +34,9 @@ struct Filtration {
 };
 
 // The image of the dual filtration is read backwards, which reverses its order of ties.
-template <int D>
-Grid<D> make_grid(const float* values, const Extent<D>& extent, const Filtration& filtration, Array<Level> memory = {},
+// Of float values, or of a mask.
+template <int D, class Value>
+Grid<D> make_grid(const Value* values, const Extent<D>& extent, const Filtration& filtration, Array<Level> memory = {},
                   std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   if (filtration.negate)

@@ -15,6 +15,7 @@
 #include "filtration.hpp"
 #include "plateau_interior.hpp"
 #include "radix_sort.hpp"
+#include "voxel_order.hpp"
 
 namespace topo {
 
@@ -22,24 +23,18 @@ enum Order : int { of_prediction, of_label, of_comparison };
 inline constexpr int num_orders = 3;
 inline constexpr Order all_orders[] = {of_prediction, of_label, of_comparison};
 
-// Position of a voxel in an order: 1, 2, ...; signed, because compilers compare signed numbers in vectors.
-using Rank = std::int32_t;
-
 template <int D>
 class JointOrders {
  public:
   JointOrders(Grid<D>&& prediction, Grid<D>&& label, bool comparison_is_greater)
       : comparison_is_greater_(comparison_is_greater), grid_{std::move(prediction), std::move(label)} {
     frame_rank_ = grid_[0].level[0] == enters_first ? 0 : INT32_MAX;
-    voxels_[0] = order_of_prediction();
-    set_ranks(0);
-    voxels_[1] = stable_order(voxels_[0], of_label);
-    set_ranks(1);
+    set_order(0, order_of_prediction());
+    set_order(1, stable_order(order_[0].listed(), of_label));
     index_ = {0, 1, 1};
     num_distinct_ = 2;
-    if (!is_order_of_comparison(voxels_[1])) {
-      voxels_[2] = stable_order(voxels_[0], of_comparison);
-      set_ranks(2);
+    if (!is_order_of_comparison(order_[1].listed())) {
+      set_order(2, stable_order(order_[0].listed(), of_comparison));
       index_[of_comparison] = 2;
       num_distinct_ = 3;
     }
@@ -57,9 +52,10 @@ class JointOrders {
   int index(Order o) const { return index_[o]; }
   int num_distinct() const { return num_distinct_; }
 
-  const Array<Rank>& ranks(int index) const { return rank_[index]; }
-  Rank rank(Voxel v, int index) const { return rank_[index][v]; }
-  Voxel voxel(Rank rank, int index) const { return voxels_[index][rank - 1]; }
+  const Array<Rank>& ranks(int index) const { return order_[index].ranks(); }
+  Rank rank(Voxel v, int index) const { return order_[index].ranks()[v]; }
+  Voxel voxel(Rank rank, int index) const { return order_[index].voxel(rank); }
+  std::size_t greatest_rank(int index) const { return order_[index].greatest_rank(); }
 
   Level level(Voxel v, Order o) const {
     const Level of_p = grid_[0].level[v], of_l = grid_[1].level[v];
@@ -69,6 +65,7 @@ class JointOrders {
 
  private:
   static constexpr int all = box_size<D>;
+  static constexpr Voxel most_voxels_with_plateau = Voxel{1} << 28;  // ranks are then less than twice as many
 
   Array<Voxel> order_of_prediction() {
     const Grid<D>& grid = grid_[of_prediction];
@@ -95,26 +92,33 @@ class JointOrders {
   }
 
   // How many voxels of the prediction have its least level, or its greatest, whichever are more. If they are most of the
-  // image, finds the inside of that plateau.
+  // image, finds the plateau that they form together with the label.
   std::size_t find_plateau() {
     const auto [low, high] = range(of_prediction);
     const std::size_t at_low = count_level(low), at_high = count_level(high);
-    const auto [label_low, label_high] = range(of_label);
-    if (std::max(at_low, at_high) > grid_[0].size() / 2)
-      interior_ = at_low > at_high ? PlateauInterior<D>(grid_, {low, label_low})
-                                   : PlateauInterior<D>(grid_, {high, label_high});
+    const bool is_low = at_low > at_high;
+    if (std::max(at_low, at_high) > grid_[0].size() / 2 && grid_[0].size() < most_voxels_with_plateau) {
+      const Range label = range(of_label);
+      plateau_ = {is_low ? low : high, is_low ? label.low : label.high};
+      interior_ = PlateauInterior<D>(grid_, plateau_);
+    }
     return std::max(at_low, at_high);
   }
 
-  // The least and the greatest level of an order.
-  std::pair<Level, Level> range(Order o) const {
+  struct Range {
     Level low = INT32_MAX, high = INT32_MIN;
+
+    void include(Level level) {
+      low = std::min(low, level);
+      high = std::max(high, level);
+    }
+  };
+
+  Range range(Order o) const {
+    Range levels;
     for (Voxel first : grid_[0].rows())
-      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) {
-        low = std::min(low, level(v, o));
-        high = std::max(high, level(v, o));
-      }
-    return {low, high};
+      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) levels.include(level(v, o));
+    return levels;
   }
 
   std::size_t count_level(Level wanted) const {
@@ -146,29 +150,52 @@ class JointOrders {
     return above;
   }
 
+  // Voxels of the plateau with as many neighbors above as below come by index in every order: one stands in for all.
   Array<Voxel> order_with_many_ties() {
-    const Grid<D>& grid = grid_[of_prediction];
-    Array<std::int8_t> above(grid.size());
-    std::array<Voxel, 2 * all> start{};
+    Array<Voxel> listed;
+    Array<std::int8_t> above;
     for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
-      if (is_inside) {
-        start[all] += static_cast<Voxel>(count);
-        return;
-      }
-      count_neighbors_above(grid.level.data() + first, static_cast<Voxel>(count), above.data() + first);
-      for (std::size_t v = first; v < first + count; ++v) ++start[above[v] + all];
+      if (is_inside)
+        plateau_voxel_ = static_cast<Voxel>(first);
+      else
+        list_outside_plateau(static_cast<Voxel>(first), static_cast<Voxel>(count), listed, above);
     });
+    if (plateau_voxel_ != no_voxel) {
+      listed.push_back(plateau_voxel_);
+      above.push_back(0);
+    }
+    return stable_order(stable_order(sorted_by(above, listed), of_label), of_prediction);
+  }
+
+  // Appends voxels of a row, and how many of their neighbors are above.
+  void list_outside_plateau(Voxel first, Voxel count, Array<Voxel>& listed, Array<std::int8_t>& above) {
+    const std::size_t begin = listed.size();
+    listed.resize(begin + count);
+    above.resize(begin + count);
+    count_neighbors_above(grid_[of_prediction].level.data() + first, count, above.data() + begin);
+    std::size_t end = begin;
+    for (Voxel i = 0; i < count; ++i) {  // without a branch, which could not be predicted
+      const bool is_on_plateau = above[begin + i] == 0 && is_at_plateau(first + i);
+      listed[end] = first + i;
+      above[end] = above[begin + i];
+      end += !is_on_plateau;
+      plateau_voxel_ = is_on_plateau ? first + i : plateau_voxel_;
+    }
+    listed.resize(end);
+    above.resize(end);
+  }
+
+  bool is_at_plateau(Voxel v) const {
+    return interior_.exists() && grid_[0].level[v] == plateau_[0] && grid_[1].level[v] == plateau_[1];
+  }
+
+  static Array<Voxel> sorted_by(const Array<std::int8_t>& keys, const Array<Voxel>& voxels) {
+    std::array<std::size_t, 2 * all> start{};
+    for (const std::int8_t key : keys) ++start[key + all];
     std::partial_sum(start.begin(), start.end(), start.begin());
-    Array<Voxel> voxels(num_voxels(grid.extent));
-    for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
-      if (is_inside) {
-        std::iota(voxels.begin() + start[all - 1], voxels.begin() + start[all - 1] + count, static_cast<Voxel>(first));
-        start[all - 1] += static_cast<Voxel>(count);
-        return;
-      }
-      for (std::size_t v = first; v < first + count; ++v) voxels[start[above[v] + all - 1]++] = static_cast<Voxel>(v);
-    });
-    return stable_order(stable_order(voxels, of_label), of_prediction);
+    Array<Voxel> sorted(voxels.size());
+    for (std::size_t i = 0; i < voxels.size(); ++i) sorted[start[keys[i] + all - 1]++] = voxels[i];
+    return sorted;
   }
 
   // Calls visit(first, count, whether all lie inside the plateau) for runs of voxels of one row, in order.
@@ -195,7 +222,9 @@ class JointOrders {
   // Voxels by level, those of equal level as they come. Those of the least and the greatest level need no sort: all of a
   // binary label, most of an image with a plateau.
   Array<Voxel> stable_order(const Array<Voxel>& voxels, Order o) {
-    const auto [low, high] = range(o);
+    Range levels;
+    for (Voxel v : voxels) levels.include(level(v, o));
+    const auto [low, high] = levels;
     if (!at_high_) at_high_.reset(new Voxel[voxels.size()]), between_.reset(new Voxel[voxels.size()]);
     Array<Voxel> ordered(voxels.size());
     std::size_t num_low = 0, num_high = 0, num_between = 0;
@@ -220,15 +249,13 @@ class JointOrders {
   bool is_order_of_comparison(const Array<Voxel>& voxels) const {
     for (std::size_t i = 1; i < voxels.size(); ++i) {
       const Level before = level(voxels[i - 1], of_comparison), after = level(voxels[i], of_comparison);
-      if (before > after || (before == after && rank_[0][voxels[i - 1]] > rank_[0][voxels[i]])) return false;
+      if (before > after || (before == after && rank(voxels[i - 1], 0) > rank(voxels[i], 0))) return false;
     }
     return true;
   }
 
-  void set_ranks(int index) {
-    rank_[index].assign(grid_[0].size(), frame_rank_);
-    Rank rank = 0;
-    for (Voxel v : voxels_[index]) rank_[index][v] = ++rank;
+  void set_order(int index, Array<Voxel>&& listed) {
+    order_[index] = VoxelOrder(std::move(listed), plateau_voxel_, grid_[0], frame_rank_);
   }
 
   bool comparison_is_greater_;
@@ -237,10 +264,11 @@ class JointOrders {
   Rank frame_rank_;
   std::array<int, num_orders> index_;
   int num_distinct_;
-  std::array<Array<Voxel>, num_orders> voxels_;  // by rank
-  std::array<Array<Rank>, num_orders> rank_;     // of voxels
+  std::array<VoxelOrder, num_orders> order_;  // by index
   Array<std::uint64_t> items_, memory_;
   PlateauInterior<D> interior_;
+  std::array<Level, 2> plateau_{};              // its level in each image
+  Voxel plateau_voxel_ = no_voxel;              // see VoxelOrder
   std::unique_ptr<Voxel[]> at_high_, between_;  // memory of stable_order
 };
 

@@ -57,8 +57,8 @@ class JointSaddleReduction {
         columns_(columns),
         stop_(stop),
         rank_(orders_.ranks(edges).data()),
-        pending_(gradient.size(), 0),
-        queue_(gradient.size()) {
+        pending_(orders_.greatest_rank(edges) + 1, 0),
+        queue_(pending_.size()) {
     find_pivots();
   }
 
@@ -96,7 +96,7 @@ class JointSaddleReduction {
     pivots_.reserve(items.size());
     for (const std::uint64_t item : items)
       pivots_.push_back({static_cast<RankedEdge>(item >> 32), static_cast<Index>(item), nullptr});
-    first_pivot_.resize(gradient_.size() / pivots_per_entry + 2);
+    first_pivot_.resize(pending_.size() / pivots_per_entry + 2);
     std::size_t i = 0;
     for (std::size_t entry = 0; entry < first_pivot_.size(); ++entry) {
       while (i < pivots_.size() && rank_of(pivots_[i].edge) / pivots_per_entry < entry) ++i;

@@ -1,0 +1,51 @@
+// The order in which the voxels of an image enter: the voxel of every rank, and the rank of every voxel.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+
+#include "array.hpp"
+#include "grid.hpp"
+
+namespace topo {
+
+// Position of a voxel in an order, from 1 on; signed, because compilers compare signed numbers in vectors.
+using Rank = std::int32_t;
+
+// Voxels on a plateau that enter one after another, by index, need no list: in their range of ranks, each has the rank that
+// its index gives it. Such a range has one rank for every voxel of the grid, so some ranks belong to no voxel.
+class VoxelOrder {
+ public:
+  VoxelOrder() = default;
+
+  // `listed`: all voxels in order, but of a plateau only `stand_in`, or no_voxel without a plateau.
+  template <int D>
+  VoxelOrder(Array<Voxel>&& listed, Voxel stand_in, const Grid<D>& grid, Rank frame_rank)
+      : listed_(std::move(listed)), rank_(grid.size(), frame_rank) {
+    begin_ = static_cast<std::size_t>(std::find(listed_.begin(), listed_.end(), stand_in) - listed_.begin());
+    if (stand_in != no_voxel) {
+      length_ = grid.size();
+      for (const Voxel first : grid.rows())
+        std::iota(&rank_[first], &rank_[first] + grid.extent[D - 1], static_cast<Rank>(begin_ + first + 1));
+    }
+    for (std::size_t i = 0; i < begin_; ++i) rank_[listed_[i]] = static_cast<Rank>(i + 1);
+    for (std::size_t i = begin_ + 1; i < listed_.size(); ++i) rank_[listed_[i]] = static_cast<Rank>(i + length_);
+  }
+
+  const Array<Voxel>& listed() const { return listed_; }
+  const Array<Rank>& ranks() const { return rank_; }
+  std::size_t greatest_rank() const { return listed_.size() + (length_ > 0 ? length_ - 1 : 0); }
+
+  Voxel voxel(Rank rank) const {
+    const std::size_t i = static_cast<std::size_t>(rank) - 1;
+    if (i < begin_) return listed_[i];
+    return i < begin_ + length_ ? static_cast<Voxel>(i - begin_) : listed_[i - length_ + 1];
+  }
+
+ private:
+  Array<Voxel> listed_;
+  Array<Rank> rank_;
+  std::size_t begin_ = 0, length_ = 0;  // of the range of the plateau; of the list, without a plateau
+};
+
+}  // namespace topo
