@@ -71,7 +71,7 @@ void for_each_patch(const PatchBatch<T>& batch, const Plateaus<T>& plateaus, std
         const Patch<dims> patch = batch.template patch<dims>(i);
         const std::size_t image = batch.image_of(i);
         const T *values = batch.images.image(image), *label = batch.labels.image(image);
-        compute(i, patch, read_patch(values, label, patch, plateaus, memory.patch), inside, stop, memory.work);
+        compute(i, patch, read_patch(values, label, patch, plateaus, inside, memory.patch), inside, stop, memory.work);
       });
     });
   });

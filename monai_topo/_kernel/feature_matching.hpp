@@ -42,8 +42,7 @@ class LocationMatching {
   LocationMatching(Features<T>& features, LabelRegions& label) : features_(features), label_(label) {}
 
   // Matches the features of one dimension. Returns how many features of the label are missing.
-  std::int64_t match(int dim, T greatest) {
-    const Capacity capacity = label_.capacity(dim);
+  std::int64_t match(int dim, const Capacity& capacity, T greatest) {
     std::int64_t missing = 0;
     for (const std::int64_t room : capacity) missing += std::max<std::int64_t>(room, 0);
     const bool is_middle = dim != 0 && dim != label_.top_dim();
@@ -111,15 +110,16 @@ class LocationMatching {
   LabelRegions& label_;
 };
 
-// Matches the features of all dimensions in `dims`, a bit for each, and ignores the others. `greatest`: the greatest value
-// of the image. Returns how many features of the label are missing.
+// Matches the features of all dimensions in `dims`, a bit for each, and ignores the others. `capacities`: of the label.
+// `greatest`: the greatest value of the image. Returns how many features of the label are missing.
 template <class T>
-std::int64_t match_all_by_location(Features<T>& features, LabelRegions& label, unsigned dims, T greatest) {
+std::int64_t match_all_by_location(Features<T>& features, LabelRegions& label, const Capacities& capacities,
+                                   unsigned dims, T greatest) {
   for (Feature<T>& feature : features) feature.is_ignored = true;
   LocationMatching<T> matching(features, label);
   std::int64_t missing = 0;
   for (int dim = 0; dim <= label.top_dim(); ++dim)
-    if ((dims >> dim) & 1u) missing += matching.match(dim, greatest);
+    if (has_bit(dims, dim)) missing += matching.match(dim, capacities[dim], greatest);
   return missing;
 }
 

@@ -15,6 +15,7 @@ namespace topo {
 
 // By the number of a region plus one, as ComponentMap numbers them: first the frame, then the voxels in no region.
 using Capacity = Array<std::int64_t>;
+using Capacities = std::array<Capacity, 3>;  // by dimension
 inline constexpr std::int64_t ignored_region = -1;
 
 class LabelRegions {
@@ -29,6 +30,14 @@ class LabelRegions {
   const ComponentMap& holes() { return made(holes_, Bit{0}, !full_, !framed_); }
   std::int64_t num_loops() const { return betti_numbers(mask_, full_, framed_).loops; }  // of a volume
   const ComponentMap& of_dim(int dim) { return dim == top_dim() ? holes() : components(); }
+
+  // Of the dimensions in `dims`, a bit for each.
+  Capacities capacities(unsigned dims) {
+    Capacities found;
+    for (int dim = 0; dim <= top_dim(); ++dim)
+      if (has_bit(dims, dim)) found[dim] = capacity(dim);
+    return found;
+  }
 
   // The room of every region of one dimension.
   Capacity capacity(int dim) {

@@ -5,6 +5,7 @@
 #include "compiler.hpp"
 #include "divisor.hpp"
 #include "grid.hpp"
+#include "parallel.hpp"
 #include "run_components.hpp"
 
 namespace topo {
@@ -59,11 +60,16 @@ class Patch {
     return index + voxel * stride_[0];
   }
 
-  // Calls visit(index into the image, index into the patch) for the first voxel of every row.
+  // Calls visit(index into the image, index into the patch) for the first voxel of every row, on threads.
   template <class Visit>
-  void for_each_row(Visit visit) const {
-    const auto count = static_cast<Voxel>(num_voxels(extent));
-    for (Voxel first = 0; first < count; first += extent[D - 1]) visit(in_image(first), std::size_t{first});
+  void for_each_row(std::size_t threads, Visit visit) const {
+    const std::size_t length = extent[D - 1], rows = num_voxels(extent) / length;
+    threads = useful_threads(threads, 2.0 * num_voxels(extent));
+    const std::size_t slabs = num_slabs(rows, threads);
+    parallel_for(slabs, threads, [&](std::size_t slab) {
+      for (std::size_t row = slab * rows / slabs; row < (slab + 1) * rows / slabs; ++row)
+        visit(in_image(static_cast<Voxel>(row * length)), row * length);
+    });
   }
 
  private:
@@ -100,11 +106,11 @@ void apply_plateaus(const T* values, const T* label, std::size_t length, const P
 
 template <int D, class T>
 PatchValues<T> read_patch(const T* image, const T* label, const Patch<D>& patch, const Plateaus<T>& plateaus,
-                          PatchMemory<T>& memory) {
+                          std::size_t threads, PatchMemory<T>& memory) {
   const bool is_copied = plateaus.any() || !patch.is_whole_image();
   memory.label.resize(num_voxels(patch.extent));
   if (is_copied) memory.values.resize(num_voxels(patch.extent));
-  patch.for_each_row([&](std::size_t from, std::size_t to) {
+  patch.for_each_row(threads, [&](std::size_t from, std::size_t to) {
     const std::size_t length = patch.extent[D - 1];
     read_bits(label + from, length, memory.label.data() + to);
     if (!is_copied) return;

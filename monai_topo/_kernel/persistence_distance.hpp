@@ -95,20 +95,26 @@ MatchedFeatures<T> matched_features(const PatchValues<T>& image, const Extent<D>
                                     const DistanceSettings& settings, std::size_t threads, const StopFlag& stop,
                                     Scratch<D>& scratch) {
   const std::size_t count = num_voxels(extent);
-  const auto range = value_range(image.values, count);
+  const bool is_spatial = settings.matching == Matching::spatial;
+  const unsigned dims = settings.filtration.dims;
   LabelRegions label(make_mask(image.label, extent), settings.full(), settings.foreground_border(),
                      settings.min_label_size);
-  const auto pairs = persistence_pairs<D>(image.values, extent, settings.filtration, threads, stop, scratch);
+  Array<Pair> pairs;
+  Capacities capacities;
+  parallel_for(2, is_spatial ? useful_threads(threads, 5.0 * count) : 1, [&](std::size_t part) {
+    if (part == 0)
+      pairs = persistence_pairs<D>(image.values, extent, settings.filtration, threads, stop, scratch);
+    else if (is_spatial)
+      capacities = label.capacities(dims);
+  });
+  const auto range = value_range(image.values, count);
   MatchedFeatures<T> found;
   found.features.reserve(pairs.size() + 1);
   found.features.push_back(essential_class<D>(image, count, range, settings.foreground_border()));
   for (const Pair& pair : pairs)
     found.features.push_back({pair.dim, pair.birth, pair.death, image.values[pair.birth], image.values[pair.death]});
-  if (settings.matching != Matching::spatial) {
-    found.missing = match_all_by_value<D>(found.features, label, settings);
-    return found;
-  }
-  found.missing = match_all_by_location(found.features, label, settings.filtration.dims, range.second);
+  found.missing = is_spatial ? match_all_by_location(found.features, label, capacities, dims, range.second)
+                             : match_all_by_value<D>(found.features, label, settings);
   return found;
 }
 
