@@ -23,6 +23,9 @@ from monai_topo.visualize import ERROR_COLORS
 RESULTS = Path(__file__).parent / "results"
 PALETTE = ("#000000", "#e69f00", "#56b4e9", "#cc79a7", "#0072b2", "#009e73", "#d55e00")  # Okabe and Ito
 COLORS = dict(zip((BASE, *COMPARED), PALETTE, strict=True))
+# The terms that two terms consist of, and the results with runs of one term alone on the same machine.
+TERMS = ("soft clDice", "skeleton recall", "SCNP", "persistence, support")
+ONE_TERM = {"isbi2012": "fewer_patches/isbi2012", "topomortar_noisy": "topomortar_noisy"}
 DRAWN = ("dice", METRIC, "missing_0", "spurious_1", "missing_1", "voi")
 
 
@@ -54,7 +57,7 @@ def make_all(images: Path) -> None:
 
 def make_side_studies() -> None:
     """Write the tables of two terms, of fewer patches and of shorter and longer training, from results of their own."""
-    _side_study("two_terms")
+    _side_study("two_terms", beside=ONE_TERM)
     fewer = _side_study("fewer_patches")
     lengths = {
         (path.parent.name, int(path.parent.parent.name)): pd.read_csv(path)
@@ -66,10 +69,17 @@ def make_side_studies() -> None:
         file.write_text(by_length(lengths) + "\n", encoding="utf-8")
 
 
-def _side_study(folder: str) -> dict[str, pd.DataFrame]:
-    """Write one table per data set, after clean-up; return the cases by data set."""
+def _side_study(folder: str, beside: Mapping[str, str] | None = None) -> dict[str, pd.DataFrame]:
+    """Write one table per data set, after clean-up; return the cases by data set.
+
+    `beside`: for a data set, the folder of the results with its runs of one term, or none.
+    """
     files = [RESULTS / folder / name / "cases.csv" for name in SETS]
     sets = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
+    for name, other in (beside or {}).items():
+        if name in sets:
+            cases = pd.read_csv(RESULTS / other / "cases.csv")
+            sets[name] = pd.concat([cases[cases.method.isin((BASE, *TERMS))], sets[name]])
     with atomic_write(RESULTS / f"{folder}.md") as file:
         tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in sets.items()]
         file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
