@@ -29,6 +29,7 @@ class JointOrders {
   JointOrders(Grid<D>&& prediction, Grid<D>&& label, bool comparison_is_greater)
       : comparison_is_greater_(comparison_is_greater), grid_{std::move(prediction), std::move(label)} {
     frame_rank_ = grid_[0].level[0] == enters_first ? 0 : INT32_MAX;
+    find_ranges();
     set_order(0, order_of_prediction());
     set_order(1, stable_order(order_[0].listed(), of_label));
     index_ = {0, 1, 1};
@@ -94,11 +95,11 @@ class JointOrders {
   // How many voxels of the prediction have its least level, or its greatest, whichever are more. If they are most of the
   // image, finds the plateau that they form together with the label.
   std::size_t find_plateau() {
-    const auto [low, high] = range(of_prediction);
+    const auto [low, high] = ranges_[of_prediction];
     const std::size_t at_low = count_level(low), at_high = count_level(high);
     const bool is_low = at_low > at_high;
     if (std::max(at_low, at_high) > grid_[0].size() / 2 && grid_[0].size() < most_voxels_with_plateau) {
-      const Range label = range(of_label);
+      const Range label = ranges_[of_label];
       plateau_ = {is_low ? low : high, is_low ? label.low : label.high};
       interior_ = PlateauInterior<D>(grid_, plateau_);
     }
@@ -114,11 +115,11 @@ class JointOrders {
     }
   };
 
-  Range range(Order o) const {
-    Range levels;
+  // In the order of memory, which takes less time than in the order of the voxels later.
+  void find_ranges() {
     for (Voxel first : grid_[0].rows())
-      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) levels.include(level(v, o));
-    return levels;
+      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v)
+        for (Order o : all_orders) ranges_[o].include(level(v, o));
   }
 
   std::size_t count_level(Level wanted) const {
@@ -222,9 +223,7 @@ class JointOrders {
   // Voxels by level, those of equal level as they come. Those of the least and the greatest level need no sort: all of a
   // binary label, most of an image with a plateau.
   Array<Voxel> stable_order(const Array<Voxel>& voxels, Order o) {
-    Range levels;
-    for (Voxel v : voxels) levels.include(level(v, o));
-    const auto [low, high] = levels;
+    const auto [low, high] = ranges_[o];
     if (!at_high_) at_high_.reset(new Voxel[voxels.size()]), between_.reset(new Voxel[voxels.size()]);
     Array<Voxel> ordered(voxels.size());
     std::size_t num_low = 0, num_high = 0, num_between = 0;
@@ -267,6 +266,7 @@ class JointOrders {
   std::array<VoxelOrder, num_orders> order_;  // by index
   Array<std::uint64_t> items_, memory_;
   PlateauInterior<D> interior_;
+  std::array<Range, num_orders> ranges_;
   std::array<Level, 2> plateau_{};              // its level in each image
   Voxel plateau_voxel_ = no_voxel;              // see VoxelOrder
   std::unique_ptr<Voxel[]> at_high_, between_;  // memory of stable_order
