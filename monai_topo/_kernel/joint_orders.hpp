@@ -66,7 +66,9 @@ class JointOrders {
 
  private:
   static constexpr int all = box_size<D>;
-  static constexpr Voxel most_voxels_with_plateau = Voxel{1} << 28;  // ranks are then less than twice as many
+  // With a plateau there are up to twice as many ranks as voxels, and ranks have 29 bits: see edge_at. Larger images are sorted
+  // as a whole, which gives the same result.
+  static constexpr Voxel most_voxels_with_plateau = Voxel{1} << 28;
 
   Array<Voxel> order_of_prediction() {
     const Grid<D>& grid = grid_[of_prediction];
