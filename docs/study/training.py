@@ -158,6 +158,8 @@ class _Training:
             num_res_units=2,
             norm="INSTANCE",
         ).to(self.device)
+        if run.study_set.ndim == 3:  # on a CPU a step then takes three quarters of the time
+            self.network = self.network.to(memory_format=torch.channels_last_3d)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATES[0])
         self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None
         if run.device == "cuda":  # replayed as a graph, since the launches of so many small kernels would take longer
