@@ -14,7 +14,7 @@ from methods import BASE, COMPARED
 from published import beside_published
 from scoring import METRIC
 from sets import SETS
-from tables import MEASURES, by_length, cost, markdown, overview, summary
+from tables import MEASURES, by_length, cost, in_short, markdown, overview, summary
 
 from monai_topo._utils.io import atomic_write
 from monai_topo.masks.structure_errors import STRUCTURE_ERRORS
@@ -26,30 +26,37 @@ COLORS = dict(zip((BASE, *COMPARED), PALETTE, strict=True))
 # The terms that two terms consist of, and the results with runs of one term alone on the same machine.
 TERMS = ("soft clDice", "skeleton recall", "SCNP", "persistence, support")
 ONE_TERM = {"isbi2012": "fewer_patches/isbi2012", "topomortar_noisy": "topomortar_noisy"}
+TITLES = {
+    "isbi2012": "membranes",
+    "drive": "retinal vessels",
+    "vesselnn": "vessels in 3D",
+    "topomortar_noisy": "mortar, noisy labels",
+    "topomortar_pseudo": "mortar, pseudo labels",
+    "topomortar_accurate": "mortar, accurate labels",
+}
+LOSSES = {  # what README and the first table of the page call the methods
+    "persistence, support": "`PersistenceLoss`",
+    "Betti matching, support": "`BettiMatchingLoss`",
+    "soft clDice": "soft clDice",
+    "skeleton recall": "skeleton recall",
+    "SCNP": "SCNP",
+}
 DRAWN = ("dice", METRIC, "missing_0", "spurious_1", "missing_1", "voi")
 
 
 def make_all(images: Path) -> None:
-    """Write `results/SET.md` and `images/study_SET.png` for every set that has results, and `results/overview.md`."""
+    """Write the tables and figures of every set that has results, and the tables of all sets."""
     folders = [RESULTS / name for name in SETS if (RESULTS / name).is_dir()]
     if not folders:
         return
     sets = {folder.name: pd.read_csv(folder / "cases.csv") for folder in folders}
-    with atomic_write(RESULTS / "overview.md") as file:
-        file.write_text(overview(sets, COMPARED) + "\n", encoding="utf-8")
-    with atomic_write(RESULTS / "published.md") as file:
-        file.write_text(beside_published(sets) + "\n", encoding="utf-8")
+    _write("in_short", in_short({title: sets[name] for name, title in TITLES.items() if name in sets}, LOSSES))
+    _write("overview", overview(sets, COMPARED))
+    _write("published", beside_published(sets))
     for folder in folders:
         cases, runs = sets[folder.name], pd.read_csv(folder / "runs.csv")
-        with atomic_write(RESULTS / f"{folder.name}.md") as file:
-            tables = [
-                "After clean-up:",
-                markdown(cases, cleaned=True),
-                "Raw:",
-                markdown(cases, cleaned=False),
-                cost(runs),
-            ]
-            file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+        tables = [markdown(cases, cleaned=cleaned) for cleaned in (True, False)]
+        _write(folder.name, "After clean-up:", tables[0], "Raw:", tables[1], cost(runs))
         draw(cases, images / f"study_{folder.name}.png")
         if (folder / "examples.npz").exists():
             draw_examples(folder / "examples.npz", images / f"study_{folder.name}_examples.png")
@@ -65,8 +72,7 @@ def make_side_studies() -> None:
     }
     for name in {name for name, _ in lengths}:  # of 2000 steps with all patches
         lengths[name, 2000] = fewer[name][fewer[name].method.isin((BASE, "persistence, support"))]
-    with atomic_write(RESULTS / "training_length.md") as file:
-        file.write_text(by_length(lengths) + "\n", encoding="utf-8")
+    _write("training_length", by_length(lengths))
 
 
 def _side_study(folder: str, beside: Mapping[str, str] | None = None) -> dict[str, pd.DataFrame]:
@@ -80,10 +86,13 @@ def _side_study(folder: str, beside: Mapping[str, str] | None = None) -> dict[st
         if name in sets:
             cases = pd.read_csv(RESULTS / other / "cases.csv")
             sets[name] = pd.concat([cases[cases.method.isin((BASE, *TERMS))], sets[name]])
-    with atomic_write(RESULTS / f"{folder}.md") as file:
-        tables = [f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in sets.items()]
-        file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    _write(folder, *(f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in sets.items()))
     return sets
+
+
+def _write(name: str, *tables: str) -> None:
+    with atomic_write(RESULTS / f"{name}.md") as file:
+        file.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
 
 
 def draw(cases: pd.DataFrame, path: Path) -> None:

@@ -81,6 +81,27 @@ def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
     return markdown_table(heads, rows)
 
 
+def in_short(sets: Mapping[str, pd.DataFrame], losses: Mapping[str, str]) -> str:
+    """Format one row per data set, by its title, and one column per method: the share of the errors that is left.
+
+    `losses`: what methods are called in the head of the table.
+    """
+    rows = []
+    for title, cases in sets.items():
+        seeds = summary(cases, cleaned=True)
+        means = seeds.groupby("method")[[METRIC, "dice"]].mean()
+        row = [title]
+        for method in losses:
+            share = means[METRIC][method] / means[METRIC][BASE]
+            gained = round(100 * (means.dice[method] - means.dice[BASE]), 1) + 0.0  # no minus zero
+            p_value = float(p_against_base(cases, method, cleaned=True))
+            p_text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:g}"
+            one_seed = ", one seed" if (seeds.method == method).sum() == 1 else ""
+            row.append(f"{100 * share:.0f} % ({p_text}{one_seed}), Dice {gained:+.1f}")
+        rows.append(row)
+    return markdown_table(["after the clean-up", *losses.values()], rows)
+
+
 def by_length(tables: Mapping[tuple[str, int], pd.DataFrame]) -> str:
     """Format one row per data set and number of steps: errors of the pixel loss and of one method, after clean-up."""
     rows, method = [], ""
