@@ -66,7 +66,13 @@ def measure(study_set: StudySet, data: Path, file: Path) -> tuple[list[dict[str,
 def choose(study_set: StudySet, data: Path, file: Path) -> CleanUpChoice:
     """Choose the clean-up of a run on the tuning cases."""
     tuning, labels = read_likelihoods(file, "tune"), _labels(load_cases(study_set, data, "tune"))
+    if len(tuning) == 1:  # cut into quarters, since the choice is cross-validated over cases
+        tuning, labels = (_quarters(arrays[0]) for arrays in (tuning, labels))
     return choose_cleanup(zip(tuning, labels, strict=True), progress=False, **_shared(study_set))
+
+
+def _quarters(image: Likelihood) -> list[Likelihood]:
+    return [quarter for half in np.array_split(image, 2) for quarter in np.array_split(half, 2, axis=1)]
 
 
 def _shared(study_set: StudySet) -> dict[str, Any]:

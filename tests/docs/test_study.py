@@ -143,6 +143,34 @@ def test_the_loss_of_two_terms_is_their_sum_with_the_second_at_its_fixed_weight(
     )
 
 
+def test_a_single_tuning_case_is_cross_validated_over_its_quarters(runs, tmp_path):
+    scoring, sets = importlib.import_module("scoring"), importlib.import_module("sets")
+    generator = np.random.default_rng(0)
+    listed = []
+    for number in range(3):
+        _, label = synthetic_membranes((97, 130), seed=number)
+        Image.fromarray((255 * label).astype(np.uint8)).save(tmp_path / f"{number}.png")
+        listed.append({"image": f"{number}.png", "label": f"{number}.png"})
+    (tmp_path / "datalist.json").write_text(json.dumps({"training": listed[:1], "validation": listed[1:]}))
+    label = np.asarray(Image.open(tmp_path / "1.png")).T > 0  # x first, as MONAI reads images
+    likelihood = np.maximum(0.8 * label, 0.9 * (generator.random(label.shape) < 0.01))
+    np.savez(tmp_path / "likelihoods.npz", **{"tune 0": likelihood, "test 0": likelihood})
+
+    cases, _ = scoring.measure(sets.unknown_set(".", tmp_path), tmp_path, tmp_path / "likelihoods.npz")
+    tuned = {
+        cleaned: [r for r in cases if r["split"] == "tune" and r["cleaned"] == cleaned] for cleaned in (False, True)
+    }
+    for quarter, (rows, columns) in enumerate(
+        (rows, columns) for rows in (slice(0, 65), slice(65, 130)) for columns in (slice(0, 49), slice(49, 97))
+    ):
+        mask, truth = likelihood[rows, columns] > 0.5, label[rows, columns]
+        dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+        assert tuned[False][quarter]["dice"] == pytest.approx(dice, abs=1e-6)
+        assert tuned[True][quarter]["betti_matching_error"] < tuned[False][quarter]["betti_matching_error"]
+    assert len(tuned[False]) == len(tuned[True]) == 4
+    assert sum(r["split"] == "test" for r in cases) == 2
+
+
 @pytest.mark.slow
 def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_done(runs, tmp_path):
     folder = tmp_path / "brain"
