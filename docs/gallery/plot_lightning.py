@@ -23,7 +23,7 @@ class Segmentation(lightning.LightningModule):
     def __init__(self):
         super().__init__()
         self.network = UNet(2, 1, 1, channels=(8, 16, 32), strides=(2, 2), norm="INSTANCE")
-        topology = PersistenceLoss(sigmoid=True, matching="spatial", border="foreground", patch_size=32)
+        topology = PersistenceLoss(sigmoid=True, matching="spatial", border="foreground", patch_size=32, support=0.2)
         self.loss = TopologyAwareLoss(DiceCELoss(sigmoid=True), topology, weight=0.0)
         self.parts = []
 

@@ -134,6 +134,7 @@ def check_training_settings(
     accumulation_steps: int,
     patience: int | None,
     matching: str,
+    support: float,
     connectivity: str,
     border: str,
 ) -> None:
@@ -153,6 +154,7 @@ def check_training_settings(
             check_whole_number("patience", patience, 1)
         check_choice("matching", matching, get_args(Matching))
         check_topology_settings(connectivity=connectivity, border=border)
+    _check_number("support", support, or_equal=True, below=1)
     _check_number("topology_weight", topology_weight, or_equal=True)
     if topology_ratio is not None:
         _check_number("topology_ratio", topology_ratio, or_equal=False)
@@ -232,8 +234,8 @@ def _are_sizes(value: Any, count: int) -> bool:
     )
 
 
-def _check_number(name: str, value: Any, *, or_equal: bool) -> None:
+def _check_number(name: str, value: Any, *, or_equal: bool, below: float = math.inf) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or value < 0 or (value == 0 and not or_equal):
-        limits = "at least 0" if or_equal else "above 0"
+    if not is_number or not 0 <= value < below or (value == 0 and not or_equal):
+        limits = ("at least 0" if or_equal else "above 0") + (f" and below {below:g}" if below < math.inf else "")
         raise UserError(f"Expected `{name}` to be a number {limits}, but got {value!r}.")

@@ -85,6 +85,7 @@ GOOD_TRAINING: dict[str, Any] = {
     "accumulation_steps": 1,
     "patience": None,
     "matching": "wasserstein",
+    "support": 0.2,
     "connectivity": "full",
     "border": "foreground",
 }
@@ -107,6 +108,8 @@ GOOD_TRAINING: dict[str, Any] = {
         ({"lr_warmup_epochs": -1}, "Expected `lr_warmup_epochs` to be a whole number of at least 0, but got -1"),
         ({"accumulation_steps": 0}, "Expected `accumulation_steps` to be a whole number of at least 1, but got 0"),
         ({"patience": 0}, "Expected `patience` to be a whole number of at least 1, but got 0"),
+        ({"support": 1}, "Expected `support` to be a number at least 0 and below 1, but got 1"),
+        ({"support": None}, "Expected `support` to be a number at least 0 and below 1, but got None"),
         ({"matching": "best"}, r"Expected `matching` to be one of 'wasserstein', 'rank'.*, but got 'best'"),
         ({"connectivity": 8}, r"Expected `connectivity` to be 'full' .* or 'face' \(4, 6\), but got 8"),
         ({"border": "closed"}, r"Expected `border` to be one of 'open', 'foreground', but got 'closed'"),
