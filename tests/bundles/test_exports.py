@@ -71,17 +71,19 @@ def test_a_model_of_a_run_brings_its_settings(trainings: dict[str, Training], tm
 def test_refusals_are_one_sentence_and_write_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, root = str(MEMBRANES.root / "models" / "model.pt"), str(MEMBRANES.root)
     (tmp_path / "text.pt").write_text("not a model")
-    other = str(VESSELS.root / "models" / "model.pt")
+    other, bare = str(VESSELS.root / "models" / "model.pt"), str(tmp_path / "bare.pt")
+    torch.save(dict(torch.load(other, weights_only=True)), bare)  # without the settings of the network
     for arguments, sentence in (
         ([model, "--bundle", root, "--out", str(tmp_path / "x.onnx")], "Expected a file that ends in .pt2 or .ts"),
         ([model, "--bundle", str(tmp_path), "--out", str(tmp_path / "x.ts")], "which has no configs/metadata.json"),
         (["absent.pt", "--bundle", root, "--out", str(tmp_path / "x.ts")], "'absent.pt', which does not exist"),
         ([str(tmp_path / "text.pt"), "--bundle", root, "--out", str(tmp_path / "x.ts")], "text.pt"),
-        ([other, "--bundle", root, "--out", str(tmp_path / "x.ts")], "the model is for 3D images"),
+        ([other, "--bundle", root, "--out", str(tmp_path / "x.ts")], "`spatial_dims` of"),
+        ([bare, "--bundle", root, "--out", str(tmp_path / "x.ts")], "the model is for 3D images"),
     ):
         assert main(["export", *arguments]) == 2
         error = capsys.readouterr().err
         assert error.startswith("Error: ")
         assert sentence in error
         assert error.count("\n") == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["text.pt"]
+    assert {file.name for file in tmp_path.iterdir()} == {"text.pt", "bare.pt"}
