@@ -71,12 +71,11 @@ def overview(sets: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> str:
     errors = [name for name in MEASURES if name not in ("dice", "cldice") and not name.startswith(("sp", "mi"))]
     rows = []
     for name, cases in sets.items():
-        means = {c: summary(cases, cleaned=c).groupby("method").mean(numeric_only=True) for c in (False, True)}
-        for method in (method for method in methods if method in means[True].index):
-            shares = {c: table.loc[method] / table.loc[BASE] for c, table in means.items()}
-            gained = round(100 * (means[True].dice[method] - means[True].dice[BASE]), 1) + 0.0  # no minus zero
-            left = [f"{shares[True][e]:.2f}" if np.isfinite(shares[True].get(e, np.nan)) else "" for e in errors]
-            rows.append([f"`{name}`", method, f"{shares[False][METRIC]:.2f}", *left, f"{gained:+.1f}"])
+        seeds = {cleaned: summary(cases, cleaned=cleaned) for cleaned in (False, True)}
+        for method in (method for method in methods if method in set(seeds[True].method)):
+            (raw, _), (shares, gained) = (_shares_left(seeds[cleaned], method) for cleaned in (False, True))
+            left = [f"{shares[e]:.2f}" if np.isfinite(shares.get(e, np.nan)) else "" for e in errors]
+            rows.append([f"`{name}`", method, f"{raw[METRIC]:.2f}", *left, f"{gained:+.1f}"])
     heads = ["set", "loss", "Betti matching, raw", *(MEASURES[error] for error in errors), "Dice, points"]
     return markdown_table(heads, rows)
 
@@ -89,17 +88,27 @@ def in_short(sets: Mapping[str, pd.DataFrame], losses: Mapping[str, str]) -> str
     rows = []
     for title, cases in sets.items():
         seeds = summary(cases, cleaned=True)
-        means = seeds.groupby("method")[[METRIC, "dice"]].mean()
         row = [title]
         for method in losses:
-            share = means[METRIC][method] / means[METRIC][BASE]
-            gained = round(100 * (means.dice[method] - means.dice[BASE]), 1) + 0.0  # no minus zero
+            shares, gained = _shares_left(seeds, method)
             p_value = float(p_against_base(cases, method, cleaned=True))
             p_text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:g}"
             one_seed = ", one seed" if (seeds.method == method).sum() == 1 else ""
-            row.append(f"{100 * share:.0f} % ({p_text}{one_seed}), Dice {gained:+.1f}")
+            row.append(f"{100 * shares[METRIC]:.0f} % ({p_text}{one_seed}), Dice {gained:+.1f}")
         rows.append(row)
     return markdown_table(["after the clean-up", *losses.values()], rows)
+
+
+def _shares_left(seeds: pd.DataFrame, method: str) -> tuple[pd.Series, float]:
+    """Return the share of each error of the pixel loss that a method leaves, and the points of Dice that it gains.
+
+    Both are over the seeds of the method, since a method may not have all.
+    """
+    runs = seeds[seeds.method == method]
+    base = seeds[(seeds.method == BASE) & seeds.seed.isin(runs.seed)]
+    measures = [name for name in MEASURES if name in seeds]
+    mean, mean_of_base = runs[measures].mean(), base[measures].mean()
+    return mean / mean_of_base, round(100 * (mean.dice - mean_of_base.dice), 1) + 0.0  # no minus zero
 
 
 def by_length(tables: Mapping[tuple[str, int], pd.DataFrame]) -> str:
