@@ -26,6 +26,7 @@ COLORS = dict(zip((BASE, *COMPARED), PALETTE, strict=True))
 # The terms that two terms consist of, and the results with runs of one term alone on the same machine.
 TERMS = ("soft clDice", "skeleton recall", "SCNP", "persistence, support")
 ONE_TERM = {"isbi2012": "fewer_patches/isbi2012", "topomortar_noisy": "topomortar_noisy"}
+WITH_SUPPORT = {name: f"fewer_patches/{name}" for name in ("isbi2012", "drive")}  # what runs without are compared with
 TITLES = {
     "isbi2012": "membranes",
     "drive": "retinal vessels",
@@ -63,8 +64,9 @@ def make_all(images: Path) -> None:
 
 
 def make_side_studies() -> None:
-    """Write the tables of two terms, of fewer patches and of shorter and longer training, from results of their own."""
+    """Write the tables of two terms, without support, of fewer patches and of shorter and longer training."""
     _side_study("two_terms", beside=ONE_TERM)
+    _side_study("without_support", beside=WITH_SUPPORT)
     fewer = _side_study("fewer_patches")
     lengths = {
         (path.parent.name, int(path.parent.parent.name)): pd.read_csv(path)
