@@ -158,7 +158,7 @@ class _Training:
             num_res_units=2,
             norm="INSTANCE",
         ).to(self.device)
-        if run.study_set.ndim == 3:  # on a CPU a step then takes three quarters of the time
+        if run.device == "cpu" and run.study_set.ndim == 3:  # a step is then faster, by 6 to 28 %
             self.network = self.network.to(memory_format=torch.channels_last_3d)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATES[0])
         self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None

@@ -54,6 +54,15 @@ def test_model_loads_into_the_network(trained: Training) -> None:
     assert [file.name for file in trained.run_dir.iterdir() if file.name.startswith(".")] == [".lock"]
 
 
+@in_process
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_the_support_of_the_settings_is_that_of_the_loss(bundle: Bundle) -> None:
+    parser = ConfigParser(ConfigParser.load_config_file(bundle.configs / "train.json"))
+    assert parser["support"] == 0.2
+    parser["support"] = 0.35
+    assert parser.get_parsed_content("loss").topology.support == 0.35
+
+
 def test_history_has_the_end_of_the_warm_up_and_the_end(trained: Training) -> None:
     rows, dims = trained.validations, trained.bundle.spatial_dims
     assert [row["epoch"] for row in rows] == ["1", "2"]
