@@ -22,6 +22,7 @@ def dask_on_one_thread() -> Iterator[None]:
 def quick_workers() -> Iterator[None]:
     """Fork workers from a process that has imported the package once, not once for each."""
     dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")  # adds its own settings, which Dask would otherwise remove together with ours
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["dask.array", "distributed", "monai_topo.masks.chunked"])
     forkserver.ensure_running()
