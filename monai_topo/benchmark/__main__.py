@@ -11,7 +11,7 @@ from itertools import starmap
 from pathlib import Path
 
 import monai_topo.benchmark as benchmark
-from monai_topo.benchmark.likelihoods import tables
+from monai_topo.benchmark.likelihoods import SUPPORT, SUPPORT_HEADS, support_row, tables
 from monai_topo.benchmark.losses import BATCHES, loss_rows
 from monai_topo.benchmark.machine import processor
 from monai_topo.benchmark.persistence import (
@@ -34,7 +34,7 @@ def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]])
         print(f"| {' | '.join(row)} |", flush=True)
 
 
-KINDS = ("pairs", "types", "threads", "likelihoods", "losses", "size", "masks")
+KINDS = ("pairs", "types", "threads", "likelihoods", "support", "losses", "size", "masks")
 PEERS = ("cripser", "gudhi", "argsort", "x cripser", "x gudhi", "equal")
 PAIRS_HEADS = ("image [sigma]", "pairs", "ours", "ours, full", *PEERS)
 
@@ -52,6 +52,9 @@ def all_tables(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Sequen
     if arguments.likelihoods:
         for title, heads, rows in tables(arguments.likelihoods, 1 if quick else 5):
             yield "likelihoods", title, heads, rows
+    title = f"Synthetic vessels with support {SUPPORT}, losses forward + backward; CPU ms, one thread"
+    side = 32 if quick else 128
+    yield "support", f"{title}, {side}^3", SUPPORT_HEADS, map(partial(support_row, side), (0.3, 0.6, 0.9))
     title = "Losses, forward + backward; CPU ms on one thread, and as multiples of PersistenceLoss"
     yield "losses", title, ["loss", *(head for name in BATCHES for head in (name, "x"))], loss_rows(quick)
     if not quick:

@@ -8,6 +8,8 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_topo.data.vessels import synthetic_vessels
+
 Image = NDArray[np.float32]
 
 
@@ -33,3 +35,16 @@ def sparse_vessels(shape: Sequence[int]) -> Image:
     likelihood: Image = (1 / (1 + np.exp(30 * (radius - 0.25)))).astype(np.float32)
     likelihood[likelihood < 1e-3] = 0
     return likelihood
+
+
+def noisy_vessels(side: int, noise: float) -> tuple[Image, Image]:
+    """Draw a likelihood of thin vessels, and their label, in a volume of `side^3` voxels: 1 % foreground if it is 128.
+
+    `noise` is the standard deviation of the logits, which are -3.8 far from vessels: 0.3 leaves hardly a feature beside
+    them, 0.9 brings single voxels of the background above 0.2.
+    """
+    _, label = synthetic_vessels((side,) * 3, seed=0, num_trees=3, num_branches=24)
+    blurred = _smooth(np.random.default_rng(0).standard_normal(label.shape), 0.5)
+    logits = 9 * (_smooth(label.astype(np.float64), 0.7) - 0.42) + noise * blurred / blurred.std()
+    likelihood: Image = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return likelihood, label.astype(np.float32)

@@ -13,6 +13,7 @@ import torch
 from monai.losses import DiceCELoss, SoftclDiceLoss
 from torch import Tensor
 
+from monai_topo.benchmark.images import noisy_vessels
 from monai_topo.benchmark.timing import median_ms, torch_threads
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss
 from monai_topo.persistence.pairs import persistence_pairs
@@ -30,6 +31,11 @@ HEADS = [
 ]
 THREAD_HEADS = ["network", "pairs", "spatial", "spatial, patches", "spatial, one image", "Betti matching"]
 SUPPORT = 0.2
+WITH_SUPPORT = ("spatial, support", "Betti matching, support")
+SUPPORT_HEADS = [
+    *("noise of the logits", "label", "in the support", "pairs", "pairs, support", *WITH_SUPPORT),
+    *("spatial, 2 threads", "Betti matching, 2 threads"),
+]
 
 
 def read_likelihoods(path: Path) -> dict[str, Batch]:
@@ -85,6 +91,32 @@ def likelihood_row(name: str, batch: Batch, repeats: int = 5) -> list[str]:
     ratios = {f"{title}, x pairs": value / per_voxel["pairs"] for title, value in per_voxel.items()}
     cells = [f"{ratios[head]:.2f}" if head in ratios else f"{per_voxel[head]:.0f}" for head in HEADS[1:]]
     return [name, *cells]
+
+
+def support_row(side: int, noise: float, repeats: int = 9) -> list[str]:
+    """Measure a volume that is mostly background: CPU ms on one thread, and how much faster two are by the clock."""
+    likelihood, label = (torch.from_numpy(image)[None, None] for image in noisy_vessels(side, noise))
+    batch = likelihood, label
+    is_kept = torch.maximum(likelihood, label) > SUPPORT
+    above = torch.where(is_kept, likelihood, 0)[0]
+    steps = {
+        (title, threads): partial(_on_threads, threads, partial(_step, losses(batch, threads)[title], batch))
+        for title in WITH_SUPPORT
+        for threads in (1, 2)
+    }
+    tasks: dict[str, Callable[[], Any]] = {
+        "pairs": lambda: persistence_pairs(likelihood[0], num_threads=1),
+        "pairs, support": lambda: persistence_pairs(above, num_threads=1),
+        **{title: steps[title, 1] for title in WITH_SUPPORT},
+    }
+    walls = median_ms({f"{title} {threads}": step for (title, threads), step in steps.items()}, repeats)
+    times = median_ms(tasks, repeats, time.process_time)
+    return [
+        f"{noise}",
+        *(f"{100 * float(mask.float().mean()):.1f} %" for mask in (label, is_kept)),
+        *(f"{times[title]:.0f}" for title in tasks),
+        *(f"{walls[f'{title} 1'] / walls[f'{title} 2']:.2f}" for title in WITH_SUPPORT),
+    ]
 
 
 def thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
