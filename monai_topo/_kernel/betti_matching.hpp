@@ -265,7 +265,7 @@ BettiMatching betti_matching(const T* prediction, const Label* label, const Exte
   const auto last = static_cast<Voxel>(num_voxels(extent) - 1);
   auto grids = make_grids<D>(prediction, label, extent, filtration, threads);
   const Grid<D> indices(extent, filtration.frame());
-  InducedMatching<D> matching(JointOrders<D>(std::move(grids[0]), std::move(grids[1]), filtration.dual),
+  InducedMatching<D> matching(JointOrders<D>(std::move(grids[0]), std::move(grids[1]), filtration.dual, threads),
                               filtration.dual, filtration.complex_dims<D>(), threads, stop);
   BettiMatching result;
   const auto found = matching.run();

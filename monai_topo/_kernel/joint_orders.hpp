@@ -26,8 +26,11 @@ inline constexpr Order all_orders[] = {of_prediction, of_label, of_comparison};
 template <int D>
 class JointOrders {
  public:
-  JointOrders(Grid<D>&& prediction, Grid<D>&& label, bool comparison_is_greater)
-      : comparison_is_greater_(comparison_is_greater), grid_{std::move(prediction), std::move(label)} {
+  JointOrders(Grid<D>&& prediction, Grid<D>&& label, bool comparison_is_greater, std::size_t threads)
+      : comparison_is_greater_(comparison_is_greater),
+        grid_{std::move(prediction), std::move(label)},
+        threads_(useful_threads(threads, 2.0 * grid_[0].size())),
+        rows_(grid_[0].rows()) {
     frame_rank_ = grid_[0].level[0] == enters_first ? 0 : INT32_MAX;
     find_ranges();
     set_order(0, order_of_prediction());
@@ -103,7 +106,7 @@ class JointOrders {
     if (std::max(at_low, at_high) > grid_[0].size() / 2 && grid_[0].size() < most_voxels_with_plateau) {
       const Range label = ranges_[of_label];
       plateau_ = {is_low ? low : high, is_low ? label.low : label.high};
-      interior_ = PlateauInterior<D>(grid_, plateau_);
+      interior_ = PlateauInterior<D>(grid_, plateau_, threads_);
     }
     return std::max(at_low, at_high);
   }
@@ -115,20 +118,48 @@ class JointOrders {
       low = std::min(low, level);
       high = std::max(high, level);
     }
+    void include(const Range& other) {
+      low = std::min(low, other.low);
+      high = std::max(high, other.high);
+    }
   };
+  using Ranges = std::array<Range, num_orders>;
+
+  // Calls visit(first voxel of a row, what was made of its slab) for all rows, on threads; returns what was made of each
+  // slab, in order.
+  template <class OfSlab, class Visit>
+  Array<OfSlab> of_slabs(Visit visit) const {
+    Array<OfSlab> made(num_slabs(rows_.size(), threads_));
+    parallel_for(made.size(), threads_, [&](std::size_t slab) {
+      OfSlab own;  // not in the array: threads would write side by side
+      for (std::size_t i = slab * rows_.size() / made.size(); i < (slab + 1) * rows_.size() / made.size(); ++i)
+        visit(rows_[i], own);
+      made[slab] = std::move(own);
+    });
+    return made;
+  }
 
   // In the order of memory, which takes less time than in the order of the voxels later.
   void find_ranges() {
-    for (Voxel first : grid_[0].rows())
+    const auto found = of_slabs<Ranges>([&](Voxel first, Ranges& ranges) {
       for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v)
-        for (Order o : all_orders) ranges_[o].include(level(v, o));
+        for (Order o : all_orders) ranges[o].include(level(v, o));
+    });
+    for (const Ranges& of_slab : found)
+      for (Order o : all_orders) ranges_[o].include(of_slab[o]);
   }
 
   std::size_t count_level(Level wanted) const {
-    std::uint32_t count = 0;
-    for (Voxel first : grid_[0].rows())
-      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) count += level(v, of_prediction) == wanted;
-    return count;
+    struct Count {
+      std::uint32_t voxels = 0;
+    };
+    std::size_t total = 0;
+    for (const Count& of_slab : of_slabs<Count>([&](Voxel first, Count& count) {
+           for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v)
+             count.voxels += level(v, of_prediction) == wanted;
+         }))
+      total += of_slab.voxels;
+    return total;
   }
 
   // Calls visit(begin, end) for every range of equal levels in the sorted items.
@@ -155,36 +186,47 @@ class JointOrders {
 
   // Voxels of the plateau with as many neighbors above as below come by index in every order: one stands in for all.
   Array<Voxel> order_with_many_ties() {
-    Array<Voxel> listed;
-    Array<std::int8_t> above;
-    for_each_run([&](std::size_t first, std::size_t count, bool is_inside) {
-      if (is_inside)
-        plateau_voxel_ = static_cast<Voxel>(first);
-      else
-        list_outside_plateau(static_cast<Voxel>(first), static_cast<Voxel>(count), listed, above);
+    auto slabs = of_slabs<Listed>([&](Voxel row, Listed& listed) {
+      interior_.for_each_voxel_run(
+          row, row + grid_[0].extent[D - 1], [&](std::size_t first, std::size_t count, bool is_inside) {
+            if (is_inside)
+              listed.plateau_voxel = static_cast<Voxel>(first);
+            else
+              list_outside_plateau(static_cast<Voxel>(first), static_cast<Voxel>(count), listed);
+          });
     });
+    for (const Listed& slab : slabs)
+      if (slab.plateau_voxel != no_voxel) plateau_voxel_ = slab.plateau_voxel;
     if (plateau_voxel_ != no_voxel) {
-      listed.push_back(plateau_voxel_);
-      above.push_back(0);
+      slabs.back().voxels.push_back(plateau_voxel_);
+      slabs.back().above.push_back(0);
     }
-    return stable_order(stable_order(sorted_by(above, listed), of_label), of_prediction);
+    return stable_order(stable_order(sorted(slabs), of_label), of_prediction);
   }
 
-  // Appends voxels of a row, and how many of their neighbors are above.
-  void list_outside_plateau(Voxel first, Voxel count, Array<Voxel>& listed, Array<std::int8_t>& above) {
-    const std::size_t begin = listed.size();
-    listed.resize(begin + count);
+  // Voxels, how many of their neighbors are above, and a voxel of the plateau that is not listed, or no_voxel.
+  struct Listed {
+    Array<Voxel> voxels;
+    Array<std::int8_t> above;
+    Voxel plateau_voxel = no_voxel;
+  };
+
+  // Appends voxels of a row.
+  void list_outside_plateau(Voxel first, Voxel count, Listed& listed) const {
+    auto& [voxels, above, plateau_voxel] = listed;
+    const std::size_t begin = voxels.size();
+    voxels.resize(begin + count);
     above.resize(begin + count);
     count_neighbors_above(grid_[of_prediction].level.data() + first, count, above.data() + begin);
     std::size_t end = begin;
     for (Voxel i = 0; i < count; ++i) {  // without a branch, which could not be predicted
       const bool is_on_plateau = above[begin + i] == 0 && is_at_plateau(first + i);
-      listed[end] = first + i;
+      voxels[end] = first + i;
       above[end] = above[begin + i];
       end += !is_on_plateau;
-      plateau_voxel_ = is_on_plateau ? first + i : plateau_voxel_;
+      plateau_voxel = is_on_plateau ? first + i : plateau_voxel;
     }
-    listed.resize(end);
+    voxels.resize(end);
     above.resize(end);
   }
 
@@ -192,19 +234,16 @@ class JointOrders {
     return interior_.exists() && grid_[0].level[v] == plateau_[0] && grid_[1].level[v] == plateau_[1];
   }
 
-  static Array<Voxel> sorted_by(const Array<std::int8_t>& keys, const Array<Voxel>& voxels) {
+  // All voxels, by the number of neighbors above.
+  static Array<Voxel> sorted(const Array<Listed>& slabs) {
     std::array<std::size_t, 2 * all> start{};
-    for (const std::int8_t key : keys) ++start[key + all];
+    for (const Listed& slab : slabs)
+      for (const std::int8_t above : slab.above) ++start[above + all];
     std::partial_sum(start.begin(), start.end(), start.begin());
-    Array<Voxel> sorted(voxels.size());
-    for (std::size_t i = 0; i < voxels.size(); ++i) sorted[start[keys[i] + all - 1]++] = voxels[i];
-    return sorted;
-  }
-
-  // Calls visit(first, count, whether all lie inside the plateau) for runs of voxels of one row, in order.
-  template <class Visit>
-  void for_each_run(Visit visit) const {
-    for (Voxel first : grid_[0].rows()) interior_.for_each_voxel_run(first, first + grid_[0].extent[D - 1], visit);
+    Array<Voxel> voxels(start.back());
+    for (const Listed& slab : slabs)
+      for (std::size_t i = 0; i < slab.voxels.size(); ++i) voxels[start[slab.above[i] + all - 1]++] = slab.voxels[i];
+    return voxels;
   }
 
   TOPO_ALSO_FOR_AVX2 void count_neighbors_above(const Level* center, Voxel length,
@@ -261,7 +300,9 @@ class JointOrders {
 
   bool comparison_is_greater_;
   std::array<Grid<D>, 2> grid_;
-  std::array<Voxel, all> box_offsets_ = grid_[0].box_offsets();
+  const std::size_t threads_;
+  const Array<Voxel> rows_;  // the first voxel of each
+  const std::array<Voxel, all> box_offsets_ = grid_[0].box_offsets();
   Rank frame_rank_;
   std::array<int, num_orders> index_;
   int num_distinct_;

@@ -18,17 +18,20 @@ class PlateauInterior {
   PlateauInterior() = default;
 
   // Of the voxels at these levels, one for each image.
-  PlateauInterior(const std::array<Grid<D>, 2>& grids, const std::array<Level, 2>& levels)
+  PlateauInterior(const std::array<Grid<D>, 2>& grids, const std::array<Level, 2>& levels, std::size_t threads)
       : size_(grids[0].size()), margin_(grids[0].stride[0] + word_bits) {
-    Words inside((size_ + 2 * margin_) / word_bits + 2);
-    for (std::size_t v = 0; v < size_; ++v) {
-      const std::size_t bit = v + margin_;
-      inside[bit / word_bits] |= std::uint64_t{grids[0].level[v] == levels[0] && grids[1].level[v] == levels[1]}
-                                 << (bit % word_bits);
-    }
-    for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, true);
+    Words inside = for_each_word(threads, [&](std::size_t i) {
+      const std::size_t first = i * word_bits - std::min(i * word_bits, margin_);
+      const std::size_t end = std::min(size_, (i + 1) * word_bits - margin_);
+      std::uint64_t word = 0;
+      for (std::size_t v = first; v < end; ++v)
+        word |= std::uint64_t{grids[0].level[v] == levels[0] && grids[1].level[v] == levels[1]}
+                << ((v + margin_) % word_bits);
+      return word;
+    });
+    for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, true, threads);
     voxels_ = inside;
-    for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, false);
+    for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, false, threads);
     corners_ = std::move(inside);
   }
 
@@ -53,14 +56,24 @@ class PlateauInterior {
     return shift == 0 ? words[i] : (words[i] >> shift) | (words[i + 1] << (word_bits - shift));
   }
 
+  // Calls word(i), on threads, for the words that hold voxels; the others are 0.
+  template <class WordAt>
+  Words for_each_word(std::size_t threads, WordAt word) const {
+    Words words((size_ + 2 * margin_) / word_bits + 2);
+    const std::size_t first = margin_ / word_bits, count = size_ / word_bits + 2, slabs = num_slabs(count, threads);
+    parallel_for(slabs, threads, [&](std::size_t slab) {
+      for (std::size_t i = first + slab * count / slabs; i < first + (slab + 1) * count / slabs; ++i)
+        words[i] = word(i);
+    });
+    return words;
+  }
+
   // The bits whose neighbors along an axis are set too: the next one, and the one before if `both`.
-  Words with_neighbors(const Words& words, std::size_t stride, bool both) const {
-    Words found(words.size());
-    for (std::size_t i = margin_ / word_bits; i <= (size_ + margin_) / word_bits; ++i) {
+  Words with_neighbors(const Words& words, std::size_t stride, bool both, std::size_t threads) const {
+    return for_each_word(threads, [&](std::size_t i) {
       const std::size_t bit = i * word_bits;
-      found[i] = words[i] & word_at(words, bit + stride) & (both ? word_at(words, bit - stride) : ~std::uint64_t{0});
-    }
-    return found;
+      return words[i] & word_at(words, bit + stride) & (both ? word_at(words, bit - stride) : ~std::uint64_t{0});
+    });
   }
 
   template <class Visit>
