@@ -131,7 +131,7 @@ class JointOrders {
   Array<OfSlab> of_slabs(Visit visit) const {
     Array<OfSlab> made(num_slabs(rows_.size(), threads_));
     parallel_for(made.size(), threads_, [&](std::size_t slab) {
-      OfSlab own;  // not in the array: threads would write side by side
+      OfSlab own{};  // not in the array: threads would write side by side
       for (std::size_t i = slab * rows_.size() / made.size(); i < (slab + 1) * rows_.size() / made.size(); ++i)
         visit(rows_[i], own);
       made[slab] = std::move(own);
@@ -150,16 +150,10 @@ class JointOrders {
   }
 
   std::size_t count_level(Level wanted) const {
-    struct Count {
-      std::uint32_t voxels = 0;
-    };
-    std::size_t total = 0;
-    for (const Count& of_slab : of_slabs<Count>([&](Voxel first, Count& count) {
-           for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v)
-             count.voxels += level(v, of_prediction) == wanted;
-         }))
-      total += of_slab.voxels;
-    return total;
+    const auto counts = of_slabs<std::uint32_t>([&](Voxel first, std::uint32_t& count) {
+      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) count += level(v, of_prediction) == wanted;
+    });
+    return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
   }
 
   // Calls visit(begin, end) for every range of equal levels in the sorted items.

@@ -20,7 +20,7 @@ class PlateauInterior {
   // Of the voxels at these levels, one for each image.
   PlateauInterior(const std::array<Grid<D>, 2>& grids, const std::array<Level, 2>& levels, std::size_t threads)
       : size_(grids[0].size()), margin_(grids[0].stride[0] + word_bits) {
-    Words inside = for_each_word(threads, [&](std::size_t i) {
+    Words inside = make_words(threads, [&](std::size_t i) {
       const std::size_t first = i * word_bits - std::min(i * word_bits, margin_);
       const std::size_t end = std::min(size_, (i + 1) * word_bits - margin_);
       std::uint64_t word = 0;
@@ -56,9 +56,9 @@ class PlateauInterior {
     return shift == 0 ? words[i] : (words[i] >> shift) | (words[i + 1] << (word_bits - shift));
   }
 
-  // Calls word(i), on threads, for the words that hold voxels; the others are 0.
+  // The words that hold voxels, each from word(i), on threads; the others are 0.
   template <class WordAt>
-  Words for_each_word(std::size_t threads, WordAt word) const {
+  Words make_words(std::size_t threads, WordAt word) const {
     Words words((size_ + 2 * margin_) / word_bits + 2);
     const std::size_t first = margin_ / word_bits, count = size_ / word_bits + 2, slabs = num_slabs(count, threads);
     parallel_for(slabs, threads, [&](std::size_t slab) {
@@ -70,7 +70,7 @@ class PlateauInterior {
 
   // The bits whose neighbors along an axis are set too: the next one, and the one before if `both`.
   Words with_neighbors(const Words& words, std::size_t stride, bool both, std::size_t threads) const {
-    return for_each_word(threads, [&](std::size_t i) {
+    return make_words(threads, [&](std::size_t i) {
       const std::size_t bit = i * word_bits;
       return words[i] & word_at(words, bit + stride) & (both ? word_at(words, bit - stride) : ~std::uint64_t{0});
     });

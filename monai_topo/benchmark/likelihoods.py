@@ -94,22 +94,22 @@ def likelihood_row(name: str, batch: Batch, repeats: int = 5) -> list[str]:
 
 
 def support_row(side: int, noise: float, repeats: int = 9) -> list[str]:
-    """Measure a volume that is mostly background: CPU ms on one thread, and how much faster two are by the clock."""
+    """Measure a volume that is mostly background: CPU ms on one thread, and by the clock the gain of two threads."""
     likelihood, label = (torch.from_numpy(image)[None, None] for image in noisy_vessels(side, noise))
     batch = likelihood, label
     is_kept = torch.maximum(likelihood, label) > SUPPORT
     above = torch.where(is_kept, likelihood, 0)[0]
     steps = {
-        (title, threads): partial(_on_threads, threads, partial(_step, losses(batch, threads)[title], batch))
+        f"{title} {threads}": partial(_on_threads, threads, partial(_step, losses(batch, threads)[title], batch))
         for title in WITH_SUPPORT
         for threads in (1, 2)
     }
     tasks: dict[str, Callable[[], Any]] = {
         "pairs": lambda: persistence_pairs(likelihood[0], num_threads=1),
         "pairs, support": lambda: persistence_pairs(above, num_threads=1),
-        **{title: steps[title, 1] for title in WITH_SUPPORT},
+        **{title: steps[f"{title} 1"] for title in WITH_SUPPORT},
     }
-    walls = median_ms({f"{title} {threads}": step for (title, threads), step in steps.items()}, repeats)
+    walls = median_ms(steps, repeats)
     times = median_ms(tasks, repeats, time.process_time)
     return [
         f"{noise}",

@@ -120,7 +120,7 @@ def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams(tmp_path):
     volumes = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith("| 0.")]
     assert [len(row) for row in volumes] == [9, 9, 9]
     in_support = [float(row[2].removesuffix(" %")) for row in volumes]
-    assert in_support == sorted(in_support)  # more noise, more of the background above 0.2
+    assert in_support == sorted(set(in_support))  # more noise, more of the background above 0.2
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith(("| 256^2", "| 64^3"))]
     assert [row[-1] for row in rows if len(row) == 10] == ["yes", "yes"]  # GUDHI is there always
 
