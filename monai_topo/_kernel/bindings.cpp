@@ -28,7 +28,7 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
     nb::gil_scoped_release unlocked;
     Array<Array<Pair>> pairs(batch.count);
     const std::size_t inside = threads_per_image(num_threads, batch.count);
-    interruptible(batch.size() > long_work_voxels, [&](const StopFlag& stop) {
+    interruptible([&](const StopFlag& stop) {
       dispatch(batch.dims, [&](auto dims_constant) {
         using ThreadScratch = Scratch<dims_constant>;
         const Extent<dims_constant> extent = batch.template extent<dims_constant>();
@@ -56,7 +56,7 @@ auto betti_matching(const Images<T>& predictions, const Images<T>& labels, bool 
     const auto match = [&](std::size_t i, const auto& extent, const StopFlag& stop) {
       matchings[i] = topo::betti_matching(prediction.image(i), label.image(i), extent, filtration, inside, stop);
     };
-    for_each_image(prediction, num_threads, match, 8);
+    for_each_image(prediction, num_threads, match);
     Array<Array<Pair>> prediction_pairs(count), label_pairs(count);
     std::size_t predictions_before = 0, labels_before = 0;
     for (std::size_t i = 0; i < count; ++i) {

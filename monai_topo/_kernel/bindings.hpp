@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <future>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -20,8 +18,6 @@
 namespace topo {
 
 namespace nb = nanobind;
-
-inline constexpr std::size_t long_work_voxels = std::size_t{1} << 19;  // a fraction of a second
 
 template <class T>
 using Images = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
@@ -78,34 +74,27 @@ void dispatch(std::size_t dims, Work work) {
     work(std::integral_constant<int, 3>{});
 }
 
-// Runs work(stop) on a thread of its own while this one waits for signals: Ctrl-C stops the work at its next check, and
-// is raised here. Short work runs at once. To be called without the GIL.
+// Runs work(stop), which Ctrl-C stops at one of its checks, and raises it here. To be called without the GIL.
 template <class Work>
-void interruptible(bool is_long, Work work) {
-  StopFlag stop;
-  if (!is_long) return work(stop);
-  auto done = std::async(std::launch::async, [&] { work(stop); });
-  bool interrupted = false;
-  while (!interrupted && done.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+void interruptible(Work work) {
+  const StopFlag stop([] {
     nb::gil_scoped_acquire locked;
-    interrupted = PyErr_CheckSignals() != 0;
-  }
-  if (interrupted) stop.raise();
+    return PyErr_CheckSignals() != 0;
+  });
   try {
-    done.get();
+    work(stop);
   } catch (const StopFlag::Stopped&) {
   }
-  if (interrupted) {
-    nb::gil_scoped_acquire locked;
-    throw nb::python_error();
-  }
+  if (!stop.is_raised()) return;
+  nb::gil_scoped_acquire locked;
+  throw nb::python_error();
 }
 
 // Calls compute(i, extent, stop) for every image of a batch, on threads; `extent` has the dimension of the images in
-// its type. To be called without the GIL. `weight`: how much longer than a persistence computation an image takes.
+// its type. To be called without the GIL.
 template <class T, class Compute>
-void for_each_image(const Batch<T>& batch, std::size_t num_threads, Compute compute, std::size_t weight = 1) {
-  interruptible(batch.size() > long_work_voxels / weight, [&](const StopFlag& stop) {
+void for_each_image(const Batch<T>& batch, std::size_t num_threads, Compute compute) {
+  interruptible([&](const StopFlag& stop) {
     dispatch(batch.dims, [&](auto dims) {
       const Extent<dims> extent = batch.template extent<dims>();
       parallel_for(batch.count, num_threads, [&](std::size_t i) {

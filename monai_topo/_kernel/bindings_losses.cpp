@@ -43,12 +43,6 @@ struct PatchBatch {
     }
     return {images.template extent<D>(), extent, start};
   }
-
-  std::size_t voxels() const {
-    std::size_t product = count();
-    for (std::size_t a = 0; a < images.dims; ++a) product *= static_cast<std::size_t>(size[a]);
-    return product;
-  }
 };
 
 template <class Work, class T>
@@ -58,12 +52,11 @@ struct PatchScratch {
 };
 
 // Calls compute(i, patch, values and label, threads inside, stop, memory) for every patch of a batch, on threads, with
-// a Scratch for each thread. To be called without the GIL. `weight`: see for_each_image.
+// a Scratch for each thread. To be called without the GIL.
 template <template <int> class ThreadScratch, class T, class Compute>
-void for_each_patch(const PatchBatch<T>& batch, const Plateaus<T>& plateaus, std::size_t num_threads, Compute compute,
-                    std::size_t weight = 1) {
+void for_each_patch(const PatchBatch<T>& batch, const Plateaus<T>& plateaus, std::size_t num_threads, Compute compute) {
   const std::size_t inside = threads_per_image(num_threads, batch.count());
-  interruptible(batch.voxels() > long_work_voxels / weight, [&](const StopFlag& stop) {
+  interruptible([&](const StopFlag& stop) {
     dispatch(batch.images.dims, [&](auto dims) {
       using Memory = PatchScratch<ThreadScratch<dims>, T>;
       parallel_for<Memory>(batch.count(), num_threads, [&](std::size_t i, Memory& memory) {
@@ -192,8 +185,7 @@ auto betti_distance(const Images<T>& images, const Images<T>& labels, const Star
     for_each_patch<BinaryScratch>(
         batch, plateaus, num_threads,
         [&](std::size_t i, const auto& patch, const PatchValues<T>& values, std::size_t inside, const StopFlag& stop,
-            auto& scratch) { found[i] = topo::betti_distance(values, patch.extent, settings, inside, stop, scratch); },
-        8);
+            auto& scratch) { found[i] = topo::betti_distance(values, patch.extent, settings, inside, stop, scratch); });
     columns.emplace(found);
     write_patches(batch, columns->size(), num_threads, [&](std::size_t i, const auto& patch) {
       std::copy_n(found[i].error.begin(), dimensions, error.begin() + static_cast<std::ptrdiff_t>(dimensions * i));
@@ -239,7 +231,7 @@ auto distance_gradient(const Images<T>& factors, const Images<std::int64_t>& fir
                        const Images<T>& derivatives, std::size_t num_images, std::size_t image_size, bool overlap,
                        std::size_t num_threads) {
   const std::size_t size = num_images * image_size;
-  std::unique_ptr<T[]> gradient(new T[size]());
+  Array<T> gradient(size);
   {
     nb::gil_scoped_release unlocked;
     const std::size_t per_image = factors.shape(0) / std::max<std::size_t>(1, num_images);
@@ -250,13 +242,13 @@ auto distance_gradient(const Images<T>& factors, const Images<std::int64_t>& fir
         const GradientTerms<T> terms{voxels.data(), derivatives.data(), 2 * static_cast<std::size_t>(first.data()[i]),
                                      2 * static_cast<std::size_t>(first.data()[i + 1])};
         if (overlap)
-          add_overlapping(terms, factors.data()[i], gradient.get(), own);
+          add_overlapping(terms, factors.data()[i], gradient.data(), own);
         else
           for_each_term(terms, factors.data()[i], [&](std::int64_t v, T value) { gradient[v] += value; });
       }
     });
   }
-  return to_numpy(std::move(gradient), size);
+  return to_numpy(std::move(gradient));
 }
 
 template <class T>

@@ -176,8 +176,8 @@ Basins find_basins(const Path& path, Array<CriticalVoxels>& critical, CellNumber
   threads = useful_threads(threads, 3.0 * path.grid.size());
   parallel_for<Array<Voxel>>(critical.size(), threads, [&](std::size_t part, Array<Voxel>& walked) {
     Saddle* saddle = basins.saddles.data() + first[part];
+    stop.check();
     for (Voxel v : critical[part].all) {
-      stop.check();
       std::uint32_t cell = v << Saddle::number_bits;
       for (int direction : bits_of(path.saddles(v))) {
         const auto [side, other] = path.sides(v, direction);

@@ -191,7 +191,7 @@ class JointSaddleReduction {
     const auto type = static_cast<std::uint32_t>(C::type(square));
     add_square(C::corner(square), lowest_bit(type), highest_bit(type), no_voxel, 0);
     for (;;) {  // the column of a negative square never becomes empty
-      stop_.check();
+      if (++steps_ % 1024 == 0) stop_.check();
       const std::size_t rank = queue_.greatest();
       std::uint32_t candidates = flow_down(rank);
       queue_.erase(rank);
@@ -232,6 +232,7 @@ class JointSaddleReduction {
   Array<std::uint32_t> first_pivot_;
   EdgeLists store_;
   Array<RankedEdge> rest_;
+  std::uint32_t steps_ = 0;
 };
 
 }  // namespace topo

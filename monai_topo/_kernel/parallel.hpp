@@ -1,11 +1,5 @@
-// Independent tasks on plain threads, and a flag that stops them. No OpenMP: a second OpenMP runtime next to torch's
-// hangs. No pool that outlives the call: it would not survive a fork, and starting a thread costs tens of microseconds.
+// Loops over independent tasks, on threads.
 #pragma once
-
-#ifdef __linux__
-#include <pthread.h>
-#include <sched.h>
-#endif
 
 #include <algorithm>
 #include <atomic>
@@ -13,42 +7,12 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
 #include "array.hpp"
+#include "stop_flag.hpp"
+#include "team.hpp"
 
 namespace topo {
-
-// Raised from outside to abandon a computation, checked wherever one may be long.
-class StopFlag {
- public:
-  struct Stopped : std::exception {
-    const char* what() const noexcept override { return "stopped"; }
-  };
-
-  void raise() { raised_.store(true, std::memory_order_relaxed); }
-  void check() const {
-    if (raised_.load(std::memory_order_relaxed)) throw Stopped();
-  }
-
- private:
-  std::atomic<bool> raised_{false};
-};
-
-// Moves a new thread away from the processor that this one runs on; from then on it may run wherever this one may.
-// Linux may leave both on one processor for longer than an image takes: see docs/benchmarks.md.
-inline void spread_over_cpus([[maybe_unused]] std::thread& helper) {
-#ifdef __linux__
-  cpu_set_t allowed, others;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  others = allowed;
-  CPU_CLR(sched_getcpu(), &others);
-  if (CPU_COUNT(&others) == 0) return;
-  pthread_setaffinity_np(helper.native_handle(), sizeof others, &others);
-  pthread_setaffinity_np(helper.native_handle(), sizeof allowed, &allowed);
-#endif
-}
 
 // Calls start(w) on threads w = 0, 1, ..., and what it returns for every i in [0, count), each on one of them. A thread
 // begins with a range of its own and goes on with what is left of others', so that the parts of an array stay in the
@@ -59,10 +23,16 @@ void parallel_workers(std::size_t count, std::size_t threads, Start start) {
   const auto end = [=](std::size_t worker) { return (worker + 1) * count / workers; };
   Array<std::atomic<std::size_t>> next(workers);
   for (std::size_t worker = 1; worker < workers; ++worker) next[worker] = end(worker - 1);
+  const auto is_left = [&] {
+    for (std::size_t worker = 0; worker < workers; ++worker)
+      if (next[worker] < end(worker)) return true;
+    return false;
+  };
   std::exception_ptr error;
   std::mutex error_mutex;
-  const auto work = [&](std::size_t worker) {
+  Team::share(workers, threads, [&](std::size_t worker) {
     try {
+      if (!is_left()) return;
       auto task = start(worker);
       for (std::size_t k = 0; k < workers; ++k) {
         const std::size_t owner = (worker + k) % workers;
@@ -73,18 +43,7 @@ void parallel_workers(std::size_t count, std::size_t threads, Start start) {
       const std::lock_guard<std::mutex> lock(error_mutex);
       if (!error) error = std::current_exception();
     }
-  };
-  Array<std::thread> helpers;
-  try {
-    for (std::size_t worker = 1; worker < workers; ++worker) {
-      helpers.emplace_back(work, worker);
-      spread_over_cpus(helpers.back());
-    }
-  } catch (const std::system_error&) {
-    // No more threads are available: those that run, this one at least, do the work.
-  }
-  work(0);
-  for (auto& helper : helpers) helper.join();
+  });
   if (error) std::rethrow_exception(error);
 }
 

@@ -149,7 +149,7 @@ class SaddleSaddleReduction::Worker {
     working_.add(v, L::second_edge(direction));
     add_far_edges(v, direction);
     while (const CellBits edges = working_.take_latest()) {
-      stop_.check();
+      if (++steps_ % 1024 == 0) stop_.check();
       const Voxel w = working_.latest_voxel();
       CellBits candidates = flow_down(w, edges);
       if (candidates == 0) continue;
@@ -247,6 +247,7 @@ class SaddleSaddleReduction::Worker {
   WorkingColumn working_;
   ColumnWriter writer_;
   Array<Edge> rest_;
+  std::uint32_t steps_ = 0;
   Array<OrderKey> squares_;
 };
 
