@@ -34,18 +34,16 @@ class JointOrders {
     frame_rank_ = grid_[0].level[0] == enters_first ? 0 : INT32_MAX;
     find_ranges();
     set_order(0, order_of_prediction());
-    set_order(1, stable_order(order_[0].listed(), of_label));
+    set_order(1, ordered(order_[0].listed(), of_label));
     index_ = {0, 1, 1};
     num_distinct_ = 2;
-    if (!is_order_of_comparison(order_[1].listed())) {
-      set_order(2, stable_order(order_[0].listed(), of_comparison));
+    if (!label_comes_first() && !is_order_of_comparison(order_[1].listed())) {
+      set_order(2, ordered(order_[0].listed(), of_comparison));
       index_[of_comparison] = 2;
       num_distinct_ = 3;
     }
     release(items_);
     release(memory_);
-    at_high_.reset();
-    between_.reset();
   }
 
   const Grid<D>& grid() const { return grid_[0]; }
@@ -73,33 +71,36 @@ class JointOrders {
   // sorted as a whole, which gives the same result.
   static constexpr Voxel most_voxels_with_plateau = Voxel{1} << 28;
 
+  // Ties, as many as there are, come by the level of the label, the number of neighbors above, and index. By index alone,
+  // the order would sweep a noisy mask, and its cycles with it, from end to end. The inside of a plateau stays in index
+  // order, which leaves the fewest critical cells there.
   Array<Voxel> order_of_prediction() {
-    const Grid<D>& grid = grid_[of_prediction];
-    // Ties, from the last one on: most images have few, masks have little else.
-    const std::size_t many = num_voxels(grid.extent) / 8;
-    if (find_plateau() > many) return order_with_many_ties();
-    items_.clear();
-    grid.for_each_voxel([&](Voxel v) { items_.push_back(grid.key(v)); });
-    radix_sort(items_, 32, memory_);
-    std::size_t tied = 0;
-    for_each_tie([&](std::size_t begin, std::size_t end) { tied += end - begin; });
-    if (tied > many) return order_with_many_ties();
-    Array<Voxel> voxels(items_.size());
-    std::transform(items_.begin(), items_.end(), voxels.begin(), [](std::uint64_t i) { return static_cast<Voxel>(i); });
-    for_each_tie([&](std::size_t begin, std::size_t end) {
-      std::sort(voxels.begin() + begin, voxels.begin() + end, [&](Voxel u, Voxel v) {
-        const Level at_u = level(u, of_label), at_v = level(v, of_label);
-        if (at_u != at_v) return at_u < at_v;
-        const int above_u = neighbors_above(u), above_v = neighbors_above(v);
-        return above_u < above_v || (above_u == above_v && u < v);
-      });
+    find_plateau();
+    auto slabs = of_slabs<Listed>([&](Voxel row, Listed& listed) {
+      interior_.for_each_voxel_run(
+          row, row + grid_[0].extent[D - 1], [&](std::size_t first, std::size_t count, bool is_inside) {
+            if (is_inside)
+              listed.plateau_voxel = static_cast<Voxel>(first);
+            else
+              list_outside_plateau(static_cast<Voxel>(first), static_cast<Voxel>(count), listed);
+          });
     });
-    return voxels;
+    // Voxels of the plateau with as many neighbors above as below come by index in every order: one stands in for all.
+    for (const Listed& slab : slabs)
+      if (slab.plateau_voxel != no_voxel) plateau_voxel_ = slab.plateau_voxel;
+    if (plateau_voxel_ != no_voxel) list_voxel(plateau_voxel_, 0, slabs.back());
+    Array<Part> parts;
+    bool is_binary = true;
+    for (const Listed& slab : slabs) {
+      parts.push_back({slab.voxels.data(), slab.voxels.size(), slab.key.data()});
+      is_binary = is_binary && slab.label_is_binary;
+    }
+    return is_binary ? ordered(parts, of_prediction) : ordered(ordered(parts, of_label), of_prediction);
   }
 
-  // How many voxels of the prediction have its least level, or its greatest, whichever are more. If they are most of the
-  // image, finds the plateau that they form together with the label.
-  std::size_t find_plateau() {
+  // If most voxels of the prediction have its least level, or its greatest, finds the plateau that they form together with
+  // the label.
+  void find_plateau() {
     const auto [low, high] = ranges_[of_prediction];
     const std::size_t at_low = count_level(low), at_high = count_level(high);
     const bool is_low = at_low > at_high;
@@ -108,7 +109,6 @@ class JointOrders {
       plateau_ = {is_low ? low : high, is_low ? label.low : label.high};
       interior_ = PlateauInterior<D>(grid_, plateau_, threads_);
     }
-    return std::max(at_low, at_high);
   }
 
   struct Range {
@@ -156,90 +156,57 @@ class JointOrders {
     return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
   }
 
-  // Calls visit(begin, end) for every range of equal levels in the sorted items.
-  template <class Visit>
-  void for_each_tie(Visit visit) const {
-    for (std::size_t begin = 0, end = 1; begin < items_.size(); begin = end++) {
-      while (end < items_.size() && items_[end] >> 32 == items_[begin] >> 32) ++end;
-      if (end > begin + 1) visit(begin, end);
-    }
-  }
+  using Key = std::uint8_t;
+  static constexpr int keys_of_label = 2 * all, num_keys = 2 * keys_of_label;
 
-  // How many more of its neighbors are higher than lower. By index alone, the order of ties would sweep a noisy mask, and
-  // its cycles with it, from end to end. The inside of a plateau stays in index order, which leaves the fewest critical
-  // cells there.
-  int neighbors_above(Voxel v) const {
-    const Level* center = grid_[of_prediction].level.data() + v;
-    int above = 0;
-    for (Voxel offset : box_offsets_) {
-      const Level other = center[static_cast<std::int32_t>(offset)];
-      above += (other > *center) - (other < *center);
-    }
-    return above;
-  }
-
-  // Voxels of the plateau with as many neighbors above as below come by index in every order: one stands in for all.
-  Array<Voxel> order_with_many_ties() {
-    auto slabs = of_slabs<Listed>([&](Voxel row, Listed& listed) {
-      interior_.for_each_voxel_run(
-          row, row + grid_[0].extent[D - 1], [&](std::size_t first, std::size_t count, bool is_inside) {
-            if (is_inside)
-              listed.plateau_voxel = static_cast<Voxel>(first);
-            else
-              list_outside_plateau(static_cast<Voxel>(first), static_cast<Voxel>(count), listed);
-          });
-    });
-    for (const Listed& slab : slabs)
-      if (slab.plateau_voxel != no_voxel) plateau_voxel_ = slab.plateau_voxel;
-    if (plateau_voxel_ != no_voxel) {
-      slabs.back().voxels.push_back(plateau_voxel_);
-      slabs.back().above.push_back(0);
-    }
-    return stable_order(stable_order(sorted(slabs), of_label), of_prediction);
-  }
-
-  // Voxels, how many of their neighbors are above, and a voxel of the plateau that is not listed, or no_voxel.
+  // Voxels with a key that orders ties: whether the label is at its greatest level there, then the number of neighbors
+  // above. And a voxel of the plateau that is not listed, or no_voxel.
   struct Listed {
     Array<Voxel> voxels;
-    Array<std::int8_t> above;
+    Array<Key> key;
+    Array<std::int8_t> above;  // of a row
     Voxel plateau_voxel = no_voxel;
+    bool label_is_binary = true;
   };
+
+  void list_voxel(Voxel v, int above, Listed& listed) const {
+    const Range label = ranges_[of_label];
+    const Level at = grid_[1].level[v];
+    listed.label_is_binary = listed.label_is_binary && (at == label.low || at == label.high);
+    listed.voxels.push_back(v);
+    listed.key.push_back(static_cast<Key>(above + all + (at == label.high ? keys_of_label : 0)));
+  }
 
   // Appends voxels of a row.
   void list_outside_plateau(Voxel first, Voxel count, Listed& listed) const {
-    auto& [voxels, above, plateau_voxel] = listed;
-    const std::size_t begin = voxels.size();
-    voxels.resize(begin + count);
-    above.resize(begin + count);
-    count_neighbors_above(grid_[of_prediction].level.data() + first, count, above.data() + begin);
+    const Range label = ranges_[of_label];
+    const Level* const of_label_here = grid_[1].level.data() + first;
+    const std::size_t begin = listed.voxels.size();
+    listed.voxels.resize(begin + count);
+    listed.key.resize(begin + count);
+    listed.above.resize(count);
+    count_neighbors_above(grid_[of_prediction].level.data() + first, count, listed.above.data());
     std::size_t end = begin;
+    bool is_binary = true;
     for (Voxel i = 0; i < count; ++i) {  // without a branch, which could not be predicted
-      const bool is_on_plateau = above[begin + i] == 0 && is_at_plateau(first + i);
-      voxels[end] = first + i;
-      above[end] = above[begin + i];
+      const int above = listed.above[i];
+      const bool is_on_plateau = above == 0 && is_at_plateau(first + i), is_high = of_label_here[i] == label.high;
+      is_binary &= is_high || of_label_here[i] == label.low;
+      listed.voxels[end] = first + i;
+      listed.key[end] = static_cast<Key>(above + all + is_high * keys_of_label);
       end += !is_on_plateau;
-      plateau_voxel = is_on_plateau ? first + i : plateau_voxel;
+      listed.plateau_voxel = is_on_plateau ? first + i : listed.plateau_voxel;
     }
-    voxels.resize(end);
-    above.resize(end);
+    listed.label_is_binary = listed.label_is_binary && is_binary;
+    listed.voxels.resize(end);
+    listed.key.resize(end);
   }
 
   bool is_at_plateau(Voxel v) const {
     return interior_.exists() && grid_[0].level[v] == plateau_[0] && grid_[1].level[v] == plateau_[1];
   }
 
-  // All voxels, by the number of neighbors above.
-  static Array<Voxel> sorted(const Array<Listed>& slabs) {
-    std::array<std::size_t, 2 * all> start{};
-    for (const Listed& slab : slabs)
-      for (const std::int8_t above : slab.above) ++start[above + all];
-    std::partial_sum(start.begin(), start.end(), start.begin());
-    Array<Voxel> voxels(start.back());
-    for (const Listed& slab : slabs)
-      for (std::size_t i = 0; i < slab.voxels.size(); ++i) voxels[start[slab.above[i] + all - 1]++] = slab.voxels[i];
-    return voxels;
-  }
-
+  // How many more of the neighbors of every voxel are higher than lower.
   TOPO_ALSO_FOR_AVX2 void count_neighbors_above(const Level* center, Voxel length,
                                                 std::int8_t* TOPO_RESTRICT out) const {
     constexpr std::size_t block = 64;
@@ -255,29 +222,80 @@ class JointOrders {
     }
   }
 
-  // Voxels by level, those of equal level as they come. Those of the least and the greatest level need no sort: all of a
-  // binary label, most of an image with a plateau.
-  Array<Voxel> stable_order(const Array<Voxel>& voxels, Order o) {
-    const auto [low, high] = ranges_[o];
-    if (!at_high_) at_high_.reset(new Voxel[voxels.size()]), between_.reset(new Voxel[voxels.size()]);
-    Array<Voxel> ordered(voxels.size());
-    std::size_t num_low = 0, num_high = 0, num_between = 0;
-    for (Voxel v : voxels) {  // without a branch, which could not be predicted
-      const Level at = level(v, o);
-      const bool is_low = at == low, is_high = at == high && !is_low;
-      ordered[num_low] = at_high_[num_high] = between_[num_between] = v;
-      num_low += is_low;
-      num_high += is_high;
-      num_between += !is_low && !is_high;
+  // Voxels and their keys; without keys they are all 0.
+  struct Part {
+    const Voxel* voxels;
+    std::size_t count;
+    const Key* key;
+  };
+
+  Array<Voxel> ordered(const Array<Voxel>& voxels, Order o) {
+    Array<Part> parts(num_slabs(voxels.size(), threads_));
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::size_t begin = i * voxels.size() / parts.size();
+      parts[i] = {voxels.data() + begin, (i + 1) * voxels.size() / parts.size() - begin, nullptr};
     }
-    items_.clear();
-    for (std::size_t i = 0; i < num_between; ++i) items_.push_back(order_key(level(between_[i], o), between_[i]));
-    radix_sort(items_, 32, memory_);
-    const auto rest =
-        std::transform(items_.begin(), items_.end(), ordered.begin() + static_cast<std::ptrdiff_t>(num_low),
-                       [](std::uint64_t i) { return static_cast<Voxel>(i); });
-    std::copy_n(at_high_.get(), num_high, rest);
-    return ordered;
+    return ordered(parts, o);
+  }
+
+  // Voxels by level, those of equal level by key, and of equal key as they come. Those of the least and the greatest level
+  // need no sort: all of a binary label, most of an image with a plateau.
+  Array<Voxel> ordered(const Array<Part>& parts, Order o) {
+    const auto [low, high] = ranges_[o];
+    using Places = std::array<std::uint32_t, 3 * num_keys>;  // by level, least, between or greatest, and key
+    Array<Places> next(parts.size());
+    Array<Array<std::uint16_t>> at(parts.size());
+    parallel_for(parts.size(), threads_, [&, low = low, high = high](std::size_t p) {
+      const auto& [voxels, count, key] = parts[p];
+      Places counts{};
+      at[p].resize(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        const Level level_here = level(voxels[i], o);
+        const int third = level_here == low ? 0 : level_here == high ? 2 : 1;
+        at[p][i] = static_cast<std::uint16_t>(third * num_keys + (key == nullptr ? 0 : key[i]));
+        ++counts[at[p][i]];
+      }
+      next[p] = counts;
+    });
+    std::uint32_t place = 0;
+    std::array<std::uint32_t, 4> begin{};  // of each third
+    for (std::size_t bucket = 0; bucket < 3 * num_keys; ++bucket) {
+      for (Places& of_part : next) place += std::exchange(of_part[bucket], place);
+      begin[bucket / num_keys + 1] = place;
+    }
+    Array<Voxel> voxels_in_order(place);
+    items_.resize(begin[2] - begin[1] + 1);  // those between, and one that is overwritten by all others
+    parallel_for(parts.size(), threads_, [&](std::size_t p) {
+      for (std::size_t i = 0; i < parts[p].count; ++i) {
+        const Voxel v = parts[p].voxels[i];
+        const std::uint32_t to = next[p][at[p][i]]++;
+        const bool is_between = to >= begin[1] && to < begin[2];
+        voxels_in_order[to] = v;
+        if (is_between) items_[to - begin[1]] = order_key(level(v, o), v);
+      }
+    });
+    items_.pop_back();
+    radix_sort(items_, 32, memory_, threads_);
+    std::transform(items_.begin(), items_.end(), voxels_in_order.begin() + begin[1],
+                   [](std::uint64_t i) { return static_cast<Voxel>(i); });
+    return voxels_in_order;
+  }
+
+  // Whether the label is binary, and comes before or after all else in the comparison: then the order of the comparison is
+  // that of the label.
+  bool label_comes_first() const {
+    const auto [low, high] = ranges_[of_label];
+    const auto slabs = of_slabs<char>([&, low = low, high = high](Voxel first, char& is_different) {
+      for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) {
+        const Level of_p = grid_[0].level[v], of_l = grid_[1].level[v];
+        // The level that the comparison must keep to the end of its own.
+        const Level kept = comparison_is_greater_ ? high : low;
+        const bool is_kept = of_l == kept;
+        const bool as_label = of_p >= low && of_p <= high && (of_l == low || of_l == high);
+        is_different |= !as_label || (!is_kept && of_p == kept);
+      }
+    });
+    return std::none_of(slabs.begin(), slabs.end(), [](char is_different) { return is_different != 0; });
   }
 
   bool is_order_of_comparison(const Array<Voxel>& voxels) const {
@@ -289,7 +307,7 @@ class JointOrders {
   }
 
   void set_order(int index, Array<Voxel>&& listed) {
-    order_[index] = VoxelOrder(std::move(listed), plateau_voxel_, grid_[0], frame_rank_);
+    order_[index] = VoxelOrder(std::move(listed), plateau_voxel_, grid_[0], frame_rank_, threads_);
   }
 
   bool comparison_is_greater_;
@@ -304,9 +322,8 @@ class JointOrders {
   Array<std::uint64_t> items_, memory_;
   PlateauInterior<D> interior_;
   std::array<Range, num_orders> ranges_;
-  std::array<Level, 2> plateau_{};              // its level in each image
-  Voxel plateau_voxel_ = no_voxel;              // see VoxelOrder
-  std::unique_ptr<Voxel[]> at_high_, between_;  // memory of stable_order
+  std::array<Level, 2> plateau_{};  // its level in each image
+  Voxel plateau_voxel_ = no_voxel;  // see VoxelOrder
 };
 
 }  // namespace topo

@@ -4,16 +4,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
+#include <utility>
 
 #include "array.hpp"
 #include "bits.hpp"
+#include "parallel.hpp"
 
 namespace topo {
 
 // Sorts keys by their bits from `low` on; those that agree in them keep their order. Only the digits in which keys differ
 // are sorted. `memory` may become as large as the keys.
-inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>& memory) {
+inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>& memory, std::size_t threads = 1) {
   if (keys.size() < 256) {
     std::stable_sort(keys.begin(), keys.end(), [=](std::uint64_t a, std::uint64_t b) { return a >> low < b >> low; });
     return;
@@ -27,15 +28,26 @@ inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>
   const int first = lowest_bit(varying), width = highest_bit(varying) + 1 - first;
   const int passes = (width + widest - 1) / widest, digit_bits = (width + passes - 1) / passes;
   const std::uint64_t mask = (std::uint64_t{1} << digit_bits) - 1;
-  Array<std::size_t> start(mask + 2);
+  const std::size_t slabs = useful_threads(threads, 3.0 * keys.size());
+  Array<Array<std::size_t>> next(slabs, Array<std::size_t>(mask + 1));  // place of the next key of a slab, by digit
   memory.resize(keys.size());
   for (int shift = first; shift < first + width; shift += digit_bits) {
     const auto digit = [=](std::uint64_t key) { return (key >> shift) & mask; };
     if (digit(varying) == 0) continue;
-    start.assign(mask + 2, 0);
-    for (std::uint64_t key : keys) ++start[digit(key) + 1];
-    std::partial_sum(start.begin(), start.end(), start.begin());
-    for (std::uint64_t key : keys) memory[start[digit(key)]++] = key;
+    const auto for_each_key = [&](auto visit) {
+      parallel_for(slabs, slabs, [&](std::size_t slab) {
+        std::size_t* const of_slab = next[slab].data();
+        const std::uint64_t* const end = keys.data() + (slab + 1) * keys.size() / slabs;
+        for (const std::uint64_t* key = keys.data() + slab * keys.size() / slabs; key != end; ++key)
+          visit(*key, of_slab[digit(*key)]);
+      });
+    };
+    for (auto& of_slab : next) of_slab.assign(mask + 1, 0);
+    for_each_key([](std::uint64_t, std::size_t& count) { ++count; });
+    std::size_t place = 0;
+    for (std::size_t d = 0; d <= mask; ++d)
+      for (auto& of_slab : next) place += std::exchange(of_slab[d], place);
+    for_each_key([&](std::uint64_t key, std::size_t& to) { memory[to++] = key; });
     keys.swap(memory);
   }
 }

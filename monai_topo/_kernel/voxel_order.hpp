@@ -6,6 +6,7 @@
 
 #include "array.hpp"
 #include "grid.hpp"
+#include "parallel.hpp"
 
 namespace topo {
 
@@ -20,16 +21,19 @@ class VoxelOrder {
 
   // `listed`: all voxels in order, but of a plateau only `stand_in`, or no_voxel without a plateau.
   template <int D>
-  VoxelOrder(Array<Voxel>&& listed, Voxel stand_in, const Grid<D>& grid, Rank frame_rank)
-      : listed_(std::move(listed)), rank_(grid.size(), frame_rank) {
-    begin_ = static_cast<std::size_t>(std::find(listed_.begin(), listed_.end(), stand_in) - listed_.begin());
+  VoxelOrder(Array<Voxel>&& listed, Voxel stand_in, const Grid<D>& grid, Rank frame_rank, std::size_t threads)
+      : listed_(std::move(listed)), rank_(grid.size(), frame_rank), begin_(listed_.size()) {
     if (stand_in != no_voxel) {
+      begin_ = static_cast<std::size_t>(std::find(listed_.begin(), listed_.end(), stand_in) - listed_.begin());
       length_ = grid.size();
       for (const Voxel first : grid.rows())
         std::iota(&rank_[first], &rank_[first] + grid.extent[D - 1], static_cast<Rank>(begin_ + first + 1));
     }
-    for (std::size_t i = 0; i < begin_; ++i) rank_[listed_[i]] = static_cast<Rank>(i + 1);
-    for (std::size_t i = begin_ + 1; i < listed_.size(); ++i) rank_[listed_[i]] = static_cast<Rank>(i + length_);
+    const std::size_t slabs = num_slabs(listed_.size(), useful_threads(threads, 2.0 * listed_.size()));
+    parallel_for(slabs, threads, [&](std::size_t slab) {
+      for (std::size_t i = slab * listed_.size() / slabs; i < (slab + 1) * listed_.size() / slabs; ++i)
+        if (i != begin_) rank_[listed_[i]] = static_cast<Rank>(i < begin_ ? i + 1 : i + length_);
+    });
   }
 
   const Array<Voxel>& listed() const { return listed_; }
