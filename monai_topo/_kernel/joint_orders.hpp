@@ -209,16 +209,25 @@ class JointOrders {
   // How many more of the neighbors of every voxel are higher than lower.
   TOPO_ALSO_FOR_AVX2 void count_neighbors_above(const Level* center, Voxel length,
                                                 std::int8_t* TOPO_RESTRICT out) const {
-    constexpr std::size_t block = 64;
-    std::int32_t above[block];
-    for (std::size_t start = 0; start < length; start += block) {
-      const std::size_t count = std::min<std::size_t>(block, length - start);
-      std::fill_n(above, block, 0);
+    constexpr Voxel lanes = 8;
+    Voxel start = 0;
+    for (; start + lanes <= length; start += lanes) {
+      const Level* const here = center + start;
+      std::int32_t above[lanes] = {};
       for (Voxel offset : box_offsets_) {
-        const Level *here = center + start, *other = here + static_cast<std::int32_t>(offset);
-        for (std::size_t x = 0; x < count; ++x) above[x] += (other[x] > here[x]) - (other[x] < here[x]);
+        const Level* const other = here + static_cast<std::int32_t>(offset);
+        for (Voxel x = 0; x < lanes; ++x) above[x] += (other[x] > here[x]) - (other[x] < here[x]);
       }
-      for (std::size_t x = 0; x < count; ++x) out[start + x] = static_cast<std::int8_t>(above[x]);
+      for (Voxel x = 0; x < lanes; ++x) out[start + x] = static_cast<std::int8_t>(above[x]);
+    }
+    for (; start < length; ++start) {
+      const Level* const here = center + start;
+      int above = 0;
+      for (Voxel offset : box_offsets_) {
+        const Level other = here[static_cast<std::int32_t>(offset)];
+        above += (other > *here) - (other < *here);
+      }
+      out[start] = static_cast<std::int8_t>(above);
     }
   }
 
