@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+#include <utility>
 #include <vector>
 
 #ifdef __linux__
@@ -52,6 +53,33 @@ class HugePages {
 
 template <class T>
 using Array = std::vector<T, HugePages<T>>;
+
+// The same, for arrays that are overwritten as a whole: new elements have no value until they are written, so that threads
+// are the first to write them.
+template <class T>
+class WithoutValues : public HugePages<T> {
+ public:
+  template <class Other>
+  struct rebind {
+    using other = WithoutValues<Other>;
+  };
+
+  WithoutValues() = default;
+  template <class Other>
+  WithoutValues(const WithoutValues<Other>&) {}  // NOLINT: allocators convert
+
+  template <class Element>
+  void construct(Element* place) {
+    ::new (static_cast<void*>(place)) Element;
+  }
+  template <class Element, class... Values>
+  void construct(Element* place, Values&&... values) {
+    ::new (static_cast<void*>(place)) Element(std::forward<Values>(values)...);
+  }
+};
+
+template <class T>
+using RawArray = std::vector<T, WithoutValues<T>>;
 
 // Frees the memory of an array.
 template <class T>

@@ -248,7 +248,7 @@ std::array<Grid<D>, 2> make_grids(const double* prediction, const Label* label, 
   const std::size_t count = num_voxels(extent);
   Array<double> both(prediction, prediction + count);
   both.insert(both.end(), label, label + count);
-  const Array<Level> ranks = ranks_of(both.data(), both.size());
+  const Levels ranks = ranks_of(both.data(), both.size());
   const Level sign = filtration.negate ? -1 : 1;
   const auto grid = [&](const Level* of_image) {
     Grid<D> made(extent, filtration.frame());

@@ -31,7 +31,7 @@ struct BinaryMatching {
 // Large arrays that a thread keeps from image to image.
 template <int D>
 struct BinaryScratch {
-  Array<Level> values, level[2];
+  Levels values, level[2];
   StarArray<D> star[2];
   CellNumbers numbers[2];
 };
@@ -47,9 +47,9 @@ class BinaryMatcher {
         stop_(stop),
         scratch_(scratch),
         label_(label),
-        grid_{
-            labeled_grid(values, label_bits, extent, filtration, levels_, scratch.values, std::move(scratch.level[0]))},
-        comparison_{comparison_grid(grid_, levels_, filtration.dual, std::move(scratch.level[1]))},
+        grid_{labeled_grid(values, label_bits, extent, filtration, levels_, scratch.values, std::move(scratch.level[0]),
+                           threads)},
+        comparison_{comparison_grid(grid_, levels_, filtration.dual, std::move(scratch.level[1]), threads)},
         stars_(grid_, threads, stop, std::move(scratch.star[0])),
         comparison_stars_(comparison_, threads, stop, std::move(scratch.star[1])) {}
 

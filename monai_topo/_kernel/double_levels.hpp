@@ -9,7 +9,7 @@ namespace topo {
 
 // Writes the levels of the doubles rounded to floats. Returns whether all doubles are floats, as where a network
 // computed in float32.
-inline bool round_to_floats(const double* values, Array<Level>& levels) {
+inline bool round_to_floats(const double* values, Levels& levels) {
   constexpr double most = std::numeric_limits<float>::max();
   bool exact = true;
   for (std::size_t i = 0; i < levels.size(); ++i) {
@@ -22,7 +22,7 @@ inline bool round_to_floats(const double* values, Array<Level>& levels) {
 
 // The voxels of all levels that more than one voxel has, as order keys, and few others: those that share a slot of a
 // hash table.
-inline Array<OrderKey> keys_of_shared_levels(const Array<Level>& levels) {
+inline Array<OrderKey> keys_of_shared_levels(const Levels& levels) {
   const int slot_bits = std::min(highest_bit(std::uint64_t{levels.size()}) + 3, 32);
   const auto slot = [=](Level level) { return (static_cast<std::uint32_t>(level) * 0x9e3779b1u) >> (32 - slot_bits); };
   Array<std::uint64_t> found((std::size_t{1} << slot_bits) / 64 + 1), found_twice(found.size());
@@ -57,7 +57,7 @@ void visit_by_value(const double* values, Array<OrderKey>&& keys, Visit visit) {
 
 // Levels of floats leave some of the 32 bits free. Spreads the levels over all `bits`, which makes room for different
 // doubles that share a level, and separates these. Returns whether the room is enough; else levels are unchanged.
-inline bool separate_by_value(const double* values, Array<Level>& levels, int bits) {
+inline bool separate_by_value(const double* values, Levels& levels, int bits) {
   Level least = never_enters, greatest = enters_first;
   for (Level level : levels) {
     least = std::min(least, level);
@@ -80,7 +80,7 @@ inline bool separate_by_value(const double* values, Array<Level>& levels, int bi
   return true;
 }
 
-inline void rank_by_value(const double* values, Array<Level>& levels) {
+inline void rank_by_value(const double* values, Levels& levels) {
   Array<OrderKey> keys(levels.size());
   for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = order_key(levels[i], static_cast<Voxel>(i));
   Level rank = 0;
@@ -90,8 +90,8 @@ inline void rank_by_value(const double* values, Array<Level>& levels) {
 // The levels themselves if all doubles are floats; no more than 2^29 doubles. Levels of doubles from 0 to 1 take `bits`,
 // at least 31. Sorting all doubles takes up to twice as long as the rest of a smooth 2D image, hence the attempt to sort
 // few: see docs/benchmarks.md.
-inline Array<Level> ranks_of(const double* values, std::size_t count, int bits = 32) {
-  Array<Level> levels(count);
+inline Levels ranks_of(const double* values, std::size_t count, int bits = 32) {
+  Levels levels(count);
   if (!round_to_floats(values, levels) && !separate_by_value(values, levels, bits)) rank_by_value(values, levels);
   return levels;
 }

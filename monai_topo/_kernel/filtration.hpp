@@ -36,7 +36,7 @@ struct Filtration {
 // The image of the dual filtration is read backwards, which reverses its order of ties.
 // Of float values, or of a mask.
 template <int D, class Value>
-Grid<D> make_grid(const Value* values, const Extent<D>& extent, const Filtration& filtration, Array<Level> memory = {},
+Grid<D> make_grid(const Value* values, const Extent<D>& extent, const Filtration& filtration, Levels memory = {},
                   std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   if (filtration.negate)
@@ -47,7 +47,7 @@ Grid<D> make_grid(const Value* values, const Extent<D>& extent, const Filtration
 }
 
 template <int D>
-Grid<D> make_grid(const double* values, const Extent<D>& extent, const Filtration& filtration, Array<Level> memory = {},
+Grid<D> make_grid(const double* values, const Extent<D>& extent, const Filtration& filtration, Levels memory = {},
                   std::size_t threads = 1) {
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   const Level sign = filtration.negate ? -1 : 1;

@@ -37,8 +37,9 @@
 
 namespace topo {
 
-using Voxel = std::uint32_t;     // index into the framed image
-using Level = std::int32_t;      // order-preserving integer of a value
+using Voxel = std::uint32_t;  // index into the framed image
+using Level = std::int32_t;   // order-preserving integer of a value
+using Levels = RawArray<Level>;
 using OrderKey = std::uint64_t;  // position in the order of a filtration: level, then voxel
 
 inline constexpr Voxel no_voxel = UINT32_MAX;
@@ -82,10 +83,10 @@ struct Grid {
   std::array<Voxel, D> stride;  // in the framed image
   std::array<Divisor, D> by_stride;
   Level frame;
-  Array<Level> level;  // of the framed image, after set_levels
+  Levels level;  // of the framed image, after set_levels
 
   // `memory` may be the level array of an earlier grid, for reuse.
-  Grid(const Extent<D>& image_extent, Level level_of_frame, Array<Level> memory = {})
+  Grid(const Extent<D>& image_extent, Level level_of_frame, Levels memory = {})
       : extent(image_extent), frame(level_of_frame), level(std::move(memory)) {
     Voxel size = 1;
     for (int a = D - 1; a >= 0; --a) {
@@ -153,8 +154,6 @@ struct Grid {
   void set_levels(const Value* values, bool reversed, LevelOf level_of, std::size_t threads = 1) {
     const std::size_t length = extent[D - 1], framed_length = length + 2, framed_rows = extent[D - 2] + 2;
     const std::size_t rows = level.size() / framed_length, rows_of_image = num_voxels(extent) / length;
-    threads = useful_threads(threads, 0.4 * size());
-    const std::size_t slabs = num_slabs(rows, threads);
     const auto set_row = [&](std::size_t row) {
       Level* const to = level.data() + row * framed_length;
       const std::size_t y = row % framed_rows, z = row / framed_rows;  // in 2D, z is 0
@@ -171,8 +170,8 @@ struct Grid {
       else
         for (std::size_t x = 0; x < length; ++x) to[x + 1] = level_of(from[x]);
     };
-    parallel_for(slabs, threads, [&](std::size_t slab) {
-      for (std::size_t row = slab * rows / slabs; row < (slab + 1) * rows / slabs; ++row) set_row(row);
+    for_each_slab(rows, threads, 0.4 * static_cast<double>(framed_length), [&](std::size_t first, std::size_t last) {
+      for (std::size_t row = first; row < last; ++row) set_row(row);
     });
   }
 

@@ -17,14 +17,16 @@ struct LabeledLevels {
   static bool is_high(Level labeled) { return labeled & 1; }
 };
 
-inline Array<Level> levels_of_values(const float* values, std::size_t count, Array<Level>&& levels) {
+inline Levels levels_of_values(const float* values, std::size_t count, Levels&& levels, std::size_t threads) {
   levels.resize(count + 2);
-  for (std::size_t i = 0; i < count; ++i) levels[i] = level_of(values[i]);
+  for_each_slab(count, threads, 0.5, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) levels[i] = level_of(values[i]);
+  });
   levels[count] = level_of(0);
   levels[count + 1] = level_of(1);
   return std::move(levels);
 }
-inline Array<Level> levels_of_values(const double* values, std::size_t count, Array<Level>&&) {
+inline Levels levels_of_values(const double* values, std::size_t count, Levels&&, std::size_t) {
   Array<double> with_label(values, values + count);
   with_label.insert(with_label.end(), {0.0, 1.0});
   return ranks_of(with_label.data(), with_label.size(), 31);
@@ -33,30 +35,35 @@ inline Array<Level> levels_of_values(const double* values, std::size_t count, Ar
 // Sets `levels` too. `level` is memory, as large as the image.
 template <int D, class T>
 Grid<D> labeled_grid(const T* values, const Bit* label, const Extent<D>& extent, const Filtration& filtration,
-                     LabeledLevels& levels, Array<Level>& level, Array<Level>&& memory) {
+                     LabeledLevels& levels, Levels& level, Levels&& memory, std::size_t threads) {
   const std::size_t count = num_voxels(extent);
-  level = levels_of_values(values, count, std::move(level));
+  level = levels_of_values(values, count, std::move(level), threads);
   const Level sign = filtration.negate ? -1 : 1;
   levels = {std::min(sign * level[count], sign * level[count + 1]),
             std::max(sign * level[count], sign * level[count + 1])};
   const Bit at_low = filtration.negate ? 1 : 0;
-  for (std::size_t i = 0; i < count; ++i) level[i] = 2 * sign * level[i] + (label[i] ^ at_low);
+  for_each_slab(count, threads, 0.5, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) level[i] = 2 * sign * level[i] + (label[i] ^ at_low);
+  });
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
-  grid.set_levels(level.data(), filtration.dual, [](Level labeled) { return labeled; });
+  grid.set_levels(level.data(), filtration.dual, [](Level labeled) { return labeled; }, threads);
   return grid;
 }
 
 // The greater value of image and label, or with the other connectivity the lesser one.
 template <int D>
-Grid<D> comparison_grid(const Grid<D>& image, const LabeledLevels& levels, bool is_greater, Array<Level>&& memory) {
+Grid<D> comparison_grid(const Grid<D>& image, const LabeledLevels& levels, bool is_greater, Levels&& memory,
+                        std::size_t threads) {
   Grid<D> grid(image.extent, image.frame, std::move(memory));
   const Level low = 2 * levels.low, high = 2 * levels.high + 1;
-  for (Voxel v = 0; v < grid.size(); ++v) {
-    const Level own = image.level[v];
-    const Level compared =
-        is_greater ? (LabeledLevels::is_high(own) ? high : own) : (LabeledLevels::is_high(own) ? own : low);
-    grid.level[v] = own == never_enters || own == enters_first ? own : compared;
-  }
+  for_each_slab(grid.size(), threads, 0.5, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t v = begin; v < end; ++v) {
+      const Level own = image.level[v];
+      const Level compared =
+          is_greater ? (LabeledLevels::is_high(own) ? high : own) : (LabeledLevels::is_high(own) ? own : low);
+      grid.level[v] = own == never_enters || own == enters_first ? own : compared;
+    }
+  });
   return grid;
 }
 

@@ -25,8 +25,10 @@ class LowerStars {
   // `memory` may be the star array of an earlier image, for reuse.
   LowerStars(const Grid<D>& grid, std::size_t threads, const StopFlag& stop, StarArray<D> memory = {})
       : star(std::move(memory)) {
-    star.clear();
-    star.resize(grid.size());  // becomes memset, which `assign` of a struct does not
+    star.resize(grid.size());
+    const Voxel framed_length = grid.extent[D - 1] + 2;
+    for (Voxel row = 0; row < grid.size(); row += framed_length)
+      if (grid.in_frame(row + 1)) std::fill_n(star.begin() + row, framed_length, StarWord<D>{});
     const Array<Voxel> rows = grid.rows();
     const std::size_t rows_of_part = std::max<std::size_t>(1, voxels_of_part / grid.extent[D - 1]);
     critical.resize((rows.size() + rows_of_part - 1) / rows_of_part);
@@ -34,6 +36,7 @@ class LowerStars {
       const std::size_t begin = part * rows_of_part, end = std::min(begin + rows_of_part, rows.size());
       for (std::size_t r = begin; r < end; ++r) {
         stop.check();
+        star[rows[r] - 1] = star[rows[r] + grid.extent[D - 1]] = StarWord<D>{};
         compute_row(grid, rows[r], grid.extent[D - 1]);
         collapse_row(rows[r], grid.extent[D - 1], critical[part].all);
       }

@@ -70,6 +70,14 @@ inline std::size_t num_slabs(std::size_t count, std::size_t threads) {
   return std::min(count, threads == 1 ? 1 : 4 * threads);
 }
 
+// Calls visit(begin, end) for consecutive parts of [0, count), on threads that pay for so many nanoseconds per item.
+template <class Visit>
+void for_each_slab(std::size_t count, std::size_t threads, double nanoseconds, Visit visit) {
+  threads = useful_threads(threads, nanoseconds * static_cast<double>(count));
+  const std::size_t slabs = num_slabs(count, threads);
+  parallel_for(slabs, threads, [&](std::size_t slab) { visit(slab * count / slabs, (slab + 1) * count / slabs); });
+}
+
 // Numbers that threads write and read at the same time.
 using SharedNumbers = Array<std::atomic<std::uint32_t>>;
 

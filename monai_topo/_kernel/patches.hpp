@@ -64,11 +64,8 @@ class Patch {
   template <class Visit>
   void for_each_row(std::size_t threads, Visit visit) const {
     const std::size_t length = extent[D - 1], rows = num_voxels(extent) / length;
-    threads = useful_threads(threads, 2.0 * num_voxels(extent));
-    const std::size_t slabs = num_slabs(rows, threads);
-    parallel_for(slabs, threads, [&](std::size_t slab) {
-      for (std::size_t row = slab * rows / slabs; row < (slab + 1) * rows / slabs; ++row)
-        visit(in_image(static_cast<Voxel>(row * length)), row * length);
+    for_each_slab(rows, threads, 2.0 * static_cast<double>(length), [&](std::size_t first, std::size_t last) {
+      for (std::size_t row = first; row < last; ++row) visit(in_image(static_cast<Voxel>(row * length)), row * length);
     });
   }
 
@@ -89,8 +86,8 @@ struct PatchValues {
 // The memory of a patch.
 template <class T>
 struct PatchMemory {
-  Array<T> values;
-  Array<Bit> label;
+  RawArray<T> values;
+  RawArray<Bit> label;
 };
 
 // Rows, in loops that compilers turn into vector code.

@@ -15,7 +15,7 @@ namespace topo {
 // new ones slow down several threads.
 template <int D>
 struct Scratch {
-  Array<Level> level;
+  Levels level;
   StarArray<D> star;
   CellNumbers numbers;
   Array<WorkingColumn::EdgesOfVoxels> working;  // for every thread inside an image

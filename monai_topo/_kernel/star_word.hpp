@@ -80,7 +80,7 @@ struct StarWord {
   static constexpr CellBits cube_mask = (CellBits{1} << L::cubes) - 1;
   static constexpr CellBits all_top_cells = (CellBits{1} << L::top_cells) - 1;
 
-  Bits bits = 0;
+  Bits bits;
 
   StarWord() = default;
   explicit StarWord(CellBits all) : bits(static_cast<Bits>(all)) {}
@@ -98,6 +98,6 @@ struct StarWord {
 };
 
 template <int D>
-using StarArray = Array<StarWord<D>>;
+using StarArray = RawArray<StarWord<D>>;
 
 }  // namespace topo

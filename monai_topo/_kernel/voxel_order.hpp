@@ -29,9 +29,8 @@ class VoxelOrder {
       for (const Voxel first : grid.rows())
         std::iota(&rank_[first], &rank_[first] + grid.extent[D - 1], static_cast<Rank>(begin_ + first + 1));
     }
-    const std::size_t slabs = num_slabs(listed_.size(), useful_threads(threads, 2.0 * listed_.size()));
-    parallel_for(slabs, threads, [&](std::size_t slab) {
-      for (std::size_t i = slab * listed_.size() / slabs; i < (slab + 1) * listed_.size() / slabs; ++i)
+    for_each_slab(listed_.size(), threads, 2.0, [&](std::size_t first, std::size_t end) {
+      for (std::size_t i = first; i < end; ++i)
         if (i != begin_) rank_[listed_[i]] = static_cast<Rank>(i < begin_ ? i + 1 : i + length_);
     });
   }
