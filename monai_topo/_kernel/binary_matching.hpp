@@ -66,7 +66,7 @@ class BinaryMatcher {
   std::array<BinaryMatching, D> run() {
     std::array<BinaryMatching, D> found;
     const unsigned dims = filtration_.complex_dims<D>();
-    parallel_for(2, useful_threads(threads_, 10.0 * grid_.size()), [&](std::size_t part) {
+    const auto match_dim = [&](std::size_t part) {
       const int dim = part == 0 ? 0 : D - 1;
       if (!has_bit(dims, dim)) return;
       if (dim == 0)
@@ -75,7 +75,8 @@ class BinaryMatcher {
       else
         match(AscendingPath<D>{grid_, stars_.star}, AscendingPath<D>{comparison_, comparison_stars_.star},
               scratch_.numbers[1], found[D - 1]);
-    });
+    };
+    parallel_for(2, useful_threads(threads_, 10.0 * grid_.size()), match_dim, threads_);
     return found;
   }
 

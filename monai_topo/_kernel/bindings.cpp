@@ -32,9 +32,10 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
       dispatch(batch.dims, [&](auto dims_constant) {
         using ThreadScratch = Scratch<dims_constant>;
         const Extent<dims_constant> extent = batch.template extent<dims_constant>();
-        parallel_for<ThreadScratch>(batch.count, num_threads, [&](std::size_t i, ThreadScratch& scratch) {
+        const auto of_image = [&](std::size_t i, ThreadScratch& scratch) {
           pairs[i] = topo::persistence_pairs(batch.image(i), extent, filtration, inside, stop, scratch);
-        });
+        };
+        parallel_for<ThreadScratch>(batch.count, num_threads, of_image, num_threads);
       });
     });
     columns = pack(pairs);
@@ -146,6 +147,7 @@ void bind_images(nb::module_& m) {
 
 NB_MODULE(_core, m) {
   m.doc() = "Cubical persistence with critical voxels: the compiled kernel of monai_topo.";
+  topo::is_main_thread_of_python();  // looks it up, which needs the GIL
   m.attr("max_voxels") = topo::SaddleSaddleReduction::max_voxels;
   nanobind::dict build;
   build["compiler"] = topo::compiler;

@@ -74,13 +74,21 @@ void dispatch(std::size_t dims, Work work) {
     work(std::integral_constant<int, 3>{});
 }
 
-// Runs work(stop), which Ctrl-C stops at one of its checks, and raises it here. To be called without the GIL.
+// The main thread of Python, which takes signals. To be read first while the module is imported.
+inline bool is_main_thread_of_python() {
+  static const auto ident =
+      nb::cast<unsigned long>(nb::module_::import_("threading").attr("main_thread")().attr("ident"));
+  return PyThread_get_thread_ident() == ident;
+}
+
+// Runs work(stop). Ctrl-C stops it at its next check, and KeyboardInterrupt is raised here. To be called without the GIL.
 template <class Work>
 void interruptible(Work work) {
-  const StopFlag stop([] {
+  constexpr auto has_signal = [] {
     nb::gil_scoped_acquire locked;
     return PyErr_CheckSignals() != 0;
-  });
+  };
+  StopFlag stop(is_main_thread_of_python() ? +has_signal : nullptr);
   try {
     work(stop);
   } catch (const StopFlag::Stopped&) {
@@ -97,10 +105,11 @@ void for_each_image(const Batch<T>& batch, std::size_t num_threads, Compute comp
   interruptible([&](const StopFlag& stop) {
     dispatch(batch.dims, [&](auto dims) {
       const Extent<dims> extent = batch.template extent<dims>();
-      parallel_for(batch.count, num_threads, [&](std::size_t i) {
+      const auto of_image = [&](std::size_t i) {
         stop.check();
         compute(i, extent, stop);
-      });
+      };
+      parallel_for(batch.count, num_threads, of_image, num_threads);
     });
   });
 }

@@ -59,13 +59,14 @@ void for_each_patch(const PatchBatch<T>& batch, const Plateaus<T>& plateaus, std
   interruptible([&](const StopFlag& stop) {
     dispatch(batch.images.dims, [&](auto dims) {
       using Memory = PatchScratch<ThreadScratch<dims>, T>;
-      parallel_for<Memory>(batch.count(), num_threads, [&](std::size_t i, Memory& memory) {
+      const auto of_patch = [&](std::size_t i, Memory& memory) {
         stop.check();
         const Patch<dims> patch = batch.template patch<dims>(i);
         const std::size_t image = batch.image_of(i);
         const T *values = batch.images.image(image), *label = batch.labels.image(image);
         compute(i, patch, read_patch(values, label, patch, plateaus, inside, memory.patch), inside, stop, memory.work);
-      });
+      };
+      parallel_for<Memory>(batch.count(), num_threads, of_patch, num_threads);
     });
   });
 }

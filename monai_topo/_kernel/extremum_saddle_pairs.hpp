@@ -232,7 +232,7 @@ VoxelPairs pair_extrema(const Path& path, Basins& basins, const StopFlag& stop, 
   constexpr std::size_t block = 32;
   Node sides[block][2];
   for (std::size_t begin = 0; begin < keys.size(); begin += block) {
-    stop.check();
+    if (begin % 4096 == 0) stop.check();
     const std::size_t count = std::min(block, keys.size() - begin);
     const auto saddle_at = [&](std::size_t i) -> Saddle& {
       return basins.saddles[static_cast<std::uint32_t>(keys[begin + i])];

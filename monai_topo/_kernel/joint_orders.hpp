@@ -37,7 +37,7 @@ class JointOrders {
     set_order(1, ordered(order_[0].listed(), of_label));
     index_ = {0, 1, 1};
     num_distinct_ = 2;
-    if (!label_comes_first() && !is_order_of_comparison(order_[1].listed())) {
+    if (!label_gives_comparison() && !is_order_of_comparison(order_[1].listed())) {
       set_order(2, ordered(order_[0].listed(), of_comparison));
       index_[of_comparison] = 2;
       num_distinct_ = 3;
@@ -273,7 +273,7 @@ class JointOrders {
       begin[bucket / num_keys + 1] = place;
     }
     Array<Voxel> voxels_in_order(place);
-    items_.resize(begin[2] - begin[1] + 1);  // those between, and one that is overwritten by all others
+    items_.resize(begin[2] - begin[1]);  // those between
     parallel_for(parts.size(), threads_, [&](std::size_t p) {
       for (std::size_t i = 0; i < parts[p].count; ++i) {
         const Voxel v = parts[p].voxels[i];
@@ -283,28 +283,25 @@ class JointOrders {
         if (is_between) items_[to - begin[1]] = order_key(level(v, o), v);
       }
     });
-    items_.pop_back();
     radix_sort(items_, 32, memory_, threads_);
     std::transform(items_.begin(), items_.end(), voxels_in_order.begin() + begin[1],
                    [](std::uint64_t i) { return static_cast<Voxel>(i); });
     return voxels_in_order;
   }
 
-  // Whether the label is binary, and comes before or after all else in the comparison: then the order of the comparison is
-  // that of the label.
-  bool label_comes_first() const {
+  // Whether it is clear without a look at the orders that the label's is also that of the comparison: the label is binary,
+  // and the prediction lies between its two levels and reaches only in the label the one that the comparison prefers.
+  bool label_gives_comparison() const {
     const auto [low, high] = ranges_[of_label];
-    const auto slabs = of_slabs<char>([&, low = low, high = high](Voxel first, char& is_different) {
+    const Level preferred = comparison_is_greater_ ? high : low;
+    const auto slabs = of_slabs<char>([&, low = low, high = high](Voxel first, char& is_unclear) {
       for (Voxel v = first; v < first + grid_[0].extent[D - 1]; ++v) {
         const Level of_p = grid_[0].level[v], of_l = grid_[1].level[v];
-        // The level that the comparison must keep to the end of its own.
-        const Level kept = comparison_is_greater_ ? high : low;
-        const bool is_kept = of_l == kept;
-        const bool as_label = of_p >= low && of_p <= high && (of_l == low || of_l == high);
-        is_different |= !as_label || (!is_kept && of_p == kept);
+        const bool is_binary = of_l == low || of_l == high, is_between = of_p >= low && of_p <= high;
+        is_unclear |= !is_binary || !is_between || (of_l != preferred && of_p == preferred);
       }
     });
-    return std::none_of(slabs.begin(), slabs.end(), [](char is_different) { return is_different != 0; });
+    return std::none_of(slabs.begin(), slabs.end(), [](char is_unclear) { return is_unclear != 0; });
   }
 
   bool is_order_of_comparison(const Array<Voxel>& voxels) const {

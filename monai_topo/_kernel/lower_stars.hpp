@@ -34,8 +34,8 @@ class LowerStars {
     critical.resize((rows.size() + rows_of_part - 1) / rows_of_part);
     parallel_for(critical.size(), useful_threads(threads, 5.0 * grid.size()), [&](std::size_t part) {
       const std::size_t begin = part * rows_of_part, end = std::min(begin + rows_of_part, rows.size());
+      stop.check();
       for (std::size_t r = begin; r < end; ++r) {
-        stop.check();
         star[rows[r] - 1] = star[rows[r] + grid.extent[D - 1]] = StarWord<D>{};
         compute_row(grid, rows[r], grid.extent[D - 1]);
         collapse_row(rows[r], grid.extent[D - 1], critical[part].all);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <thread>
 
 #include "array.hpp"
 #include "stop_flag.hpp"
@@ -15,10 +16,10 @@
 namespace topo {
 
 // Calls start(w) on threads w = 0, 1, ..., and what it returns for every i in [0, count), each on one of them. A thread
-// begins with a range of its own and goes on with what is left of others', so that the parts of an array stay in the
-// cache of one processor from call to call. The first exception is rethrown here when all threads have stopped.
+// begins with a range of its own and goes on with what is left of others'. The first exception is rethrown here when all
+// threads have stopped. `team`: threads for loops inside of this one, if they may use more.
 template <class Start>
-void parallel_workers(std::size_t count, std::size_t threads, Start start) {
+void parallel_workers(std::size_t count, std::size_t threads, Start start, std::size_t team = 1) {
   const std::size_t workers = std::max<std::size_t>(1, std::min(threads, count));
   const auto end = [=](std::size_t worker) { return (worker + 1) * count / workers; };
   Array<std::atomic<std::size_t>> next(workers);
@@ -30,7 +31,8 @@ void parallel_workers(std::size_t count, std::size_t threads, Start start) {
   };
   std::exception_ptr error;
   std::mutex error_mutex;
-  Team::share(workers, threads, [&](std::size_t worker) {
+  const std::size_t processors = std::thread::hardware_concurrency();
+  Team::share(workers, std::max(workers, std::min(team, processors)), [&](std::size_t worker) {
     try {
       if (!is_left()) return;
       auto task = start(worker);
@@ -49,18 +51,20 @@ void parallel_workers(std::size_t count, std::size_t threads, Start start) {
 
 // Calls task(i, scratch) for i in [0, count), with a Scratch for each thread.
 template <class Scratch, class Task>
-void parallel_for(std::size_t count, std::size_t threads, Task task) {
-  parallel_workers(count, threads,
-                   [&](std::size_t) { return [&, scratch = Scratch()](std::size_t i) mutable { task(i, scratch); }; });
+void parallel_for(std::size_t count, std::size_t threads, Task task, std::size_t team = 1) {
+  parallel_workers(
+      count, threads,
+      [&](std::size_t) { return [&, scratch = Scratch()](std::size_t i) mutable { task(i, scratch); }; }, team);
 }
 
 // Calls task(i) for i in [0, count).
 template <class Task>
-void parallel_for(std::size_t count, std::size_t threads, Task task) {
-  parallel_workers(count, threads, [&](std::size_t) { return [&](std::size_t i) { task(i); }; });
+void parallel_for(std::size_t count, std::size_t threads, Task task, std::size_t team = 1) {
+  parallel_workers(count, threads, [&](std::size_t) { return [&](std::size_t i) { task(i); }; }, team);
 }
 
-// Threads that pay for work that takes one of them so many nanoseconds: to start one takes a tenth of a millisecond.
+// How many threads are worth their start for work that takes one thread so many nanoseconds: to start one of our own takes
+// a tenth of a millisecond.
 inline std::size_t useful_threads(std::size_t threads, double nanoseconds) {
   return std::min(threads, 1 + static_cast<std::size_t>(nanoseconds / 2e5));
 }
@@ -70,7 +74,7 @@ inline std::size_t num_slabs(std::size_t count, std::size_t threads) {
   return std::min(count, threads == 1 ? 1 : 4 * threads);
 }
 
-// Calls visit(begin, end) for consecutive parts of [0, count), on threads that pay for so many nanoseconds per item.
+// Calls visit(begin, end) for consecutive parts of [0, count), on threads. An item takes one thread so many nanoseconds.
 template <class Visit>
 void for_each_slab(std::size_t count, std::size_t threads, double nanoseconds, Visit visit) {
   threads = useful_threads(threads, nanoseconds * static_cast<double>(count));

@@ -101,12 +101,13 @@ MatchedFeatures<T> matched_features(const PatchValues<T>& image, const Extent<D>
                      settings.min_label_size);
   Array<Pair> pairs;
   Capacities capacities;
-  parallel_for(2, is_spatial ? useful_threads(threads, 5.0 * count) : 1, [&](std::size_t part) {
+  const auto pairs_or_label = [&](std::size_t part) {
     if (part == 0)
       pairs = persistence_pairs<D>(image.values, extent, settings.filtration, threads, stop, scratch);
     else if (is_spatial)
       capacities = label.capacities(dims);
-  });
+  };
+  parallel_for(2, is_spatial ? useful_threads(threads, 5.0 * count) : 1, pairs_or_label, threads);
   const auto range = value_range(image.values, count);
   MatchedFeatures<T> found;
   found.features.reserve(pairs.size() + 1);

@@ -148,11 +148,11 @@ inline PairColumns pack(const Array<Array<Pair>>& pairs_of_images) {
   return columns;
 }
 
-// Threads for the inside of every image of a batch: those that have no image of their own, if only towards the end.
+// Threads for the loops inside an image: in a small batch those left over, in a larger one up to two for the last images.
 inline std::size_t threads_per_image(std::size_t threads, std::size_t images) {
   if (images == 0 || images >= 4 * threads || images % threads == 0) return 1;
   const std::size_t last = images % threads, of_last = (threads + last - 1) / last;
-  return images < threads ? of_last : std::min<std::size_t>(2, of_last);  // each takes memory
+  return images < threads ? of_last : std::min<std::size_t>(2, of_last);  // each needs memory
 }
 
 }  // namespace topo

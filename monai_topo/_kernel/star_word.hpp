@@ -80,7 +80,7 @@ struct StarWord {
   static constexpr CellBits cube_mask = (CellBits{1} << L::cubes) - 1;
   static constexpr CellBits all_top_cells = (CellBits{1} << L::top_cells) - 1;
 
-  Bits bits;
+  Bits bits;  // StarWord{} is empty; in a RawArray it has no value yet
 
   StarWord() = default;
   explicit StarWord(CellBits all) : bits(static_cast<Bits>(all)) {}

@@ -13,8 +13,8 @@ class StopFlag {
     const char* what() const noexcept override { return "stopped"; }
   };
 
-  // `is_wanted` is asked whether to stop, every 100 ms and on the thread that makes the flag: by its checks, and while it
-  // waits for others.
+  // `is_wanted` tells whether to stop. It is called on the thread that makes the flag, at most every 100 ms, whenever that
+  // thread calls check() and while it waits for other threads.
   explicit StopFlag(bool (*is_wanted)() = nullptr) : is_wanted_(is_wanted), outer_(of_this_thread()) {
     of_this_thread() = this;
   }
@@ -25,7 +25,7 @@ class StopFlag {
   void raise() { raised_.store(true, std::memory_order_relaxed); }
   bool is_raised() const { return raised_.load(std::memory_order_relaxed); }
 
-  // To be called wherever a computation may be long, but not more often than every microsecond: it reads a clock.
+  // To be called wherever a computation may be long, but not more often than every ten microseconds: it reads a clock.
   void check() const {
     ask();
     if (is_raised()) throw Stopped();
@@ -34,7 +34,7 @@ class StopFlag {
   // Asks for the flag that this thread has made, if there is one and it is time to.
   static void ask() {
     StopFlag* const flag = of_this_thread();
-    if (flag == nullptr || flag->is_wanted_ == nullptr) return;
+    if (flag == nullptr || flag->is_wanted_ == nullptr || flag->is_raised()) return;
     const auto now = std::chrono::steady_clock::now();
     if (now < flag->next_) return;
     if (flag->is_wanted_()) flag->raise();

@@ -1,4 +1,4 @@
-// Threads that share the loops of one image: also a loop inside of another one, which then needs no further threads.
+// Threads that share a loop and all loops inside of it, so that inner loops start no threads.
 #pragma once
 
 #ifdef __linux__
@@ -6,11 +6,12 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "array.hpp"
@@ -55,12 +56,11 @@ class Team {
     const void* work;
     std::size_t workers;
     std::size_t next_worker = 1;
-    std::atomic<std::size_t> helpers{0};  // that work on it
+    std::size_t helpers = 0;  // that work on it
+    std::size_t number = 0;   // of all jobs of the team, in the order in which they began
     Job* below = nullptr;
-
-    Job(void (*call_work)(const void*, std::size_t), const void* the_work, std::size_t all_workers)
-        : call(call_work), work(the_work), workers(all_workers) {}
   };
+  using Lock = std::unique_lock<std::mutex>;
 
   explicit Team(Job& first) : first_(first) {}
 
@@ -74,11 +74,12 @@ class Team {
     if (run_on_torch_threads(threads, body, this)) return;
     Array<std::thread> helpers;
     try {
+      helpers.reserve(threads - 1);
       for (std::size_t i = 1; i < threads; ++i) {
         helpers.emplace_back(body, this);
         spread_over_cpus(helpers.back());
       }
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       // No more threads are available: those that run, this one at least, do the work.
     }
     take_part();
@@ -89,82 +90,73 @@ class Team {
     of_this_thread() = this;
     if (std::this_thread::get_id() == leader_) {
       run(first_);
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const Lock lock(mutex_);
       is_done_ = true;
       announce();
     } else {
-      help();
+      Lock lock(mutex_);
+      help(0, lock, [&] { return is_done_; });
     }
     of_this_thread() = nullptr;
   }
 
   void run(Job& job) {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const Lock lock(mutex_);
+      job.number = ++jobs_;
       job.below = top_;
       top_ = &job;
       announce();
     }
     job.call(job.work, 0);
-    std::unique_lock<std::mutex> lock(mutex_);
+    Lock lock(mutex_);
     Job** place = &top_;
     while (*place != &job) place = &(*place)->below;
     *place = job.below;  // from here on nobody joins
-    lock.unlock();
-    if (soon([&] { return job.helpers == 0; })) return;
-    lock.lock();
-    while (job.helpers != 0) {
-      finished_.wait_for(lock, StopFlag::interval);
-      lock.unlock();
-      StopFlag::ask();
-      lock.lock();
-    }
+    help(job.number, lock, [&] { return job.helpers == 0; });
   }
 
-  // Works on jobs until all work of the team is done.
-  void help() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (!is_done_) {
+  // Works on jobs that began after the one with this number, or waits for such a job, until `is_over`.
+  template <class IsOver>
+  void help(std::size_t number, Lock& lock, IsOver is_over) {
+    while (!is_over()) {
       Job* job = top_;
       while (job != nullptr && job->next_worker == job->workers) job = job->below;
-      const std::size_t news = news_;
-      if (job != nullptr) {
-        const std::size_t worker = job->next_worker++;
-        ++job->helpers;
-        lock.unlock();
-        job->call(job->work, worker);
-        lock.lock();
-        if (--job->helpers == 0) finished_.notify_all();
+      if (job == nullptr || job->number <= number) {
+        wait(lock);
         continue;
       }
+      const std::size_t worker = job->next_worker++;
+      ++job->helpers;
       lock.unlock();
-      const bool came = soon([&] { return news_ != news; });
+      job->call(job->work, worker);
       lock.lock();
-      if (!came) idle_.wait(lock, [&] { return news_ != news; });
+      if (--job->helpers == 0) announce();
     }
   }
 
   void announce() {
     ++news_;
-    idle_.notify_all();
+    changed_.notify_all();
   }
 
-  // Waits for some microseconds only: to fall asleep and be woken takes longer.
-  template <class Condition>
-  static bool soon(Condition condition) {
-    for (int i = 0; i < 100; ++i) {
-      if (condition()) return true;
-      std::this_thread::yield();
-    }
-    return false;
+  // Waits for news: awake for some microseconds, since to fall asleep and be woken takes longer.
+  void wait(Lock& lock) {
+    const std::size_t news = news_;
+    lock.unlock();
+    for (int i = 0; i < 100 && news_ == news; ++i) std::this_thread::yield();
+    StopFlag::ask();
+    lock.lock();
+    if (news_ == news) changed_.wait_for(lock, StopFlag::interval);
   }
 
   Job& first_;
   const std::thread::id leader_ = std::this_thread::get_id();
   std::mutex mutex_;
-  std::condition_variable idle_, finished_;
+  std::condition_variable changed_;
+  std::atomic<std::size_t> news_{0};  // jobs that have begun or ended, and the end of all
+  std::size_t jobs_ = 0;              // that have begun
   Job* top_ = nullptr;                // the newest one, and below it the others
-  std::atomic<std::size_t> news_{0};  // jobs begun so far, and the end
   bool is_done_ = false;
 };
 
