@@ -19,8 +19,8 @@ struct LabeledLevels {
 
 inline Levels levels_of_values(const float* values, std::size_t count, Levels&& levels, std::size_t threads) {
   levels.resize(count + 2);
-  for_each_slab(count, threads, 0.5, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) levels[i] = level_of(values[i]);
+  for_each_slab(count, threads, 0.5, [=, out = levels.data()](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) out[i] = level_of(values[i]);
   });
   levels[count] = level_of(0);
   levels[count + 1] = level_of(1);
@@ -42,8 +42,8 @@ Grid<D> labeled_grid(const T* values, const Bit* label, const Extent<D>& extent,
   levels = {std::min(sign * level[count], sign * level[count + 1]),
             std::max(sign * level[count], sign * level[count + 1])};
   const Bit at_low = filtration.negate ? 1 : 0;
-  for_each_slab(count, threads, 0.5, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) level[i] = 2 * sign * level[i] + (label[i] ^ at_low);
+  for_each_slab(count, threads, 0.5, [=, out = level.data()](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) out[i] = 2 * sign * out[i] + (label[i] ^ at_low);
   });
   Grid<D> grid(extent, filtration.frame(), std::move(memory));
   grid.set_levels(level.data(), filtration.dual, [](Level labeled) { return labeled; }, threads);
@@ -56,14 +56,15 @@ Grid<D> comparison_grid(const Grid<D>& image, const LabeledLevels& levels, bool 
                         std::size_t threads) {
   Grid<D> grid(image.extent, image.frame, std::move(memory));
   const Level low = 2 * levels.low, high = 2 * levels.high + 1;
-  for_each_slab(grid.size(), threads, 0.5, [&](std::size_t begin, std::size_t end) {
+  const auto compare = [=, from = image.level.data(), to = grid.level.data()](std::size_t begin, std::size_t end) {
     for (std::size_t v = begin; v < end; ++v) {
-      const Level own = image.level[v];
+      const Level own = from[v];
       const Level compared =
           is_greater ? (LabeledLevels::is_high(own) ? high : own) : (LabeledLevels::is_high(own) ? own : low);
-      grid.level[v] = own == never_enters || own == enters_first ? own : compared;
+      to[v] = own == never_enters || own == enters_first ? own : compared;
     }
-  });
+  };
+  for_each_slab(grid.size(), threads, 0.5, compare);
   return grid;
 }
 

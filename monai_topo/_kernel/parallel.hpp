@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <thread>
 
 #include "array.hpp"
 #include "stop_flag.hpp"
@@ -31,8 +30,7 @@ void parallel_workers(std::size_t count, std::size_t threads, Start start, std::
   };
   std::exception_ptr error;
   std::mutex error_mutex;
-  const std::size_t processors = std::thread::hardware_concurrency();
-  Team::share(workers, std::max(workers, std::min(team, processors)), [&](std::size_t worker) {
+  Team::share(workers, team, [&](std::size_t worker) {
     try {
       if (!is_left()) return;
       auto task = start(worker);

@@ -37,8 +37,8 @@ inline void spread_over_cpus([[maybe_unused]] std::thread& helper) {
 class Team {
  public:
   // Calls work(0) on this thread, and work(w) for further w < workers on threads of its team that have nothing else to do.
-  // Outside of all teams, `threads` threads form one until the work is done: those of torch, or new ones. `work` must not
-  // throw.
+  // Outside of all teams, so many threads, or `threads` if these are more and there are processors for them, form one until
+  // the work is done: those of torch, or new ones. `work` must not throw.
   template <class Work>
   static void share(std::size_t workers, std::size_t threads, const Work& work) {
     if (workers <= 1) return work(0);
@@ -47,7 +47,7 @@ class Team {
     if (Team* const team = of_this_thread())
       team->run(job);
     else
-      Team(job).work(threads);
+      Team(job).work(std::max(workers, std::min(threads, processors())));
   }
 
  private:
@@ -63,6 +63,11 @@ class Team {
   using Lock = std::unique_lock<std::mutex>;
 
   explicit Team(Job& first) : first_(first) {}
+
+  static std::size_t processors() {
+    static const std::size_t count = std::thread::hardware_concurrency();  // takes long
+    return count;
+  }
 
   static Team*& of_this_thread() {
     static thread_local Team* team = nullptr;
