@@ -15,7 +15,7 @@ from monai_topo.report.reading import Images
 __all__ = ["check_box", "check_size", "memory_per_case"]
 
 # Measured, as the peak of the process (see docs/evaluate.md): the program with its libraries; a voxel of the image,
-# while it is read; a voxel of the box around the structures, in Betti matching. White noise takes a fifth more.
+# while it is read; a voxel of the box around the structures, in Betti matching. White noise takes a third more.
 _PROGRAM = 2**29
 _PER_VOXEL, _PER_VOXEL_OF_BOX = 10, 100
 

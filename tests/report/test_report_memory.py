@@ -152,7 +152,7 @@ def test_memory_that_is_really_exceeded_stops_one_case_only(small: Path, tmp_pat
         save_volume(folder / "dense.nii.gz", label)
         save_volume(folder / "small.nii.gz", ladder((9, 40, 60)))
     script = """
-resource.setrlimit(resource.RLIMIT_AS, (statm(0) + 200 * 2**20,) * 2)  # the estimate is 380 MiB
+resource.setrlimit(resource.RLIMIT_AS, (statm(0) + 120 * 2**20,) * 2)  # the estimate is 380 MiB
 print("status", report(large))
 """
     done = run(script, small, large, "--worst", "0")
@@ -181,4 +181,4 @@ print("taken", int(status["VmHWM"].split()[0]) * 1024 - before)
     assert done.returncode == 0, done.stdout + done.stderr
     taken = int(done.stdout.rsplit("taken", 1)[1])
     estimate = (memory._PER_VOXEL + memory._PER_VOXEL_OF_BOX) * label.size
-    assert 0.5 * estimate < taken < estimate
+    assert 0.4 * estimate < taken < estimate  # white noise takes twice as much
