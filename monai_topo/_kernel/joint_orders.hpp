@@ -9,8 +9,6 @@
 // value outside of it: both take the voxels of the label first, or last. What is the same is computed once.
 #pragma once
 
-#include <memory>
-
 #include "compiler.hpp"
 #include "filtration.hpp"
 #include "plateau_interior.hpp"
@@ -88,7 +86,10 @@ class JointOrders {
     // Voxels of the plateau with as many neighbors above as below come by index in every order: one stands in for all.
     for (const Listed& slab : slabs)
       if (slab.plateau_voxel != no_voxel) plateau_voxel_ = slab.plateau_voxel;
-    if (plateau_voxel_ != no_voxel) list_voxel(plateau_voxel_, 0, slabs.back());
+    if (plateau_voxel_ != no_voxel) {
+      slabs.back().voxels.push_back(plateau_voxel_);
+      slabs.back().key.push_back(key_of(0, plateau_[1] == ranges_[of_label].high));
+    }
     Array<Part> parts;
     bool is_binary = true;
     for (const Listed& slab : slabs) {
@@ -169,12 +170,8 @@ class JointOrders {
     bool label_is_binary = true;
   };
 
-  void list_voxel(Voxel v, int above, Listed& listed) const {
-    const Range label = ranges_[of_label];
-    const Level at = grid_[1].level[v];
-    listed.label_is_binary = listed.label_is_binary && (at == label.low || at == label.high);
-    listed.voxels.push_back(v);
-    listed.key.push_back(static_cast<Key>(above + all + (at == label.high ? keys_of_label : 0)));
+  static Key key_of(int neighbors_above, bool label_is_high) {
+    return static_cast<Key>(neighbors_above + all + label_is_high * keys_of_label);
   }
 
   // Appends voxels of a row.
@@ -193,7 +190,7 @@ class JointOrders {
       const bool is_on_plateau = above == 0 && is_at_plateau(first + i), is_high = of_label_here[i] == label.high;
       is_binary &= is_high || of_label_here[i] == label.low;
       listed.voxels[end] = first + i;
-      listed.key[end] = static_cast<Key>(above + all + is_high * keys_of_label);
+      listed.key[end] = key_of(above, is_high);
       end += !is_on_plateau;
       listed.plateau_voxel = is_on_plateau ? first + i : listed.plateau_voxel;
     }

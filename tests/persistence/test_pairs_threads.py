@@ -1,4 +1,4 @@
-"""Threads inside an image, other processes, a long call that is given up, an image too large to index; memory."""
+"""Threads, ours and those of torch; other processes; a call that is given up; an image too large to index; memory."""
 
 import os
 import subprocess
