@@ -77,16 +77,15 @@ def betti_distance(
     NDArray[np.uint8],
     NDArray[np.uint8],
 ]: ...
-def distance_gradient(
+def add_distance_gradient(
     factors: NDArray[np.float32] | NDArray[np.float64],
     first: NDArray[np.int64],
     voxels: NDArray[np.int64],
     derivatives: NDArray[np.float32] | NDArray[np.float64],
-    num_images: int,
-    image_size: int,
+    gradient: NDArray[np.float32] | NDArray[np.float64],
     overlap: bool,
     num_threads: int,
-) -> NDArray[np.float32] | NDArray[np.float64]: ...
+) -> None: ...
 def match_by_value(
     values: NDArray[np.float32] | NDArray[np.float64],
     group: NDArray[np.int64],

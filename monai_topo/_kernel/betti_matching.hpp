@@ -184,11 +184,13 @@ class InducedMatching {
     for (Order image : images)
       if (image == of_prediction || !is_same(births(image), deaths(image)))
         reductions.push_back({births(image), deaths(image), {}});
-    parallel_for(reductions.size(), threads_, [&](std::size_t i) {
+    const Bricks bricks(orders_.grid());
+    const auto reduce = [&](std::size_t i) {
       Reduction& reduction = reductions[i];
       JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death), stop_)
-          .pair_all([&](Index edge, Index square) { reduction.pairs.emplace_back(edge, square); });
-    });
+          .pair_all(bricks, threads_, [&](Index edge, Index square) { reduction.pairs.emplace_back(edge, square); });
+    };
+    parallel_for(reductions.size(), threads_, reduce, threads_);
     const auto voxels = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {
       return std::make_pair(gradient_.top(edges[pair.first], orders_.index(birth)),
                             gradient_.top(squares[pair.second], orders_.index(death)));

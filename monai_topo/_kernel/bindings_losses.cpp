@@ -226,30 +226,28 @@ auto match_by_value(const Images<T>& values, const Images<std::int64_t>& group, 
   return to_numpy(std::move(is_matched));
 }
 
-// The gradient of a batch of images from the factors of their patches: zero but for the voxels of the terms.
+// Adds to `gradient`, one row of zeros for every image, what the factors of the patches make of their terms.
 template <class T>
-auto distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first, const Images<std::int64_t>& voxels,
-                       const Images<T>& derivatives, std::size_t num_images, std::size_t image_size, bool overlap,
-                       std::size_t num_threads) {
-  const std::size_t size = num_images * image_size;
-  Array<T> gradient(size);
-  {
-    nb::gil_scoped_release unlocked;
-    const std::size_t per_image = factors.shape(0) / std::max<std::size_t>(1, num_images);
-    parallel_for<Array<T>>(num_images, num_threads, [&](std::size_t image, Array<T>& own) {
-      if (overlap) own.resize(size);
-      // From the last patch to the first, as automatic differentiation does.
-      for (std::size_t i = (image + 1) * per_image; i-- > image * per_image;) {
-        const GradientTerms<T> terms{voxels.data(), derivatives.data(), 2 * static_cast<std::size_t>(first.data()[i]),
-                                     2 * static_cast<std::size_t>(first.data()[i + 1])};
-        if (overlap)
-          add_overlapping(terms, factors.data()[i], gradient.data(), own);
-        else
-          for_each_term(terms, factors.data()[i], [&](std::int64_t v, T value) { gradient[v] += value; });
-      }
-    });
-  }
-  return to_numpy(std::move(gradient));
+void add_distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first,
+                           const Images<std::int64_t>& voxels, const Images<T>& derivatives,
+                           const nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>& gradient, bool overlap,
+                           std::size_t num_threads) {
+  const std::size_t num_images = gradient.shape(0);
+  T* const sum = gradient.data();
+  nb::gil_scoped_release unlocked;
+  const std::size_t per_image = factors.shape(0) / std::max<std::size_t>(1, num_images);
+  parallel_for<Array<T>>(num_images, num_threads, [&](std::size_t image, Array<T>& own) {
+    if (overlap) own.resize(gradient.size());
+    // From the last patch to the first, as automatic differentiation does.
+    for (std::size_t i = (image + 1) * per_image; i-- > image * per_image;) {
+      const GradientTerms<T> terms{voxels.data(), derivatives.data(), 2 * static_cast<std::size_t>(first.data()[i]),
+                                   2 * static_cast<std::size_t>(first.data()[i + 1])};
+      if (overlap)
+        add_overlapping(terms, factors.data()[i], sum, own);
+      else
+        for_each_term(terms, factors.data()[i], [&](std::int64_t v, T value) { sum[v] += value; });
+    }
+  });
 }
 
 template <class T>
@@ -260,8 +258,8 @@ void bind(nb::module_& m) {
   m.def("match_by_value", &match_by_value<T>, "values"_a, "group"_a, "num_true"_a, "by_rank"_a);
   m.def("betti_distance", &betti_distance<T>, "images"_a, "labels"_a, "starts"_a, "size"_a, "negate"_a, "dual"_a,
         "framed"_a, "dims"_a, "support"_a, "saturation"_a, "high"_a, "matched_cost"_a, "num_threads"_a);
-  m.def("distance_gradient", &distance_gradient<T>, "factors"_a, "first"_a, "voxels"_a, "derivatives"_a, "num_images"_a,
-        "image_size"_a, "overlap"_a, "num_threads"_a);
+  m.def("add_distance_gradient", &add_distance_gradient<T>, "factors"_a, "first"_a, "voxels"_a, "derivatives"_a,
+        "gradient"_a, "overlap"_a, "num_threads"_a);
 }
 
 }  // namespace

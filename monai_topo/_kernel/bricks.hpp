@@ -1,6 +1,8 @@
 // An order of cells in which what is near in space is near in time, so that it is still in the cache.
 #pragma once
 
+#include <numeric>
+
 #include "grid.hpp"
 
 namespace topo {
@@ -25,6 +27,18 @@ class Bricks {
     const Voxel in_plane = v % grid_.stride[0];
     const Voxel z = v / grid_.stride[0] - 1, y = in_plane / grid_.stride[1] - 1, x = in_plane % grid_.stride[1] - 1;
     return place_[((z >> side_bits) * along_[1] + (y >> side_bits)) * along_[2] + (x >> side_bits)];
+  }
+
+  // Items brick by brick, those of a brick as they come. Those of the brick at place p begin at first[p].
+  template <class Item, class VoxelOf>
+  Array<Item> sort(const Array<Item>& items, VoxelOf voxel_of, Array<std::size_t>& first) const {
+    first.assign(count() + 1, 0);
+    for (const Item& item : items) ++first[place_of(voxel_of(item)) + 1];
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    Array<Item> sorted(items.size());
+    Array<std::size_t> next = first;
+    for (const Item& item : items) sorted[next[place_of(voxel_of(item))]++] = item;
+    return sorted;
   }
 
  private:

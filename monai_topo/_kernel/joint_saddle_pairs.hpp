@@ -1,45 +1,20 @@
 // Dimension 1 of a 3D joint gradient: squares, in one order, reduced against edges, in another.
 //
 // As in saddle_saddle_pairs.hpp a column is not written down as a whole, but followed along V-paths from its last edge
-// down. Edges that are negative in the order of the edges cannot be pivots, and squares that are positive in the order
-// of the squares are cleared. (The stars of a single order, which hold the working column there, do not exist here.)
+// down, and columns are taken brick by brick, each by one of several threads. Edges that are negative in the order of the
+// edges cannot be pivots, and squares that are positive in the order of the squares are cleared. (The stars of a single
+// order, which hold the working column there, do not exist here.)
 #pragma once
 
-#include <memory>
+#include <atomic>
+#include <numeric>
 
+#include "bricks.hpp"
+#include "joint_columns.hpp"
 #include "joint_gradient.hpp"
 #include "rank_queue.hpp"
-#include "working_column.hpp"
 
 namespace topo {
-
-// Reduced columns of one thread: lists of edges, each after its length, in blocks that never move.
-class EdgeLists {
- public:
-  using Entry = Edge;  // or the number of edges that follow
-
-  const Entry* add(const Array<Edge>& edges) {
-    if (left_ < edges.size() + 1) {
-      const std::size_t size = std::max(edges.size() + 1, block_);
-      blocks_.emplace_back(new Entry[size]);
-      next_ = blocks_.back().get();
-      left_ = size;
-      block_ = std::min(2 * block_, largest_block);
-    }
-    Entry* const column = next_;
-    *next_++ = static_cast<Entry>(edges.size());
-    for (Edge edge : edges) *next_++ = edge;
-    left_ -= edges.size() + 1;
-    return column;
-  }
-
- private:
-  static constexpr std::size_t largest_block = std::size_t{1} << 16;
-
-  Array<std::unique_ptr<Entry[]>> blocks_;
-  std::size_t block_ = 1024, left_ = 0;  // size of the next block, entries left in the current one
-  Entry* next_ = nullptr;
-};
 
 class JointSaddleReduction {
   using G = JointGradient<3>;
@@ -56,15 +31,40 @@ class JointSaddleReduction {
         edges_(edges),
         columns_(columns),
         stop_(stop),
-        rank_(orders_.ranks(edges).data()),
-        pending_(orders_.greatest_rank(edges) + 1, 0),
-        queue_(pending_.size()) {
+        rank_(orders_.ranks(edges).data()) {
+    sort_squares();
     find_pivots();
   }
 
-  // Calls emit(edge, square) for every pair.
+  // Calls emit(edge, square) for every pair, in the order of the squares.
   template <class Emit>
-  void pair_all(Emit emit) {
+  void pair_all(const Bricks& bricks, std::size_t threads, Emit emit) {
+    reduce_all(bricks, useful_threads(threads, 500.0 * squares_.size()));
+    Array<Index> edge_of(squares_.size());
+    for (const Pivot& pivot : pivots_)
+      if (const JointColumns::Entry* const column = pivot.column) edge_of[JointColumns::owner(column)] = pivot.index;
+    for (std::size_t place = 0; place < squares_.size(); ++place) emit(edge_of[place], squares_[place]);
+  }
+
+ private:
+  // An edge: the rank of its top, then its direction from there. Directions towards lower coordinates come first, axis by
+  // axis, then those towards higher ones: edges of one voxel then have the order of the cells.
+  using RankedEdge = std::uint32_t;
+  using Place = JointColumns::Entry;  // of a square, in the order of the columns
+
+  class Worker;
+
+  struct Pivot {
+    RankedEdge edge;
+    Index index;
+    std::atomic<const JointColumns::Entry*> column{nullptr};  // none yet
+  };
+  static constexpr std::size_t pivots_per_entry = 4;  // ranks that share an entry of the table
+
+  CellCode code(Cell cell) const { return gradient_.code(C::corner(cell), C::type(cell)); }
+
+  // The negative squares, in the order of the columns.
+  void sort_squares() {
     const Array<Cell>& squares = gradient_.critical_cells(2);
     Array<std::uint64_t> items, memory;
     for (Index i = 0; i < squares.size(); ++i)
@@ -73,18 +73,9 @@ class JointSaddleReduction {
         items.push_back((static_cast<std::uint64_t>(rank) << 32) | i);
       }
     radix_sort(items, 32, memory);
-    for (const std::uint64_t item : items) {
-      const auto square = static_cast<Index>(item);
-      emit(reduce(squares[square]), square);
-    }
+    squares_.reserve(items.size());
+    for (const std::uint64_t item : items) squares_.push_back(static_cast<Index>(item));
   }
-
- private:
-  // An edge: the rank of its top, then its direction from there. Directions towards lower coordinates come first, axis by
-  // axis, then those towards higher ones: edges of one voxel then have the order of the cells.
-  using RankedEdge = std::uint32_t;
-
-  CellCode code(Cell cell) const { return gradient_.code(C::corner(cell), C::type(cell)); }
 
   // The positive critical edges, by rank: those of a voxel follow one another.
   void find_pivots() {
@@ -93,10 +84,12 @@ class JointSaddleReduction {
     for (Index i = 0; i < edges.size(); ++i)
       if (!code(edges[i]).is_marked(edges_)) items.push_back((std::uint64_t{ranked(edges[i])} << 32) | i);
     radix_sort(items, 32, memory);
-    pivots_.reserve(items.size());
-    for (const std::uint64_t item : items)
-      pivots_.push_back({static_cast<RankedEdge>(item >> 32), static_cast<Index>(item), nullptr});
-    first_pivot_.resize(pending_.size() / pivots_per_entry + 2);
+    pivots_ = Array<Pivot>(items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      pivots_[i].edge = static_cast<RankedEdge>(items[i] >> 32);
+      pivots_[i].index = static_cast<Index>(items[i]);
+    }
+    first_pivot_.resize(num_ranks() / pivots_per_entry + 2);
     std::size_t i = 0;
     for (std::size_t entry = 0; entry < first_pivot_.size(); ++entry) {
       while (i < pivots_.size() && rank_of(pivots_[i].edge) / pivots_per_entry < entry) ++i;
@@ -104,12 +97,7 @@ class JointSaddleReduction {
     }
   }
 
-  struct Pivot {
-    RankedEdge edge;
-    Index index;
-    const EdgeLists::Entry* column;  // without the pivot; null if it has none
-  };
-  static constexpr std::size_t pivots_per_entry = 4;  // ranks that share an entry of the table
+  std::size_t num_ranks() const { return orders_.greatest_rank(edges_) + 1; }
 
   Pivot& pivot(RankedEdge edge) {
     auto i = first_pivot_[rank_of(edge) / pivots_per_entry];
@@ -126,6 +114,72 @@ class JointSaddleReduction {
                                : edge_at(static_cast<Voxel>(rank_[v]), axis + 3);
   }
 
+  void reduce_all(const Bricks& bricks, std::size_t threads);
+
+  const G& gradient_;
+  const JointOrders<3>& orders_;
+  const int edges_, columns_;
+  const StopFlag& stop_;
+  const Rank* const rank_;  // of voxels, in the order of the edges
+  Array<Index> squares_;    // negative ones, by place
+  Array<Pivot> pivots_;
+  Array<std::uint32_t> first_pivot_;
+  Array<JointColumns> stores_;  // of threads
+};
+
+// Reduces columns on one thread.
+class JointSaddleReduction::Worker {
+ public:
+  Worker(JointSaddleReduction& all, JointColumns& store)
+      : all_(all), gradient_(all.gradient_), store_(store), pending_(all.num_ranks(), 0), queue_(pending_.size()) {}
+
+  // Reduces the boundary of a square until it has a pivot of its own, and so on for the square whose pivot it has taken
+  // over.
+  void reduce(Place place) {
+    const Cell square = gradient_.critical_cells(2)[all_.squares_[place]];
+    const auto type = static_cast<std::uint32_t>(C::type(square));
+    add_square(C::corner(square), lowest_bit(type), highest_bit(type), no_voxel, 0);
+    for (;;) {  // the column of a negative square never becomes empty
+      if (++steps_ % 1024 == 0) all_.stop_.check();
+      const std::size_t rank = queue_.greatest();
+      std::uint32_t candidates = flow_down(rank);
+      queue_.erase(rank);
+      if (candidates == 0) continue;
+      const int last = highest_bit(candidates);
+      candidates ^= 1u << last;
+      for (int direction : bits_of(candidates)) toggle(edge_at(static_cast<Voxel>(rank), direction));
+      if (settle(place, all_.pivot(edge_at(static_cast<Voxel>(rank), last)))) return;
+    }
+  }
+
+ private:
+  // Stores the rest of the working column as the column of the square if no earlier square has this pivot, else adds the
+  // column of that square. Returns whether nothing is left to reduce: of the square, or of a later one that had the pivot
+  // before and becomes `place`.
+  bool settle(Place& place, Pivot& pivot) {
+    const JointColumns::Entry *seen = pivot.column.load(std::memory_order_acquire), *own = nullptr;
+    for (;;) {
+      if (seen != nullptr && JointColumns::owner(seen) < place) {
+        if (own != nullptr) add(own);  // another thread was faster
+        add(seen);
+        return false;
+      }
+      if (own == nullptr) own = store(place);
+      if (!pivot.column.compare_exchange_weak(seen, own, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
+      if (seen == nullptr) return true;
+      place = JointColumns::owner(seen);
+      add(own);
+      add(seen);
+      return false;
+    }
+  }
+
+  void add(const JointColumns::Entry* column) {
+    for (const auto *edge = JointColumns::begin(column), *end = JointColumns::end(column); edge != end; ++edge)
+      toggle(*edge);
+  }
+
   // The lower corner of the edge in a direction.
   Voxel corner(Voxel v, int direction) const { return direction < 3 ? v - gradient_.stride[direction] : v; }
 
@@ -137,14 +191,13 @@ class JointSaddleReduction {
 
   // Whether an edge may be, or lead to, a pivot: it is critical and positive, or it is matched with a square.
   bool leads_on(CellCode code, int axis) const {
-    return code.is_critical() ? !code.is_marked(edges_) : !code.is_missing() && code.axis() != axis;
+    return code.is_critical() ? !code.is_marked(all_.edges_) : !code.is_missing() && code.axis() != axis;
   }
-  bool leads_on(Voxel corner, int axis) const { return leads_on(gradient_.code(corner, 1 << axis), axis); }
 
-  void add(Voxel corner, int axis) {
+  void add_edge(Voxel corner, int axis) {
     const CellCode code = gradient_.code(corner, 1 << axis);
     if (!leads_on(code, axis)) return;
-    toggle(ranked(C::cell(code.is_critical() ? corner : end_of_line(corner, axis, code), 1 << axis)));
+    toggle(all_.ranked(C::cell(code.is_critical() ? corner : end_of_line(corner, axis, code), 1 << axis)));
   }
 
   // Where the V-path of an edge no longer goes straight down axis 0: its steps lead to the opposite edge of a square while
@@ -158,7 +211,7 @@ class JointSaddleReduction {
   // Adds the edges of a square, given by its lowest corner and its axes, but for one of them.
   void add_square(Voxel corner, int a, int b, Voxel except_corner, int except_axis) {
     const auto add_other = [&](Voxel at, int axis) {
-      if (at != except_corner || axis != except_axis) add(at, axis);
+      if (at != except_corner || axis != except_axis) add_edge(at, axis);
     };
     add_other(corner, a);
     add_other(corner + gradient_.stride[b], a);
@@ -169,7 +222,7 @@ class JointSaddleReduction {
   // Takes the edges of the latest voxel and replaces those that are matched with a square by the rest of its boundary,
   // until only critical ones are left there.
   std::uint32_t flow_down(std::size_t rank) {
-    const Voxel v = orders_.voxel(static_cast<Rank>(rank), edges_);
+    const Voxel v = all_.orders_.voxel(static_cast<Rank>(rank), all_.edges_);
     std::uint32_t critical = 0;
     while (pending_[rank] != 0) {
       const int direction = lowest_bit(std::uint32_t{pending_[rank]});
@@ -187,30 +240,8 @@ class JointSaddleReduction {
     return critical;
   }
 
-  Index reduce(Cell square) {
-    const auto type = static_cast<std::uint32_t>(C::type(square));
-    add_square(C::corner(square), lowest_bit(type), highest_bit(type), no_voxel, 0);
-    for (;;) {  // the column of a negative square never becomes empty
-      if (++steps_ % 1024 == 0) stop_.check();
-      const std::size_t rank = queue_.greatest();
-      std::uint32_t candidates = flow_down(rank);
-      queue_.erase(rank);
-      if (candidates == 0) continue;
-      const int last = highest_bit(candidates);
-      candidates ^= 1u << last;
-      for (int direction : bits_of(candidates)) toggle(edge_at(static_cast<Voxel>(rank), direction));
-      Pivot& pivot_edge = pivot(edge_at(static_cast<Voxel>(rank), last));
-      if (pivot_edge.column == nullptr) {
-        pivot_edge.column = store();
-        return pivot_edge.index;
-      }
-      const EdgeLists::Entry* const column = pivot_edge.column;
-      for (const EdgeLists::Entry *edge = column + 1, *end = edge + *column; edge != end; ++edge) toggle(*edge);
-    }
-  }
-
-  // Keeps the column, and leaves it empty.
-  const EdgeLists::Entry* store() {
+  // Keeps the working column as that of a square, and leaves it empty.
+  const JointColumns::Entry* store(Place place) {
     rest_.clear();
     while (!queue_.empty()) {
       const std::size_t rank = queue_.greatest();
@@ -218,21 +249,32 @@ class JointSaddleReduction {
       pending_[rank] = 0;
       queue_.erase(rank);
     }
-    return store_.add(rest_);
+    return store_.add(place, rest_);
   }
 
+  JointSaddleReduction& all_;
   const G& gradient_;
-  const JointOrders<3>& orders_;
-  const int edges_, columns_;
-  const StopFlag& stop_;
-  const Rank* const rank_;       // of voxels, in the order of the edges
+  JointColumns& store_;
   Array<std::uint8_t> pending_;  // the working column: edges by rank, as directions
   RankQueue queue_;              // ranks with edges, or whose edges have canceled
-  Array<Pivot> pivots_;
-  Array<std::uint32_t> first_pivot_;
-  EdgeLists store_;
   Array<RankedEdge> rest_;
   std::uint32_t steps_ = 0;
 };
+
+inline void JointSaddleReduction::reduce_all(const Bricks& bricks, std::size_t threads) {
+  Array<Voxel> top(squares_.size());
+  std::transform(squares_.begin(), squares_.end(), top.begin(),
+                 [&](Index square) { return gradient_.top(gradient_.critical_cells(2)[square], columns_); });
+  Array<Place> places(squares_.size());
+  std::iota(places.begin(), places.end(), Place{0});
+  Array<std::size_t> first;
+  places = bricks.sort(places, [&](Place place) { return top[place]; }, first);
+  stores_ = Array<JointColumns>(threads);
+  parallel_workers(bricks.count(), threads, [&](std::size_t thread) {
+    return [&, worker = Worker(*this, stores_[thread])](std::size_t brick) mutable {
+      for (std::size_t i = first[brick]; i < first[brick + 1]; ++i) worker.reduce(places[i]);
+    };
+  });
+}
 
 }  // namespace topo

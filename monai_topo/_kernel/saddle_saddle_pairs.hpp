@@ -88,22 +88,16 @@ class SaddleSaddleReduction {
 
   static Voxel voxel_of(OrderKey square) { return static_cast<std::uint32_t>(square) >> Saddle::number_bits; }
 
-  // The cells of the squares to reduce. Those of brick b begin at first[b].
-  Array<std::uint32_t> sort_by_brick(const Array<Saddle>& squares, const Bricks& bricks,
-                                     Array<std::size_t>& first) const {
-    const auto for_each = [&](auto visit) {
-      for (const Saddle& square : squares) {
-        const Voxel v = square.voxel();
-        if (!square.is_paired() && !plateau_.is_first(v) && !plateau_.is_last(v))
-          visit(bricks.place_of(v), square.cell);
-      }
+  // The cells of the squares to reduce.
+  Array<std::uint32_t> cells_to_reduce(const Array<Saddle>& squares) const {
+    const auto is_reduced = [&](const Saddle& square) {
+      const Voxel v = square.voxel();
+      return !square.is_paired() && !plateau_.is_first(v) && !plateau_.is_last(v);
     };
-    first.assign(bricks.count() + 1, 0);
-    for_each([&](std::uint32_t brick, std::uint32_t) { ++first[brick + 1]; });
-    std::partial_sum(first.begin(), first.end(), first.begin());
-    Array<std::uint32_t> cells(first.back());
-    Array<std::size_t> next = first;
-    for_each([&](std::uint32_t brick, std::uint32_t cell) { cells[next[brick]++] = cell; });
+    Array<std::uint32_t> cells;
+    cells.reserve(static_cast<std::size_t>(std::count_if(squares.begin(), squares.end(), is_reduced)));
+    for (const Saddle& square : squares)
+      if (is_reduced(square)) cells.push_back(square.cell);
     return cells;
   }
 
@@ -254,9 +248,10 @@ class SaddleSaddleReduction::Worker {
 inline Array<Voxel> SaddleSaddleReduction::reduce_all(Array<Saddle>&& squares,
                                                       Array<WorkingColumn::EdgesOfVoxels>& working) {
   const Bricks bricks(grid_);
-  Array<std::size_t> first;
-  const Array<std::uint32_t> cells = sort_by_brick(squares, bricks, first);
+  Array<std::uint32_t> cells = cells_to_reduce(squares);
   release(squares);
+  Array<std::size_t> first;
+  cells = bricks.sort(cells, [](std::uint32_t cell) { return cell >> Saddle::number_bits; }, first);
   Array<Array<Voxel>> without_pivot(working.size());
   parallel_workers(bricks.count(), working.size(), [&](std::size_t thread) {
     return [&, worker = Worker(*this, working[thread], without_pivot[thread])](std::size_t brick) mutable {

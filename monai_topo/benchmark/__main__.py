@@ -11,7 +11,16 @@ from itertools import starmap
 from pathlib import Path
 
 import monai_topo.benchmark as benchmark
-from monai_topo.benchmark.likelihoods import SUPPORT, SUPPORT_HEADS, support_row, tables
+from monai_topo.benchmark.likelihoods import (
+    LOSSES_ON_THREADS,
+    SUPPORT,
+    SUPPORT_HEADS,
+    THREAD_HEADS,
+    THREAD_TITLE,
+    support_row,
+    synthetic_thread_row,
+    tables,
+)
 from monai_topo.benchmark.losses import BATCHES, loss_rows
 from monai_topo.benchmark.machine import processor
 from monai_topo.benchmark.persistence import (
@@ -49,6 +58,9 @@ def all_tables(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Sequen
     yield "types", "Float types; CPU ms, and as multiples of float32", heads, map(dtype_row, images)
     rows: Iterable[Sequence[str]] = starmap(thread_row, BATCHES_ON_THREADS[: 2 if quick else None])
     yield "threads", "Several threads; ms", ["images [sigma]", "1 thread", "2 threads", "ratio"], rows
+    heads = ["images [sigma]", *THREAD_HEADS[1:]]
+    rows = starmap(synthetic_thread_row, LOSSES_ON_THREADS[: 1 if quick else None])
+    yield "threads", THREAD_TITLE, heads, rows
     if arguments.likelihoods:
         for title, heads, rows in tables(arguments.likelihoods, 1 if quick else 5):
             yield "likelihoods", title, heads, rows

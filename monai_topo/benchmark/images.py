@@ -28,6 +28,13 @@ def smoothed_noise(shape: Sequence[int], sigma: float, seed: int = 0) -> Image:
     return likelihood
 
 
+def noisy_structures(count: int, shape: Sequence[int], sigma: float) -> tuple[Image, Image]:
+    """Draw likelihoods, `(count, *shape)`, and labels that resemble them: where a mixture with other noise is high."""
+    likelihood = np.stack([smoothed_noise(shape, sigma, seed) for seed in range(count)])
+    other = np.stack([smoothed_noise(shape, sigma, seed) for seed in range(count, 2 * count)])
+    return likelihood, (0.6 * likelihood + 0.4 * other > 0.6).astype(np.float32)
+
+
 def sparse_vessels(shape: Sequence[int]) -> Image:
     """Draw tubes where two smooth fields are both small: 3 % foreground, about 90 % of the voxels exactly 0."""
     fields = [_smooth(np.random.default_rng(seed).standard_normal(shape), 2) for seed in (1, 2)]

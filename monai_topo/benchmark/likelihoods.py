@@ -13,7 +13,7 @@ import torch
 from monai.losses import DiceCELoss, SoftclDiceLoss
 from torch import Tensor
 
-from monai_topo.benchmark.images import noisy_vessels
+from monai_topo.benchmark.images import noisy_structures, noisy_vessels
 from monai_topo.benchmark.timing import median_ms, torch_threads
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss
 from monai_topo.persistence.pairs import persistence_pairs
@@ -29,7 +29,13 @@ HEADS = [
     *("pairs, support", "spatial, support", "Betti matching, support"),
     *("soft clDice", "DiceCE"),
 ]
+THREAD_TITLE = "Whole losses, forward + backward; two threads, times as fast as one"
 THREAD_HEADS = ["network", "pairs", "spatial", "spatial, patches", "spatial, one image", "Betti matching"]
+LOSSES_ON_THREADS: list[tuple[str, int, tuple[int, ...]]] = [  # name, number of images, and shape
+    ("3 x 256^2 [2]", 3, (256, 256)),
+    ("8 x 512^2 [2]", 8, (512, 512)),
+    ("1 x 128^3 [2]", 1, (128, 128, 128)),
+]
 SUPPORT = 0.2
 WITH_SUPPORT = ("spatial, support", "Betti matching, support")
 SUPPORT_HEADS = [
@@ -134,17 +140,23 @@ def thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
     return [name, *(f"{times[f'{head} 1'] / times[f'{head} 2']:.2f}" for head in THREAD_HEADS[1:])]
 
 
+def synthetic_thread_row(name: str, count: int, shape: tuple[int, ...]) -> list[str]:
+    """Measure the same on smoothed noise."""
+    likelihood, label = (torch.from_numpy(images)[:, None] for images in noisy_structures(count, shape, sigma=2))
+    return thread_row(name, (likelihood, label))
+
+
 def tables(path: Path, repeats: int = 5) -> Iterator[tuple[str, list[str], Iterable[list[str]]]]:
     """Yield title, heads and rows of the tables of the likelihoods in a file or folder."""
     batches = read_likelihoods(path)
     title = f"Losses on likelihoods, forward + backward; CPU ns per voxel, one thread (support: {SUPPORT})"
     yield title, HEADS, (likelihood_row(name, batch, repeats) for name, batch in batches.items())
-    title = "Whole losses on likelihoods: two threads, times as fast as one"
+    title = f"{THREAD_TITLE}, on likelihoods"
     yield title, THREAD_HEADS, (thread_row(name, batch, repeats) for name, batch in batches.items())
 
 
 def _step(loss: Loss, batch: Batch) -> None:
-    likelihood = batch[0].clone().requires_grad_()
+    likelihood = batch[0].detach().requires_grad_()
     loss(likelihood, batch[1]).backward()
 
 

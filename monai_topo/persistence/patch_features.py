@@ -202,17 +202,17 @@ class _PatchCosts(torch.autograd.Function):
         features: PatchFeatures = ctx.features
         if factors.device.type != "cpu" or torch.is_grad_enabled():
             return _gradient(images, features, factors), None
-        gradient = kernel.distance_gradient(
+        gradient = images.new_zeros(images.shape)
+        kernel.add_distance_gradient(
             factors.contiguous().numpy(),
             features.first.numpy(),
             features.voxels.numpy(),
             features.derivatives.contiguous().numpy(),
-            num_images=len(images),
-            image_size=images[0].numel() if len(images) else 0,
+            gradient=gradient.flatten(1).numpy(),
             overlap=features.overlap,
             num_threads=features.num_threads,
         )
-        return torch.from_numpy(gradient).view(images.shape), None
+        return gradient, None
 
 
 def _gradient(images: Tensor, features: PatchFeatures, factors: Tensor) -> Tensor:
