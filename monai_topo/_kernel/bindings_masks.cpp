@@ -1,5 +1,7 @@
 // Bindings of what works on masks: arrays in, arrays out. Arguments are validated in Python and assumed to be valid
 // here. Functions have their Python names.
+#include <atomic>
+
 #include "betti_numbers.hpp"
 #include "bindings.hpp"
 #include "block_components.hpp"
@@ -13,6 +15,20 @@ using namespace nanobind::literals;
 namespace topo {
 namespace bindings {
 namespace {
+
+// Whether all values are 0 or 1.
+template <class T>
+bool is_binary(const Images<T>& values, std::size_t num_threads) {
+  const nb::gil_scoped_release unlocked;
+  const T* const value = values.data();
+  std::atomic<bool> has_others{false};
+  for_each_slab(values.size(), num_threads, 0.2, [&](std::size_t begin, std::size_t end) {
+    std::uint32_t others = 0;
+    for (std::size_t i = begin; i < end; ++i) others |= (value[i] != 0) & (value[i] != 1);
+    if (others != 0) has_others = true;
+  });
+  return !has_others;
+}
 
 auto betti_numbers(const Images<Bit>& masks, bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> batch(masks);
@@ -114,6 +130,10 @@ auto homotopy_warping_errors(const Images<Bit>& predictions, const Images<Bit>& 
 }  // namespace bindings
 
 void bind_masks(nb::module_& m) {
+  m.def("is_binary", &bindings::is_binary<Bit>, "values"_a, "num_threads"_a);
+  m.def("is_binary", &bindings::is_binary<std::int64_t>, "values"_a, "num_threads"_a);
+  m.def("is_binary", &bindings::is_binary<float>, "values"_a, "num_threads"_a);
+  m.def("is_binary", &bindings::is_binary<double>, "values"_a, "num_threads"_a);
   m.def("betti_numbers", &bindings::betti_numbers, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("component_labels", &bindings::component_labels, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("label_regions", &bindings::label_regions, "masks"_a, "dim"_a, "full"_a, "framed"_a, "min_size"_a,
