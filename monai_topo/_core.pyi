@@ -1,5 +1,7 @@
 """The compiled kernel: arrays in, index arrays out. `monai_topo._utils.kernel` prepares its arguments."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,9 +97,7 @@ def match_by_value(
 def label_regions(
     masks: NDArray[np.uint8], dim: int, full: bool, framed: bool, min_size: float, num_threads: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
-def is_binary(
-    values: NDArray[np.uint8] | NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64], num_threads: int
-) -> bool: ...
+def is_binary(values: NDArray[Any], num_threads: int) -> bool: ...
 def betti_numbers(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.int64]: ...
 def component_labels(masks: NDArray[np.uint8], full: bool, framed: bool, num_threads: int) -> NDArray[np.int32]: ...
 def block_components(

@@ -187,8 +187,9 @@ class InducedMatching {
     const Bricks bricks(orders_.grid());
     const auto reduce = [&](std::size_t i) {
       Reduction& reduction = reductions[i];
-      JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death), stop_)
-          .pair_all(bricks, threads_, [&](Index edge, Index square) { reduction.pairs.emplace_back(edge, square); });
+      reduction.pairs =
+          JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death), stop_)
+              .pair_all(bricks, threads_);
     };
     parallel_for(reductions.size(), threads_, reduce, threads_);
     const auto voxels = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {

@@ -226,7 +226,7 @@ auto match_by_value(const Images<T>& values, const Images<std::int64_t>& group, 
   return to_numpy(std::move(is_matched));
 }
 
-// Adds to `gradient`, one row of zeros for every image, what the factors of the patches make of their terms.
+// Adds the terms of all patches, times their factors, to `gradient`, which has one row for every image.
 template <class T>
 void add_distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first,
                            const Images<std::int64_t>& voxels, const Images<T>& derivatives,
@@ -259,7 +259,7 @@ void bind(nb::module_& m) {
   m.def("betti_distance", &betti_distance<T>, "images"_a, "labels"_a, "starts"_a, "size"_a, "negate"_a, "dual"_a,
         "framed"_a, "dims"_a, "support"_a, "saturation"_a, "high"_a, "matched_cost"_a, "num_threads"_a);
   m.def("add_distance_gradient", &add_distance_gradient<T>, "factors"_a, "first"_a, "voxels"_a, "derivatives"_a,
-        "gradient"_a, "overlap"_a, "num_threads"_a);
+        "gradient"_a.noconvert(), "overlap"_a, "num_threads"_a);
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ bool is_binary(const Images<T>& values, std::size_t num_threads) {
   return !has_others;
 }
 
+template <class... Types>
+void bind_is_binary(nb::module_& m) {
+  (m.def("is_binary", &is_binary<Types>, "values"_a.noconvert(), "num_threads"_a), ...);
+}
+
 auto betti_numbers(const Images<Bit>& masks, bool full, bool framed, std::size_t num_threads) {
   const Batch<Bit> batch(masks);
   Array<std::int64_t> numbers(batch.count * batch.dims);
@@ -130,10 +135,7 @@ auto homotopy_warping_errors(const Images<Bit>& predictions, const Images<Bit>& 
 }  // namespace bindings
 
 void bind_masks(nb::module_& m) {
-  m.def("is_binary", &bindings::is_binary<Bit>, "values"_a, "num_threads"_a);
-  m.def("is_binary", &bindings::is_binary<std::int64_t>, "values"_a, "num_threads"_a);
-  m.def("is_binary", &bindings::is_binary<float>, "values"_a, "num_threads"_a);
-  m.def("is_binary", &bindings::is_binary<double>, "values"_a, "num_threads"_a);
+  bindings::bind_is_binary<std::uint8_t, std::int8_t, std::int16_t, std::int32_t, std::int64_t, float, double>(m);
   m.def("betti_numbers", &bindings::betti_numbers, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("component_labels", &bindings::component_labels, "masks"_a, "full"_a, "framed"_a, "num_threads"_a);
   m.def("label_regions", &bindings::label_regions, "masks"_a, "dim"_a, "full"_a, "framed"_a, "min_size"_a,

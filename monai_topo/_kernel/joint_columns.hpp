@@ -1,6 +1,7 @@
 // Reduced columns of the reduction in joint_saddle_pairs.hpp.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "working_column.hpp"
@@ -21,7 +22,7 @@ class JointColumns {
   const Entry* add(Entry owner, const Array<Edge>& edges) {
     if (left_ < edges.size() + header) {
       const std::size_t size = std::max(edges.size() + header, block_);
-      blocks_.emplace_back(new Entry[size]);
+      blocks_.push_back(std::unique_ptr<Entry[]>(new Entry[size]));
       next_ = blocks_.back().get();
       left_ = size;
       block_ = std::min(2 * block_, largest_block);

@@ -36,15 +36,8 @@ class JointSaddleReduction {
     find_pivots();
   }
 
-  // Calls emit(edge, square) for every pair, in the order of the squares.
-  template <class Emit>
-  void pair_all(const Bricks& bricks, std::size_t threads, Emit emit) {
-    reduce_all(bricks, useful_threads(threads, 500.0 * squares_.size()));
-    Array<Index> edge_of(squares_.size());
-    for (const Pivot& pivot : pivots_)
-      if (const JointColumns::Entry* const column = pivot.column) edge_of[JointColumns::owner(column)] = pivot.index;
-    for (std::size_t place = 0; place < squares_.size(); ++place) emit(edge_of[place], squares_[place]);
-  }
+  // All pairs as (edge, square), in the order of the squares.
+  Array<std::pair<Index, Index>> pair_all(const Bricks& bricks, std::size_t threads);
 
  private:
   // An edge: the rank of its top, then its direction from there. Directions towards lower coordinates come first, axis by
@@ -63,7 +56,7 @@ class JointSaddleReduction {
 
   CellCode code(Cell cell) const { return gradient_.code(C::corner(cell), C::type(cell)); }
 
-  // The negative squares, in the order of the columns.
+  // Finds the negative squares and their tops.
   void sort_squares() {
     const Array<Cell>& squares = gradient_.critical_cells(2);
     Array<std::uint64_t> items, memory;
@@ -74,7 +67,11 @@ class JointSaddleReduction {
       }
     radix_sort(items, 32, memory);
     squares_.reserve(items.size());
-    for (const std::uint64_t item : items) squares_.push_back(static_cast<Index>(item));
+    top_.reserve(items.size());
+    for (const std::uint64_t item : items) {
+      squares_.push_back(static_cast<Index>(item));
+      top_.push_back(orders_.voxel(static_cast<Rank>(item >> 32), columns_));
+    }
   }
 
   // The positive critical edges, by rank: those of a voxel follow one another.
@@ -114,17 +111,15 @@ class JointSaddleReduction {
                                : edge_at(static_cast<Voxel>(rank_[v]), axis + 3);
   }
 
-  void reduce_all(const Bricks& bricks, std::size_t threads);
-
   const G& gradient_;
   const JointOrders<3>& orders_;
   const int edges_, columns_;
   const StopFlag& stop_;
   const Rank* const rank_;  // of voxels, in the order of the edges
   Array<Index> squares_;    // negative ones, by place
+  Array<Voxel> top_;        // of these
   Array<Pivot> pivots_;
   Array<std::uint32_t> first_pivot_;
-  Array<JointColumns> stores_;  // of threads
 };
 
 // Reduces columns on one thread.
@@ -261,20 +256,26 @@ class JointSaddleReduction::Worker {
   std::uint32_t steps_ = 0;
 };
 
-inline void JointSaddleReduction::reduce_all(const Bricks& bricks, std::size_t threads) {
-  Array<Voxel> top(squares_.size());
-  std::transform(squares_.begin(), squares_.end(), top.begin(),
-                 [&](Index square) { return gradient_.top(gradient_.critical_cells(2)[square], columns_); });
+inline Array<std::pair<JointSaddleReduction::Index, JointSaddleReduction::Index>> JointSaddleReduction::pair_all(
+    const Bricks& bricks, std::size_t threads) {
   Array<Place> places(squares_.size());
   std::iota(places.begin(), places.end(), Place{0});
   Array<std::size_t> first;
-  places = bricks.sort(places, [&](Place place) { return top[place]; }, first);
-  stores_ = Array<JointColumns>(threads);
+  places = bricks.sort(places, [&](Place place) { return top_[place]; }, first);
+  threads = useful_threads(threads, 500.0 * squares_.size());
+  Array<JointColumns> stores(threads);
   parallel_workers(bricks.count(), threads, [&](std::size_t thread) {
-    return [&, worker = Worker(*this, stores_[thread])](std::size_t brick) mutable {
+    return [&, worker = Worker(*this, stores[thread])](std::size_t brick) mutable {
       for (std::size_t i = first[brick]; i < first[brick + 1]; ++i) worker.reduce(places[i]);
     };
   });
+  Array<std::pair<Index, Index>> pairs(squares_.size());
+  for (const Pivot& pivot : pivots_)
+    if (const JointColumns::Entry* const column = pivot.column) {
+      const Place place = JointColumns::owner(column);
+      pairs[place] = {pivot.index, squares_[place]};
+    }
+  return pairs;
 }
 
 }  // namespace topo

@@ -57,7 +57,7 @@ def all_tables(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Sequen
     images = ["256^2 [2]"] if quick else ["512^2 [2]", "512^2 white noise", "64^3 [2]", "64^3 white noise"]
     yield "types", "Float types; CPU ms, and as multiples of float32", heads, map(dtype_row, images)
     rows: Iterable[Sequence[str]] = starmap(thread_row, BATCHES_ON_THREADS[: 2 if quick else None])
-    yield "threads", "Several threads; ms", ["images [sigma]", "1 thread", "2 threads", "ratio"], rows
+    yield "threads", "Several threads; ms", ["images [sigma]", "1 thread", "2 threads", "times as fast"], rows
     heads = ["images [sigma]", *THREAD_HEADS[1:]]
     rows = starmap(synthetic_thread_row, LOSSES_ON_THREADS[: 1 if quick else None])
     yield "threads", THREAD_TITLE, heads, rows

@@ -28,10 +28,12 @@ def smoothed_noise(shape: Sequence[int], sigma: float, seed: int = 0) -> Image:
     return likelihood
 
 
-def noisy_structures(count: int, shape: Sequence[int], sigma: float) -> tuple[Image, Image]:
-    """Draw likelihoods, `(count, *shape)`, and labels that resemble them: where a mixture with other noise is high."""
-    likelihood = np.stack([smoothed_noise(shape, sigma, seed) for seed in range(count)])
-    other = np.stack([smoothed_noise(shape, sigma, seed) for seed in range(count, 2 * count)])
+def noisy_structures(shape: Sequence[int], sigma: float) -> tuple[Image, Image]:
+    """Draw likelihoods, `(N, *spatial)`, and labels that resemble them: where a mixture with other noise is high."""
+    likelihood, other = (
+        np.stack([smoothed_noise(shape[1:], sigma, seed) for seed in range(first, first + shape[0])])
+        for first in (0, shape[0])
+    )
     return likelihood, (0.6 * likelihood + 0.4 * other > 0.6).astype(np.float32)
 
 

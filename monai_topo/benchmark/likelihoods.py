@@ -31,10 +31,10 @@ HEADS = [
 ]
 THREAD_TITLE = "Whole losses, forward + backward; two threads, times as fast as one"
 THREAD_HEADS = ["network", "pairs", "spatial", "spatial, patches", "spatial, one image", "Betti matching"]
-LOSSES_ON_THREADS: list[tuple[str, int, tuple[int, ...]]] = [  # name, number of images, and shape
-    ("3 x 256^2 [2]", 3, (256, 256)),
-    ("8 x 512^2 [2]", 8, (512, 512)),
-    ("1 x 128^3 [2]", 1, (128, 128, 128)),
+LOSSES_ON_THREADS: list[tuple[str, tuple[int, ...], float]] = [  # name, shape and sigma
+    ("3 x 256^2 [2]", (3, 256, 256), 2),
+    ("8 x 512^2 [2]", (8, 512, 512), 2),
+    ("1 x 128^3 [2]", (1, 128, 128, 128), 2),
 ]
 SUPPORT = 0.2
 WITH_SUPPORT = ("spatial, support", "Betti matching, support")
@@ -125,7 +125,7 @@ def support_row(side: int, noise: float, repeats: int = 9) -> list[str]:
     ]
 
 
-def thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
+def loss_thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
     """Measure how many times as fast two threads are as one: whole losses, forward and backward."""
     one_image = batch[0][:1], batch[1][:1]
     tasks: dict[str, Callable[[], Any]] = {}
@@ -140,10 +140,10 @@ def thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
     return [name, *(f"{times[f'{head} 1'] / times[f'{head} 2']:.2f}" for head in THREAD_HEADS[1:])]
 
 
-def synthetic_thread_row(name: str, count: int, shape: tuple[int, ...]) -> list[str]:
-    """Measure the same on smoothed noise."""
-    likelihood, label = (torch.from_numpy(images)[:, None] for images in noisy_structures(count, shape, sigma=2))
-    return thread_row(name, (likelihood, label))
+def synthetic_thread_row(name: str, shape: tuple[int, ...], sigma: float) -> list[str]:
+    """Measure how many times as fast two threads are as one on smoothed noise, `(N, *spatial)`."""
+    likelihood, label = (torch.from_numpy(images)[:, None] for images in noisy_structures(shape, sigma))
+    return loss_thread_row(name, (likelihood, label))
 
 
 def tables(path: Path, repeats: int = 5) -> Iterator[tuple[str, list[str], Iterable[list[str]]]]:
@@ -152,7 +152,7 @@ def tables(path: Path, repeats: int = 5) -> Iterator[tuple[str, list[str], Itera
     title = f"Losses on likelihoods, forward + backward; CPU ns per voxel, one thread (support: {SUPPORT})"
     yield title, HEADS, (likelihood_row(name, batch, repeats) for name, batch in batches.items())
     title = f"{THREAD_TITLE}, on likelihoods"
-    yield title, THREAD_HEADS, (thread_row(name, batch, repeats) for name, batch in batches.items())
+    yield title, THREAD_HEADS, (loss_thread_row(name, batch, repeats) for name, batch in batches.items())
 
 
 def _step(loss: Loss, batch: Batch) -> None:

@@ -18,6 +18,12 @@ from monai_topo.losses._log_odds import LogOdds
 
 __all__ = ["LikelihoodLoss", "check_binary", "check_tensors"]
 
+# Of labels that the kernel can check.
+KERNEL_TYPES = (
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.float32, torch.float64),
+)
+
 
 @dataclass(eq=False, repr=False)
 class LikelihoodLoss(_Loss):
@@ -247,7 +253,9 @@ def _check_likelihood(likelihood: Tensor) -> None:
 
 def check_binary(target: Tensor) -> None:
     """Check that a label is binary."""
-    by_kernel = target.device.type == "cpu" and target.dtype in (torch.uint8, torch.int64, torch.float32, torch.float64)
+    if target.dtype == torch.bool:
+        return
+    by_kernel = target.device.type == "cpu" and target.dtype in KERNEL_TYPES
     # Without arrays of booleans, which would take a tenth of the time of a loss.
     if by_kernel and kernel.is_binary(target.detach().contiguous().numpy(), torch.get_num_threads()):
         return

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monai_topo._utils.kernel import kernel
 from monai_topo.losses._base import check_binary
 
-INTEGERS = [torch.uint8, torch.int16, torch.int32, torch.int64]
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SHAPES = st.sampled_from([(1, 1, 3, 5), (2, 1, 7, 6, 4)])
-IN_SEVERAL_PARTS = (1, 1, 1201, 1303)  # so many pixels are checked on several threads
 
 
 def refuses(label: torch.Tensor) -> None:
@@ -40,9 +41,11 @@ def test_one_other_value_is_found_wherever_it_is(
     refuses(label)
 
 
-@pytest.mark.parametrize("place", [0, 600_000, 900_000, -1])
-def test_the_threads_leave_no_part_out(place: int) -> None:
-    label = torch.ones(IN_SEVERAL_PARTS)
-    check_binary(label)
-    label.view(-1)[place] = 0.5
-    refuses(label)
+def test_threads_leave_no_part_out() -> None:
+    label = np.ones(4_000_003, dtype=np.float32)  # so many values are worth four threads, which take 16 parts
+    assert kernel.is_binary(label, 4)
+    ends = [part * len(label) // 16 for part in range(17)]
+    for place in {*ends[:-1], *(end - 1 for end in ends[1:])}:
+        label[place] = 0.5
+        assert not kernel.is_binary(label, 4)
+        label[place] = 1

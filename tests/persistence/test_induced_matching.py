@@ -56,7 +56,7 @@ def test_matches_are_those_of_boundary_matrices(images, connectivity):
 @pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
-@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 3, 4, 5), (1, 1, 1), (2, 1, 4, 1)])
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 3, 4, 5), (1, 20, 24, 28), (1, 1, 1), (2, 1, 4, 1)])
 def test_pairs_have_the_values_of_persistence(shape, filtration, connectivity, border):
     settings = {"filtration": filtration, "connectivity": connectivity, "border": border}
     generator = torch.Generator().manual_seed(sum(shape))
@@ -184,6 +184,25 @@ def test_matching_is_symmetric_and_perfect_with_itself(images):
     same = match(a, a)
     assert torch.equal(same.matched[:, 0], same.matched[:, 1])
     assert len(same.matched) == len(same.prediction)
+
+
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@pytest.mark.parametrize("axes", [(1,), (0, 2)])
+def test_flips_and_transposes_change_no_matches(axes, connectivity):
+    # Columns are reduced in another order, in volumes of more than one brick of 16^3.
+    noise = np.random.default_rng(11).standard_normal((2, 20, 24, 35))
+    images = torch.from_numpy(np.stack([ndimage.gaussian_filter(image, 1.2) for image in noise + 0.7 * noise[:1]]))
+
+    def matches(prediction, label):
+        matching = match(prediction, label, connectivity=connectivity)
+        a, b = matching.matched.T
+        values = matching.prediction.values(prediction[None])[a], matching.label.values(label[None])[b]
+        return sorted(map(tuple, torch.cat((matching.prediction.dim[a, None], *values), dim=1).tolist()))
+
+    expected = matches(*images)
+    assert sum(dim == 1 for dim, *_ in expected) > 20
+    assert matches(*images.flip(*(axis + 1 for axis in axes))) == expected
+    assert matches(*images.transpose(1, 3)) == expected
 
 
 def test_result_depends_on_neither_threads_nor_batch():

@@ -87,20 +87,32 @@ bool threads_change_no_loss(bool full, bool framed) {
   return true;
 }
 
-bool stops() {
-  const Extent<3> extent{64, 64, 64};
-  std::vector<float> values(num_voxels(extent), 0.0f);
-  values[0] = 1.0f;  // a constant image has no work to stop
+template <class Compute>
+bool stops(Compute compute) {
   StopFlag stop;
   std::thread other([&] { stop.raise(); });
   other.join();
   try {
-    Scratch<3> scratch;
-    persistence_pairs<3>(values.data(), extent, {false, true, true, 7u}, 3, stop, scratch);
+    compute(stop);
   } catch (const StopFlag::Stopped&) {
     return true;
   }
   return false;
+}
+
+bool stops() {
+  const Extent<3> extent{64, 64, 64};
+  const Filtration filtration{false, true, true, 7u};
+  std::vector<float> values(num_voxels(extent), 0.0f);
+  values[0] = 1.0f;  // a constant image has no work to stop
+  const auto pairs = [&](const StopFlag& stop) {
+    Scratch<3> scratch;
+    persistence_pairs<3>(values.data(), extent, filtration, 3, stop, scratch);
+  };
+  const auto matching = [&](const StopFlag& stop) {
+    betti_matching<3>(values.data(), values.data(), extent, filtration, 3, stop);
+  };
+  return stops(pairs) && stops(matching);
 }
 
 }  // namespace
