@@ -18,11 +18,8 @@ from monai_topo.losses._log_odds import LogOdds
 
 __all__ = ["LikelihoodLoss", "check_binary", "check_tensors"]
 
-# Of labels that the kernel can check.
-KERNEL_TYPES = (
-    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
-    *(torch.float32, torch.float64),
-)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_KERNEL_TYPES = (*_INTEGERS, torch.float32, torch.float64)  # labels that the kernel can check
 
 
 @dataclass(eq=False, repr=False)
@@ -255,7 +252,7 @@ def check_binary(target: Tensor) -> None:
     """Check that a label is binary."""
     if target.dtype == torch.bool:
         return
-    by_kernel = target.device.type == "cpu" and target.dtype in KERNEL_TYPES
+    by_kernel = target.device.type == "cpu" and target.dtype in _KERNEL_TYPES
     # Without arrays of booleans, which would take a tenth of the time of a loss.
     if by_kernel and kernel.is_binary(target.detach().contiguous().numpy(), torch.get_num_threads()):
         return
