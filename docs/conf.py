@@ -77,4 +77,4 @@ for figure in (filtration, metrics, one_page, repair, transforms):
     figure.make_all()
 toy_study.main([])
 study_page.make_all(Path(__file__).parent / "images")
-study_page.make_side_studies()
+study_page.make_side_studies(Path(__file__).parent / "images")

@@ -25,7 +25,7 @@ PALETTE = ("#000000", "#e69f00", "#56b4e9", "#cc79a7", "#0072b2", "#009e73", "#d
 COLORS = dict(zip((BASE, *COMPARED), PALETTE, strict=True))
 # The terms that two terms consist of, and the results with runs of one term alone on the same machine.
 TERMS = ("soft clDice", "skeleton recall", "SCNP", "persistence, support")
-ONE_TERM = {"isbi2012": "fewer_patches/isbi2012", "topomortar_noisy": "topomortar_noisy"}
+ONE_TERM = {**{name: name for name in SETS}, "drive": "training_length/2000/drive"}
 WITH_SUPPORT = {name: f"fewer_patches/{name}" for name in ("isbi2012", "drive")}  # what runs without are compared with
 TITLES = {
     "isbi2012": "membranes",
@@ -63,33 +63,30 @@ def make_all(images: Path) -> None:
             draw_examples(folder / "examples.npz", images / f"study_{folder.name}_examples.png")
 
 
-def make_side_studies() -> None:
+def make_side_studies(images: Path) -> None:
     """Write the tables of two terms, without support, of fewer patches and of shorter and longer training."""
     _side_study("two_terms", beside=ONE_TERM)
     _side_study("without_support", beside=WITH_SUPPORT)
-    fewer = _side_study("fewer_patches")
+    _side_study("fewer_patches")
     lengths = {
         (path.parent.name, int(path.parent.parent.name)): pd.read_csv(path)
         for path in (RESULTS / "training_length").glob("*/*/cases.csv")
     }
-    for name in {name for name, _ in lengths}:  # of 2000 steps with all patches
-        lengths[name, 2000] = fewer[name][fewer[name].method.isin((BASE, "persistence, support"))]
     _write("training_length", by_length(lengths))
+    draw_lengths(lengths, images / "study_training_length.png")
 
 
-def _side_study(folder: str, beside: Mapping[str, str] | None = None) -> dict[str, pd.DataFrame]:
-    """Write one table per data set, after clean-up; return the cases by data set.
+def _side_study(folder: str, beside: Mapping[str, str] | None = None) -> None:
+    """Write one table per data set, after clean-up.
 
     `beside`: for a data set, the folder of the results with its runs of one term, or none.
     """
     files = [RESULTS / folder / name / "cases.csv" for name in SETS]
     sets = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
-    for name, other in (beside or {}).items():
-        if name in sets:
-            cases = pd.read_csv(RESULTS / other / "cases.csv")
-            sets[name] = pd.concat([cases[cases.method.isin((BASE, *TERMS))], sets[name]])
+    for name in sets.keys() & (beside or {}).keys():
+        cases = pd.read_csv(RESULTS / (beside or {})[name] / "cases.csv")
+        sets[name] = pd.concat([cases[cases.method.isin((BASE, *TERMS))], sets[name]])
     _write(folder, *(f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in sets.items()))
-    return sets
 
 
 def _write(name: str, *tables: str) -> None:
@@ -130,6 +127,34 @@ def draw_examples(pictures: Path, path: Path) -> None:
         panel.set_title(method, fontsize=10)
     kinds = [Patch(color=color, label=STRUCTURE_ERRORS[kind]) for kind, color in ERROR_COLORS.items()]
     figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds), fontsize=8, frameon=False)
+    figure.savefig(path)
+
+
+def draw_lengths(tables: Mapping[tuple[str, int], pd.DataFrame], path: Path) -> None:
+    """Draw two errors against the number of steps, one line per method, one dot per seed, one row per data set."""
+    sets, shown = sorted({name for name, _ in tables}), (METRIC, "voi")
+    figure = Figure(figsize=(9, 2.8 * len(sets) + 0.5), layout="constrained", dpi=100)
+    panels = figure.subplots(len(sets), len(shown), squeeze=False)
+    for row, name in enumerate(sets):
+        lengths = {steps: summary(cases, cleaned=True) for (of, steps), cases in sorted(tables.items()) if of == name}
+        seeds = pd.concat(lengths, names=["steps"]).reset_index("steps")
+        for panel, measure in zip(panels[row], shown, strict=True):
+            for method, runs in seeds.groupby("method", sort=False):
+                means = runs.groupby("steps")[measure].mean()
+                panel.plot(means.index, means, color=COLORS[method], label=method)
+                panel.plot(
+                    runs.steps, runs[measure], "o", color=COLORS[method], markersize=4, alpha=0.6, markeredgewidth=0
+                )
+            panel.set_xscale("log", base=2)
+            panel.set_xticks([*lengths], [str(steps) for steps in lengths])
+            panel.set_title(f"{TITLES[name]}: {MEASURES[measure]}", fontsize=10)
+            panel.tick_params(labelsize=8)
+            panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[-1]:
+        panel.set_xlabel("steps", fontsize=8)
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
+    )
     figure.savefig(path)
 
 

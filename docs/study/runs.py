@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import torch
 from methods import BASE, METHODS
 from scoring import METRIC, measure, predict_cases
 from tqdm import tqdm
@@ -99,9 +100,10 @@ class Results:
                 )
             return
         packages = {name: version(name) for name in ("monai_topo", "monai", "torch")}
+        gpu = {"gpu": torch.cuda.get_device_name()} if settings["device"] == "cuda" else {}
         with atomic_write(file) as unfinished:
             unfinished.write_text(
-                json.dumps({**settings, "commit": _commit(), "cpu": processor(), **packages}, indent=2) + "\n"
+                json.dumps({**settings, "commit": _commit(), "cpu": processor(), **packages, **gpu}, indent=2) + "\n"
             )
 
     def cases(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceCELoss, SoftclDiceLoss
 from monai.networks.nets import UNet
 from torch import Tensor
 
@@ -135,10 +135,13 @@ def steps_of(training: Training, case: Case) -> dict[str, Step]:
         "support 0.2, a quarter of the patches": with_topology(PersistenceLoss, True, support=0.2, **quarter),
         "Betti matching, support 0.2": with_topology(BettiMatchingLoss, True, support=0.2),
     }
-    base = DiceCELoss(sigmoid=True)
+    base, cldice = DiceCELoss(sigmoid=True), SoftclDiceLoss()
     alone = TopologyAwareLoss(base, base, 0.0)
     return {
         "base loss alone": partial(training.step, base),
+        "soft clDice of MONAI": partial(
+            training.step, lambda logits, label: base(logits, label) + cldice(label, torch.sigmoid(logits))
+        ),
         **{name: partial(training.step, loss) for name, loss in losses.items()},
         "two micro-batches, base loss alone": partial(training.accumulated_step, alone),
         "two micro-batches, synchronous": partial(training.accumulated_step, with_topology(PersistenceLoss, False)),
