@@ -61,10 +61,10 @@ void parallel_for(std::size_t count, std::size_t threads, Task task, std::size_t
   parallel_workers(count, threads, [&](std::size_t) { return [&](std::size_t i) { task(i); }; }, team);
 }
 
-// How many threads are worth their start for work that takes one thread so many nanoseconds: to start one of our own takes
-// a tenth of a millisecond.
+// How many threads are worth their start for work that takes one thread so many nanoseconds.
 inline std::size_t useful_threads(std::size_t threads, double nanoseconds) {
-  return std::min(threads, 1 + static_cast<std::size_t>(nanoseconds / 2e5));
+  if (threads == 1) return 1;
+  return std::min(threads, 1 + static_cast<std::size_t>(nanoseconds / Team::nanoseconds_to_start(threads)));
 }
 
 // Parts into which threads divide `count` items: one for a single thread, else so many that none waits for long.

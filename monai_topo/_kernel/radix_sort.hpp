@@ -15,7 +15,7 @@ namespace topo {
 // Sorts keys by their bits from `low` on; those that agree in them keep their order. Only the digits in which keys differ
 // are sorted. `memory` may become as large as the keys.
 inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>& memory, std::size_t threads = 1) {
-  if (keys.size() < 256) {
+  if (keys.size() < 48) {
     std::stable_sort(keys.begin(), keys.end(), [=](std::uint64_t a, std::uint64_t b) { return a >> low < b >> low; });
     return;
   }

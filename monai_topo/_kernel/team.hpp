@@ -50,6 +50,12 @@ class Team {
       Team(job).work(std::max(workers, std::min(threads, processors())));
   }
 
+  // How long it takes to bring so many threads to work.
+  static double nanoseconds_to_start(std::size_t threads) {
+    if (of_this_thread() != nullptr) return 2e4;
+    return threads <= num_torch_threads() ? 5e4 : 2e5;
+  }
+
  private:
   struct Job {
     void (*call)(const void* work, std::size_t worker);

@@ -37,21 +37,37 @@ inline pid_t process_with_threads() {
 }
 inline const pid_t process_at_start = process_with_threads();
 
-// Calls body(data) on this thread and on threads - 1 others of torch's. Returns false, without a call, where torch has not
-// so many that wait for this thread: they wait for the main thread only.
-inline bool run_on_torch_threads(std::size_t threads, void (*body)(void*), void* data) {
+// The entry points of the OpenMP runtime of torch, or null.
+struct TorchRuntime {
   using Body = void (*)(void*);
-  static const auto parallel =
+  void (*const parallel)(Body, void*, unsigned, unsigned) =
       reinterpret_cast<void (*)(Body, void*, unsigned, unsigned)>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-  static const auto max_threads = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
-  static const auto in_parallel = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_in_parallel"));
-  if (parallel == nullptr || max_threads == nullptr || in_parallel == nullptr) return false;
-  const bool is_main_thread = syscall(SYS_gettid) == process_at_start && getpid() == process_at_start;
-  if (!is_main_thread || in_parallel() != 0 || threads > static_cast<std::size_t>(max_threads())) return false;
+  int (*const max_threads)() = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+  int (*const in_parallel)() = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_in_parallel"));
+
+  // How many threads of torch wait for this one, itself included: they wait for the main thread only.
+  std::size_t num_threads() const {
+    if (parallel == nullptr || max_threads == nullptr || in_parallel == nullptr) return 1;
+    const bool is_main_thread = syscall(SYS_gettid) == process_at_start && getpid() == process_at_start;
+    return is_main_thread && in_parallel() == 0 ? static_cast<std::size_t>(max_threads()) : 1;
+  }
+
+  static const TorchRuntime& get() {
+    static const TorchRuntime runtime;
+    return runtime;
+  }
+};
+
+inline std::size_t num_torch_threads() { return TorchRuntime::get().num_threads(); }
+
+// Calls body(data) on this thread and on threads - 1 others of torch's. Returns false, without a call, where torch has not
+// so many that wait for this thread.
+inline bool run_on_torch_threads(std::size_t threads, void (*body)(void*), void* data) {
+  if (threads > num_torch_threads()) return false;
 
   // All of them are called, since the runtime ends those that are left out; but only so many take part.
   struct Call {
-    Body body;
+    TorchRuntime::Body body;
     void* data;
     pid_t leader;
     std::atomic<std::size_t> places;
@@ -63,12 +79,14 @@ inline bool run_on_torch_threads(std::size_t threads, void (*body)(void*), void*
       takes_part = here.places.compare_exchange_weak(left, left - 1);
     if (takes_part) here.body(here.data);
   };
-  parallel(take_place, &call, static_cast<unsigned>(max_threads()), 0);
+  const TorchRuntime& torch = TorchRuntime::get();
+  torch.parallel(take_place, &call, static_cast<unsigned>(torch.max_threads()), 0);
   return true;
 }
 
 #else
 
+inline std::size_t num_torch_threads() { return 1; }
 inline bool run_on_torch_threads(std::size_t, void (*)(void*), void*) { return false; }
 
 #endif

@@ -13,6 +13,7 @@ import torch
 from monai.losses import DiceCELoss, SoftclDiceLoss
 from torch import Tensor
 
+from monai_topo._utils.patches import crop, patch_slices
 from monai_topo.benchmark.images import noisy_structures, noisy_vessels
 from monai_topo.benchmark.timing import median_ms, torch_threads
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss
@@ -25,6 +26,7 @@ HEADS = [
     "network",
     "argsort",
     "pairs",
+    "pairs, patches",
     *(f"{name}{unit}" for name in ("spatial", "spatial, patches", "Betti matching") for unit in ("", ", x pairs")),
     *("pairs, support", "spatial, support", "Betti matching, support"),
     *("soft clDice", "DiceCE"),
@@ -67,7 +69,7 @@ def losses(batch: Batch, num_threads: int) -> dict[str, Loss]:
     """Make the losses of likelihoods that are timed."""
     spatial = partial(PersistenceLoss, matching="spatial", num_threads=num_threads)
     betti = partial(BettiMatchingLoss, num_threads=num_threads)
-    patch = [max(1, min(64, length // 2)) for length in batch[0].shape[2:]]
+    patch = _patch_size(batch)
     cldice = SoftclDiceLoss()
     return {
         "spatial": spatial(),
@@ -80,21 +82,31 @@ def losses(batch: Batch, num_threads: int) -> dict[str, Loss]:
     }
 
 
+def _patch_size(batch: Batch) -> list[int]:
+    return [max(1, min(64, length // 2)) for length in batch[0].shape[2:]]
+
+
 def likelihood_row(name: str, batch: Batch, repeats: int = 5) -> list[str]:
     """Measure CPU nanoseconds per voxel on one thread, forward and backward."""
     likelihood, label = batch
     with torch_threads(1):
         images = likelihood[:, 0]
+        grid = patch_slices(images.shape[1:], patch_size=_patch_size(batch), num_patches=None, seed=0)
+        patches = torch.cat([crop(images, patch) for patch in grid])
         above = torch.where(torch.maximum(images, label[:, 0]) > SUPPORT, images, 0)
         tasks: dict[str, Callable[[], Any]] = {
             "argsort": lambda: [np.argsort(image.flatten().numpy()) for image in images],
             "pairs": lambda: persistence_pairs(images, num_threads=1),
+            "pairs, patches": lambda: persistence_pairs(patches, num_threads=1),
             "pairs, support": lambda: persistence_pairs(above, num_threads=1),
             **{title: partial(_step, loss, batch) for title, loss in losses(batch, 1).items()},
         }
         times = median_ms(tasks, repeats, time.process_time)
     per_voxel = {title: 1e6 * value / images.numel() for title, value in times.items()}
-    ratios = {f"{title}, x pairs": value / per_voxel["pairs"] for title, value in per_voxel.items()}
+    ratios = {
+        f"{title}, x pairs": value / per_voxel["pairs, patches" if "patches" in title else "pairs"]
+        for title, value in per_voxel.items()
+    }
     cells = [f"{ratios[head]:.2f}" if head in ratios else f"{per_voxel[head]:.0f}" for head in HEADS[1:]]
     return [name, *cells]
 
