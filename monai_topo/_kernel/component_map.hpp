@@ -46,17 +46,16 @@ class ComponentMap {
       for (const Run& run : rows_.row(row)) visit(row, run, number_of(run));
   }
 
-  // Writes the number of every voxel of a row; returns whether any is not 0.
-  bool write_row(std::int64_t row, std::int32_t* out) const {
+  // Writes the number of every voxel of a row.
+  void write_row(std::int64_t row, std::int32_t* out) const {
     std::fill(out, out + length_, 0);
-    const RunsOfRows::Row runs = rows_.row(row);
-    for (const Run& run : runs) std::fill(out + run.begin, out + run.end, number_of(run));
-    return runs.begin() != runs.end();
+    for (const Run& run : rows_.row(row)) std::fill(out + run.begin, out + run.end, number_of(run));
   }
 
- private:
+  RunsOfRows::Row row(std::int64_t i) const { return rows_.row(i); }  // its runs, with numbers in place of labels
   static std::int32_t number_of(const Run& run) { return static_cast<std::int32_t>(run.label); }
 
+ private:
   const std::uint32_t length_;
   const Divisor by_length_;
   RunsOfRows rows_;  // with numbers in place of labels
