@@ -16,7 +16,7 @@ from monai.networks.nets import UNet
 from numpy.typing import NDArray
 from sets import SETS, load_cases
 from torch import Tensor
-from training import Run, base_network, predict
+from training import Run, base_network, predict_likelihood
 
 from monai_topo._utils.io import atomic_write
 
@@ -40,7 +40,7 @@ def predict_crops(network: UNet, run: Run) -> NDArray[Any]:
         ]
         window = (..., *(slice(start, start + want) for start, want in zip(starts, extent, strict=True)))
         crop = {key: value[window] for key, value in case.items() if isinstance(value, Tensor)}
-        pairs.append((predict(network, run.study_set, crop).astype(np.float32), crop["label"][0].numpy()))
+        pairs.append((predict_likelihood(network, run.study_set, crop), crop["label"][0].numpy()))
     return np.stack(pairs, axis=1).astype(np.float32)
 
 

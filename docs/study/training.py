@@ -236,6 +236,11 @@ def _augmentation(study_set: StudySet) -> Compose:
 
 
 def predict(network: UNet, study_set: StudySet, case: Case) -> NDArray[np.float16]:
+    """Predict the likelihood of a case with sliding windows, 0 outside a field of view, in half precision."""
+    return predict_likelihood(network, study_set, case).astype(np.float16)
+
+
+def predict_likelihood(network: UNet, study_set: StudySet, case: Case) -> NDArray[np.float32]:
     """Predict the likelihood of a case with sliding windows, 0 outside a field of view."""
     network.eval()
     inferer = SlidingWindowInferer(study_set.crop, sw_batch_size=4, overlap=0.5, mode="gaussian")
@@ -244,7 +249,7 @@ def predict(network: UNet, study_set: StudySet, case: Case) -> NDArray[np.float1
         likelihood = torch.sigmoid(inferer(case["image"][None].to(device), network))[0, 0].cpu()
     if "mask" in case:
         likelihood = likelihood * (case["mask"][0] > 0)
-    return likelihood.numpy().astype(np.float16)
+    return np.asarray(likelihood.numpy(), dtype=np.float32)
 
 
 def _mean_dice(network: UNet, study_set: StudySet, cases: Sequence[Case]) -> float:
