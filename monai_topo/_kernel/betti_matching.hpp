@@ -7,6 +7,7 @@
 // deaths the images.
 #pragma once
 
+#include <optional>
 #include <tuple>
 
 #include "joint_extremum_pairs.hpp"
@@ -185,11 +186,13 @@ class InducedMatching {
       if (image == of_prediction || !is_same(births(image), deaths(image)))
         reductions.push_back({births(image), deaths(image), {}});
     const Bricks bricks(orders_.grid());
+    std::optional<JointSaddleReduction> common;
+    if (is_same(of_label, of_comparison)) common.emplace(gradient_, bricks, threads_, stop_);
     const auto reduce = [&](std::size_t i) {
       Reduction& reduction = reductions[i];
-      reduction.pairs =
-          JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death), stop_)
-              .pair_all(bricks, threads_);
+      reduction.pairs = JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death),
+                                             common ? &*common : nullptr, stop_)
+                            .pair_all(bricks, threads_);
     };
     parallel_for(reductions.size(), threads_, reduce, threads_);
     const auto voxels = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {

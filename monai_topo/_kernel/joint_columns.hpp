@@ -8,8 +8,8 @@
 
 namespace topo {
 
-// Reduced columns that one thread writes and others read: each the place of its square in the order of the columns, the
-// number of its edges, and these without the pivot. They lie in blocks that never move.
+// Reduced columns that one thread writes and others read: each the index of its square, the number of its edges, and these
+// without the pivot. They lie in blocks that never move.
 class JointColumns {
  public:
   using Entry = Edge;

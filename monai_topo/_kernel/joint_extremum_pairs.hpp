@@ -139,7 +139,10 @@ class JointBasins {
         break;
       }
       // A vertex leaves through the edge on that side, a top cell through the facet on that side.
-      at = code.upper() ? at + gradient_.stride[code.axis()] : at - gradient_.stride[code.axis()];
+      if (!dual_ && code.goes_down(0))
+        at -= gradient_.stride[0] * (1 + gradient_.straight_runs().below(at));
+      else
+        at = code.upper() ? at + gradient_.stride[code.axis()] : at - gradient_.stride[code.axis()];
     }
     for (std::size_t i = 0; i < steps; ++i) node_of_cell[walked[i]] = node;
     return node;

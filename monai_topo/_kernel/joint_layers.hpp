@@ -34,6 +34,7 @@ class CellCode {
   int axis() const { return static_cast<int>(bits_ >> 1); }
   bool upper() const { return bits_ & 1; }
   bool is_marked(int order_index) const { return has_bit(bits_, order_index); }
+  bool has_marks(std::uint32_t of_orders) const { return (bits_ & of_orders) == of_orders; }  // a bit for each
   bool goes_down(int along) const { return bits_ == matched(along, false); }
 
  private:

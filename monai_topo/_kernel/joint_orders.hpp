@@ -57,6 +57,8 @@ class JointOrders {
   Voxel voxel(Rank rank, int index) const { return order_[index].voxel(rank); }
   std::size_t greatest_rank(int index) const { return order_[index].greatest_rank(); }
 
+  bool is_least_of_label(Voxel v) const { return level(v, of_label) == ranges_[of_label].low; }
+
   Level level(Voxel v, Order o) const {
     const Level of_p = grid_[0].level[v], of_l = grid_[1].level[v];
     if (o == of_comparison) return comparison_is_greater_ ? std::max(of_p, of_l) : std::min(of_p, of_l);

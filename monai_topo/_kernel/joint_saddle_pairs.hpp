@@ -4,6 +4,11 @@
 // down, and columns are taken brick by brick, each by one of several threads. Edges that are negative in the order of the
 // edges cannot be pivots, and squares that are positive in the order of the squares are cleared. (The stars of a single
 // order, which hold the working column there, do not exist here.)
+//
+// Voxels at the least level of the label come first in its order, and among themselves all orders have them in the same
+// one: squares that enter with them are reduced once, and the reductions begin with their columns. Which of them are
+// negative, and which of their edges, differs from order to order, so their columns leave out only edges that are negative
+// in all orders, which are no pivot in any.
 #pragma once
 
 #include <atomic>
@@ -24,17 +29,24 @@ class JointSaddleReduction {
   using Index = std::uint32_t;  // into the critical edges, or squares, of the gradient
 
   // Orders are given by their index. The marks of the gradient's critical edges and squares say which are paired with
-  // dimensions 0 and 2.
-  JointSaddleReduction(const G& gradient, int edges, int columns, const StopFlag& stop)
+  // dimensions 0 and 2. `common`: what other reductions of this gradient share, or null.
+  JointSaddleReduction(const G& gradient, int edges, int columns, const JointSaddleReduction* common,
+                       const StopFlag& stop)
       : gradient_(gradient),
         orders_(gradient.orders()),
         edges_(edges),
         columns_(columns),
+        common_(common),
+        marks_of_negative_(1u << edges),
         stop_(stop),
         rank_(orders_.ranks(edges).data()) {
     sort_squares();
     find_pivots();
+    if (common_ != nullptr) begin_with_common_columns();
   }
+
+  // What the reductions share: the squares at the least level of the label.
+  JointSaddleReduction(const G& gradient, const Bricks& bricks, std::size_t threads, const StopFlag& stop);
 
   // All pairs as (edge, square), in the order of the squares.
   Array<std::pair<Index, Index>> pair_all(const Bricks& bricks, std::size_t threads);
@@ -43,7 +55,7 @@ class JointSaddleReduction {
   // An edge: the rank of its top, then its direction from there. Directions towards lower coordinates come first, axis by
   // axis, then those towards higher ones: edges of one voxel then have the order of the cells.
   using RankedEdge = std::uint32_t;
-  using Place = JointColumns::Entry;  // of a square, in the order of the columns
+  using Place = std::uint32_t;  // of a square, in the order of the columns
 
   class Worker;
 
@@ -66,13 +78,30 @@ class JointSaddleReduction {
         items.push_back((static_cast<std::uint64_t>(rank) << 32) | i);
       }
     radix_sort(items, 32, memory);
+    place_.resize(squares.size());
     squares_.reserve(items.size());
     top_.reserve(items.size());
     for (const std::uint64_t item : items) {
+      place_[static_cast<Index>(item)] = static_cast<Place>(squares_.size());
       squares_.push_back(static_cast<Index>(item));
       top_.push_back(orders_.voxel(static_cast<Rank>(item >> 32), columns_));
     }
   }
+
+  // Gives the negative squares of the common reduction the columns that they have there.
+  void begin_with_common_columns() {
+    const Array<Cell>&edges = gradient_.critical_cells(1), &squares = gradient_.critical_cells(2);
+    for (const Pivot& of_common : common_->pivots_)
+      if (const JointColumns::Entry* const column = of_common.column)
+        if (!code(squares[JointColumns::owner(column)]).is_marked(columns_))
+          pivot(ranked(edges[of_common.index])).column = column;
+  }
+
+  // Reduces squares, given by their places, on threads.
+  void reduce(Array<Place>&& places, const Bricks& bricks, std::size_t threads);
+
+  // Whether an edge is no pivot in the orders of this reduction, or of all that share it.
+  bool is_negative(CellCode code) const { return code.has_marks(marks_of_negative_); }
 
   // The positive critical edges, by rank: those of a voxel follow one another.
   void find_pivots() {
@@ -114,12 +143,16 @@ class JointSaddleReduction {
   const G& gradient_;
   const JointOrders<3>& orders_;
   const int edges_, columns_;
+  const JointSaddleReduction* const common_;
+  std::uint32_t marks_of_negative_;
   const StopFlag& stop_;
   const Rank* const rank_;  // of voxels, in the order of the edges
   Array<Index> squares_;    // negative ones, by place
   Array<Voxel> top_;        // of these
+  Array<Place> place_;      // of a negative square
   Array<Pivot> pivots_;
   Array<std::uint32_t> first_pivot_;
+  Array<JointColumns> stores_;  // of threads
 };
 
 // Reduces columns on one thread.
@@ -130,10 +163,10 @@ class JointSaddleReduction::Worker {
 
   // Reduces the boundary of a square until it has a pivot of its own, and so on for the square whose pivot it has taken
   // over.
-  void reduce(Place place) {
-    const Cell square = gradient_.critical_cells(2)[all_.squares_[place]];
-    const auto type = static_cast<std::uint32_t>(C::type(square));
-    add_square(C::corner(square), lowest_bit(type), highest_bit(type), no_voxel, 0);
+  void reduce(Index square) {
+    const Cell cell = gradient_.critical_cells(2)[square];
+    const auto type = static_cast<std::uint32_t>(C::type(cell));
+    add_square(C::corner(cell), lowest_bit(type), highest_bit(type), no_voxel, 0);
     for (;;) {  // the column of a negative square never becomes empty
       if (++steps_ % 1024 == 0) all_.stop_.check();
       const std::size_t rank = queue_.greatest();
@@ -143,27 +176,27 @@ class JointSaddleReduction::Worker {
       const int last = highest_bit(candidates);
       candidates ^= 1u << last;
       for (int direction : bits_of(candidates)) toggle(edge_at(static_cast<Voxel>(rank), direction));
-      if (settle(place, all_.pivot(edge_at(static_cast<Voxel>(rank), last)))) return;
+      if (settle(square, all_.pivot(edge_at(static_cast<Voxel>(rank), last)))) return;
     }
   }
 
  private:
   // Stores the rest of the working column as the column of the square if no earlier square has this pivot, else adds the
   // column of that square. Returns whether nothing is left to reduce: of the square, or of a later one that had the pivot
-  // before and becomes `place`.
-  bool settle(Place& place, Pivot& pivot) {
+  // before and becomes `square`.
+  bool settle(Index& square, Pivot& pivot) {
     const JointColumns::Entry *seen = pivot.column.load(std::memory_order_acquire), *own = nullptr;
     for (;;) {
-      if (seen != nullptr && JointColumns::owner(seen) < place) {
+      if (seen != nullptr && all_.place_[JointColumns::owner(seen)] < all_.place_[square]) {
         if (own != nullptr) add(own);  // another thread was faster
         add(seen);
         return false;
       }
-      if (own == nullptr) own = store(place);
+      if (own == nullptr) own = store(square);
       if (!pivot.column.compare_exchange_weak(seen, own, std::memory_order_acq_rel, std::memory_order_acquire))
         continue;
       if (seen == nullptr) return true;
-      place = JointColumns::owner(seen);
+      square = JointColumns::owner(seen);
       add(own);
       add(seen);
       return false;
@@ -171,8 +204,13 @@ class JointSaddleReduction::Worker {
   }
 
   void add(const JointColumns::Entry* column) {
-    for (const auto *edge = JointColumns::begin(column), *end = JointColumns::end(column); edge != end; ++edge)
-      toggle(*edge);
+    for (const auto *edge = JointColumns::begin(column), *end = JointColumns::end(column); edge != end; ++edge) {
+      const Voxel top = voxel_of(*edge);
+      const int direction = direction_of(*edge);
+      const CellCode code = gradient_.code(corner(top, direction), 1 << direction % 3);
+      if (code.is_critical() && all_.is_negative(code)) continue;  // in a common column
+      toggle(edge_at(static_cast<Voxel>(all_.rank_[top]), direction));
+    }
   }
 
   // The lower corner of the edge in a direction.
@@ -186,7 +224,7 @@ class JointSaddleReduction::Worker {
 
   // Whether an edge may be, or lead to, a pivot: it is critical and positive, or it is matched with a square.
   bool leads_on(CellCode code, int axis) const {
-    return code.is_critical() ? !code.is_marked(all_.edges_) : !code.is_missing() && code.axis() != axis;
+    return code.is_critical() ? !all_.is_negative(code) : !code.is_missing() && code.axis() != axis;
   }
 
   void add_edge(Voxel corner, int axis) {
@@ -235,16 +273,20 @@ class JointSaddleReduction::Worker {
     return critical;
   }
 
-  // Keeps the working column as that of a square, and leaves it empty.
-  const JointColumns::Entry* store(Place place) {
+  // Keeps the working column as that of a square, and leaves it empty. Its edges are stored with their last voxel instead of
+  // the rank, which orders do not share.
+  const JointColumns::Entry* store(Index square) {
     rest_.clear();
     while (!queue_.empty()) {
       const std::size_t rank = queue_.greatest();
-      for (int direction : bits_of(pending_[rank])) rest_.push_back(edge_at(static_cast<Voxel>(rank), direction));
-      pending_[rank] = 0;
+      if (pending_[rank] != 0) {
+        const Voxel top = all_.orders_.voxel(static_cast<Rank>(rank), all_.edges_);
+        for (int direction : bits_of(pending_[rank])) rest_.push_back(edge_at(top, direction));
+        pending_[rank] = 0;
+      }
       queue_.erase(rank);
     }
-    return store_.add(place, rest_);
+    return store_.add(square, rest_);
   }
 
   JointSaddleReduction& all_;
@@ -252,28 +294,47 @@ class JointSaddleReduction::Worker {
   JointColumns& store_;
   Array<std::uint8_t> pending_;  // the working column: edges by rank, as directions
   RankQueue queue_;              // ranks with edges, or whose edges have canceled
-  Array<RankedEdge> rest_;
+  Array<Edge> rest_;
   std::uint32_t steps_ = 0;
 };
 
-inline Array<std::pair<JointSaddleReduction::Index, JointSaddleReduction::Index>> JointSaddleReduction::pair_all(
-    const Bricks& bricks, std::size_t threads) {
-  Array<Place> places(squares_.size());
-  std::iota(places.begin(), places.end(), Place{0});
+inline void JointSaddleReduction::reduce(Array<Place>&& places, const Bricks& bricks, std::size_t threads) {
+  threads = useful_threads(threads, 500.0 * places.size());
   Array<std::size_t> first;
   places = bricks.sort(places, [&](Place place) { return top_[place]; }, first);
-  threads = useful_threads(threads, 500.0 * squares_.size());
-  Array<JointColumns> stores(threads);
+  stores_ = Array<JointColumns>(threads);
   parallel_workers(bricks.count(), threads, [&](std::size_t thread) {
-    return [&, worker = Worker(*this, stores[thread])](std::size_t brick) mutable {
-      for (std::size_t i = first[brick]; i < first[brick + 1]; ++i) worker.reduce(places[i]);
+    return [&, worker = Worker(*this, stores_[thread])](std::size_t brick) mutable {
+      for (std::size_t i = first[brick]; i < first[brick + 1]; ++i) worker.reduce(squares_[places[i]]);
     };
   });
+}
+
+inline JointSaddleReduction::JointSaddleReduction(const G& gradient, const Bricks& bricks, std::size_t threads,
+                                                  const StopFlag& stop)
+    : JointSaddleReduction(gradient, gradient.orders().index(of_label), gradient.orders().index(of_label), nullptr,
+                           stop) {
+  marks_of_negative_ = (1u << orders_.num_distinct()) - 1;
+  Array<Place> places;
+  while (places.size() < squares_.size() && orders_.is_least_of_label(top_[places.size()]))
+    places.push_back(static_cast<Place>(places.size()));
+  reduce(std::move(places), bricks, threads);
+}
+
+inline Array<std::pair<JointSaddleReduction::Index, JointSaddleReduction::Index>> JointSaddleReduction::pair_all(
+    const Bricks& bricks, std::size_t threads) {
+  Array<char> has_column(gradient_.critical_cells(2).size(), 0);
+  for (const Pivot& pivot : pivots_)
+    if (const JointColumns::Entry* const column = pivot.column) has_column[JointColumns::owner(column)] = 1;
+  Array<Place> places;
+  for (Place place = 0; place < squares_.size(); ++place)
+    if (!has_column[squares_[place]]) places.push_back(place);
+  reduce(std::move(places), bricks, threads);
   Array<std::pair<Index, Index>> pairs(squares_.size());
   for (const Pivot& pivot : pivots_)
     if (const JointColumns::Entry* const column = pivot.column) {
-      const Place place = JointColumns::owner(column);
-      pairs[place] = {pivot.index, squares_[place]};
+      const Index square = JointColumns::owner(column);
+      pairs[place_[square]] = {pivot.index, square};
     }
   return pairs;
 }
