@@ -35,7 +35,7 @@ auto persistence_pairs(const Images<T>& images, bool negate, bool dual, bool fra
         const auto of_image = [&](std::size_t i, ThreadScratch& scratch) {
           pairs[i] = topo::persistence_pairs(batch.image(i), extent, filtration, inside, stop, scratch);
         };
-        parallel_for<ThreadScratch>(batch.count, num_threads, of_image, num_threads);
+        parallel_for<ThreadScratch>(batch.count, num_threads, of_image, threads_of_team(num_threads, batch.size()));
       });
     });
     columns = pack(pairs);

@@ -98,6 +98,11 @@ void interruptible(Work work) {
   throw nb::python_error();
 }
 
+// How many threads are worth their start for loops over so many voxels in total.
+inline std::size_t threads_of_team(std::size_t num_threads, std::size_t voxels) {
+  return useful_threads(num_threads, 20.0 * static_cast<double>(voxels));
+}
+
 // Calls compute(i, extent, stop) for every image of a batch, on threads; `extent` has the dimension of the images in
 // its type. To be called without the GIL.
 template <class T, class Compute>
@@ -109,7 +114,7 @@ void for_each_image(const Batch<T>& batch, std::size_t num_threads, Compute comp
         stop.check();
         compute(i, extent, stop);
       };
-      parallel_for(batch.count, num_threads, of_image, num_threads);
+      parallel_for(batch.count, num_threads, of_image, threads_of_team(num_threads, batch.size()));
     });
   });
 }

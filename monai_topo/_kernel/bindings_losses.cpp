@@ -1,5 +1,7 @@
 // Bindings of the losses: patches of likelihoods and labels in, costs, critical voxels and derivatives out. Arguments are
 // validated in Python and assumed to be valid here. Functions have their Python names.
+#include <functional>
+#include <numeric>
 #include <optional>
 
 #include "betti_distance.hpp"
@@ -31,6 +33,9 @@ struct PatchBatch {
         per_image(start_array.shape(0)) {}
 
   std::size_t count() const { return images.count * per_image; }
+  std::size_t num_voxels() const {
+    return std::accumulate(size, size + images.dims, count(), std::multiplies<std::size_t>());
+  }
   std::size_t image_of(std::size_t i) const { return i / per_image; }
 
   template <int D>
@@ -66,7 +71,7 @@ void for_each_patch(const PatchBatch<T>& batch, const Plateaus<T>& plateaus, std
         const T *values = batch.images.image(image), *label = batch.labels.image(image);
         compute(i, patch, read_patch(values, label, patch, plateaus, inside, memory.patch), inside, stop, memory.work);
       };
-      parallel_for<Memory>(batch.count(), num_threads, of_patch, num_threads);
+      parallel_for<Memory>(batch.count(), num_threads, of_patch, threads_of_team(num_threads, batch.num_voxels()));
     });
   });
 }

@@ -36,13 +36,12 @@ class JointSaddleReduction {
         orders_(gradient.orders()),
         edges_(edges),
         columns_(columns),
-        common_(common),
         marks_of_negative_(1u << edges),
         stop_(stop),
         rank_(orders_.ranks(edges).data()) {
     sort_squares();
     find_pivots();
-    if (common_ != nullptr) begin_with_common_columns();
+    if (common != nullptr) begin_with_columns_of(*common);
   }
 
   // What the reductions share: the squares at the least level of the label.
@@ -89,9 +88,9 @@ class JointSaddleReduction {
   }
 
   // Gives the negative squares of the common reduction the columns that they have there.
-  void begin_with_common_columns() {
+  void begin_with_columns_of(const JointSaddleReduction& common) {
     const Array<Cell>&edges = gradient_.critical_cells(1), &squares = gradient_.critical_cells(2);
-    for (const Pivot& of_common : common_->pivots_)
+    for (const Pivot& of_common : common.pivots_)
       if (const JointColumns::Entry* const column = of_common.column)
         if (!code(squares[JointColumns::owner(column)]).is_marked(columns_))
           pivot(ranked(edges[of_common.index])).column = column;
@@ -143,7 +142,6 @@ class JointSaddleReduction {
   const G& gradient_;
   const JointOrders<3>& orders_;
   const int edges_, columns_;
-  const JointSaddleReduction* const common_;
   std::uint32_t marks_of_negative_;
   const StopFlag& stop_;
   const Rank* const rank_;  // of voxels, in the order of the edges

@@ -16,7 +16,8 @@ namespace topo {
 
 // Calls start(w) on threads w = 0, 1, ..., and what it returns for every i in [0, count), each on one of them. A thread
 // begins with a range of its own and goes on with what is left of others'. The first exception is rethrown here when all
-// threads have stopped. `team`: threads for loops inside of this one, if they may use more.
+// threads have stopped. `team`: threads for loops inside of this one, if they may use more, even if this one uses only one:
+// one team for all loops waits only once for threads that other processes have displaced.
 template <class Start>
 void parallel_workers(std::size_t count, std::size_t threads, Start start, std::size_t team = 1) {
   const std::size_t workers = std::max<std::size_t>(1, std::min(threads, count));

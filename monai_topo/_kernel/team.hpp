@@ -41,7 +41,7 @@ class Team {
   // the work is done: those of torch, or new ones. `work` must not throw.
   template <class Work>
   static void share(std::size_t workers, std::size_t threads, const Work& work) {
-    if (workers <= 1) return work(0);
+    if (workers <= 1 && (threads <= 1 || of_this_thread() != nullptr)) return work(0);
     Job job{[](const void* of_job, std::size_t worker) { (*static_cast<const Work*>(of_job))(worker); }, &work,
             workers};
     if (Team* const team = of_this_thread())

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from itertools import starmap
+from itertools import chain, starmap
 from pathlib import Path
 
 import monai_topo.benchmark as benchmark
@@ -18,7 +18,7 @@ from monai_topo.benchmark.likelihoods import (
     THREAD_HEADS,
     THREAD_TITLE,
     support_row,
-    synthetic_thread_row,
+    synthetic_thread_rows,
     tables,
 )
 from monai_topo.benchmark.losses import BATCHES, loss_rows
@@ -31,7 +31,7 @@ from monai_topo.benchmark.persistence import (
     dtype_row,
     persistence_row,
     size_rows,
-    thread_row,
+    thread_rows,
 )
 from monai_topo.benchmark.volumes import VOLUME_HEADS, volume_row
 
@@ -56,10 +56,13 @@ def all_tables(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Sequen
     heads = ["image [sigma]", "float32", *(head for dtype in DTYPES[1:] for head in (dtype, "x"))]
     images = ["256^2 [2]"] if quick else ["512^2 [2]", "512^2 white noise", "64^3 [2]", "64^3 white noise"]
     yield "types", "Float types; CPU ms, and as multiples of float32", heads, map(dtype_row, images)
-    rows: Iterable[Sequence[str]] = starmap(thread_row, BATCHES_ON_THREADS[: 2 if quick else None])
-    yield "threads", "Several threads; ms", ["images [sigma]", "1 thread", "2 threads", "times as fast"], rows
+    heads = ["images [sigma]", "threads", "ms on 1 thread", "ms on these", "times as fast"]
+    rows: Iterable[Sequence[str]] = chain.from_iterable(
+        starmap(thread_rows, BATCHES_ON_THREADS[: 2 if quick else None])
+    )
+    yield "threads", "Several threads", heads, rows
     heads = ["images [sigma]", *THREAD_HEADS[1:]]
-    rows = starmap(synthetic_thread_row, LOSSES_ON_THREADS[: 1 if quick else None])
+    rows = chain.from_iterable(starmap(synthetic_thread_rows, LOSSES_ON_THREADS[: 1 if quick else None]))
     yield "threads", THREAD_TITLE, heads, rows
     if arguments.likelihoods:
         for title, heads, rows in tables(arguments.likelihoods, 1 if quick else 5):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from monai_topo._utils.patches import crop, patch_slices
 from monai_topo.benchmark.images import noisy_structures, noisy_vessels
-from monai_topo.benchmark.timing import median_ms, torch_threads
+from monai_topo.benchmark.timing import Timed, median_ms, several_threads, torch_threads
 from monai_topo.losses import BettiMatchingLoss, PersistenceLoss
 from monai_topo.persistence.pairs import persistence_pairs
 
@@ -31,8 +31,8 @@ HEADS = [
     *("pairs, support", "spatial, support", "Betti matching, support"),
     *("soft clDice", "DiceCE"),
 ]
-THREAD_TITLE = "Whole losses, forward + backward; two threads, times as fast as one"
-THREAD_HEADS = ["network", "pairs", "spatial", "spatial, patches", "spatial, one image", "Betti matching"]
+THREAD_TITLE = "Whole losses, forward + backward; several threads, times as fast as one"
+THREAD_HEADS = ["network", "threads", "pairs", "spatial", "spatial, patches", "spatial, one image", "Betti matching"]
 LOSSES_ON_THREADS: list[tuple[str, tuple[int, ...], float]] = [  # name, shape and sigma
     ("3 x 256^2 [2]", (3, 256, 256), 2),
     ("8 x 512^2 [2]", (8, 512, 512), 2),
@@ -137,25 +137,30 @@ def support_row(side: int, noise: float, repeats: int = 9) -> list[str]:
     ]
 
 
-def loss_thread_row(name: str, batch: Batch, repeats: int = 7) -> list[str]:
-    """Measure how many times as fast two threads are as one: whole losses, forward and backward."""
+def loss_thread_rows(name: str, batch: Batch, repeats: int = 7) -> Iterator[list[str]]:
+    """Measure how many times as fast several threads are as one: whole losses, forward and backward."""
     one_image = batch[0][:1], batch[1][:1]
-    tasks: dict[str, Callable[[], Any]] = {}
-    for threads in (1, 2):
+    counts = several_threads()
+    tasks: dict[str, Timed] = {}
+    for threads in (1, *counts):
         made = losses(batch, threads)
-        tasks[f"pairs {threads}"] = partial(persistence_pairs, batch[0][:, 0], num_threads=threads)
-        tasks[f"spatial, one image {threads}"] = partial(_step, made["spatial"], one_image)
+        of_count: dict[str, Timed] = {
+            "pairs": partial(persistence_pairs, batch[0][:, 0], num_threads=threads),
+            "spatial, one image": partial(_step, made["spatial"], one_image),
+        }
         for title in ("spatial", "spatial, patches", "Betti matching"):
-            tasks[f"{title} {threads}"] = partial(_step, made[title], batch)
-    tasks = {title: partial(_on_threads, int(title[-1]), task) for title, task in tasks.items()}
+            of_count[title] = partial(_step, made[title], batch)
+        tasks |= {f"{title} {threads}": partial(_on_threads, threads, task) for title, task in of_count.items()}
     times = median_ms(tasks, repeats)
-    return [name, *(f"{times[f'{head} 1'] / times[f'{head} 2']:.2f}" for head in THREAD_HEADS[1:])]
+    for threads in counts:
+        gains = (times[f"{head} 1"] / times[f"{head} {threads}"] for head in THREAD_HEADS[2:])
+        yield [name, str(threads), *(f"{gain:.2f}" for gain in gains)]
 
 
-def synthetic_thread_row(name: str, shape: tuple[int, ...], sigma: float) -> list[str]:
-    """Measure how many times as fast two threads are as one on smoothed noise, `(N, *spatial)`."""
+def synthetic_thread_rows(name: str, shape: tuple[int, ...], sigma: float) -> Iterator[list[str]]:
+    """Measure how many times as fast several threads are as one on smoothed noise, `(N, *spatial)`."""
     likelihood, label = (torch.from_numpy(images)[:, None] for images in noisy_structures(shape, sigma))
-    return loss_thread_row(name, (likelihood, label))
+    return loss_thread_rows(name, (likelihood, label))
 
 
 def tables(path: Path, repeats: int = 5) -> Iterator[tuple[str, list[str], Iterable[list[str]]]]:
@@ -164,7 +169,8 @@ def tables(path: Path, repeats: int = 5) -> Iterator[tuple[str, list[str], Itera
     title = f"Losses on likelihoods, forward + backward; CPU ns per voxel, one thread (support: {SUPPORT})"
     yield title, HEADS, (likelihood_row(name, batch, repeats) for name, batch in batches.items())
     title = f"{THREAD_TITLE}, on likelihoods"
-    yield title, THREAD_HEADS, (loss_thread_row(name, batch, repeats) for name, batch in batches.items())
+    rows = (row for name, batch in batches.items() for row in loss_thread_rows(name, batch, repeats))
+    yield title, THREAD_HEADS, rows
 
 
 def _step(loss: Loss, batch: Batch) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from monai_topo.benchmark.images import Image, smoothed_noise, sparse_vessels
-from monai_topo.benchmark.timing import Timed, median_ms, torch_threads
+from monai_topo.benchmark.timing import Timed, median_ms, several_threads, torch_threads
 from monai_topo.masks.components import betti_numbers
 from monai_topo.persistence.pairs import persistence_pairs
 
@@ -114,13 +114,17 @@ def dtype_row(name: str) -> list[str]:
     return row
 
 
-def thread_row(name: str, shape: tuple[int, ...], sigma: float) -> list[str]:
-    """Measure images on one and on two threads."""
+def thread_rows(name: str, shape: tuple[int, ...], sigma: float) -> Iterable[list[str]]:
+    """Measure images on one thread and on several, one row for each number of threads."""
     batch = torch.stack([torch.from_numpy(smoothed_noise(shape[1:], sigma, seed)) for seed in range(shape[0])])
-    times = median_ms(
-        {"1": lambda: persistence_pairs(batch, num_threads=1), "2": lambda: persistence_pairs(batch, num_threads=2)}, 15
-    )
-    return [name, f"{times['1']:.1f}", f"{times['2']:.1f}", f"{times['1'] / times['2']:.2f}"]
+    counts = several_threads()
+    tasks: dict[str, Timed] = {
+        str(count): partial(persistence_pairs, batch, num_threads=count) for count in (1, *counts)
+    }
+    times = median_ms(tasks, 15)
+    for count in counts:
+        several = times[str(count)]
+        yield [name, str(count), f"{times['1']:.1f}", f"{several:.1f}", f"{times['1'] / several:.2f}"]
 
 
 def size_rows(picture: str | None) -> Iterable[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,11 @@ import numpy as np
 import torch
 
 Timed = Callable[[], object]
+
+
+def several_threads() -> list[int]:
+    """Return the numbers of threads to compare with one: 2, 4, 8, ... up to the number of processors, at least 2."""
+    return [2**k for k in range(1, max(2, (os.cpu_count() or 1).bit_length()))]
 
 
 def median_ms(
