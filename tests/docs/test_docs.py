@@ -116,7 +116,7 @@ def test_benchmark_of_the_docs_runs_and_finds_equal_diagrams(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     measured = [line.count("|") for line in run.stdout.splitlines() if line.startswith("| made_up |")]
-    assert measured == [15, 7]  # every cell of both tables
+    assert measured == [16, 8]  # every cell of both tables
     volumes = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith("| 0.")]
     assert [len(row) for row in volumes] == [9, 9, 9]
     in_support = [float(row[2].removesuffix(" %")) for row in volumes]

@@ -106,7 +106,7 @@ torch.rand(1000, 1000).sigmoid()  # needs all of them again
 new, there = seen - before, before <= threads()
 # Torch has not so many, and its threads wait for the main one only.
 seen.clear()
-persistence_pairs(noise, num_threads=5)
+persistence_pairs(noise[:, :400].repeat(5, 1, 1), num_threads=5)
 print(len(seen - before) > 0)
 seen.clear()
 beside = threading.Thread(target=lambda: persistence_pairs(noise, num_threads=3))
