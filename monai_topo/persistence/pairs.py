@@ -121,8 +121,8 @@ def persistence_pairs(
     computed at the same time, 32 for white noise. Plateaus are cheap, but a network's background is not one, since a
     sigmoid never reaches 0. If values near 0 and 1 do not matter, make them plateaus with
     `images.clamp(1e-3, 1 - 1e-3)`: exact for the clamped image, and faster if many values are that close (nine times on
-    a noisy vessel likelihood of 128^3, with an earlier kernel, and with 48 000 pairs instead of 650 000). Clamped voxels get no gradient. In a loss,
-    `PersistenceLoss(saturation=1e-3)` does the same.
+    a noisy vessel likelihood of 128^3, with an earlier kernel, and with 48 000 pairs instead of 650 000). Clamped
+    voxels get no gradient. In a loss, `PersistenceLoss(saturation=1e-3)` does the same.
 
     Method: lower-star gradient (Robins, Wood, Sheppard, "Theory and algorithms for constructing discrete Morse
     complexes from grayscale digital images", 2011); dimensions 0 and d-1 by union-find; dimension 1 in 3D after
