@@ -118,8 +118,8 @@ def persistence_pairs(
 
     Cost: linear in the voxels, except that critical voxels are sorted and that dimension 1 in 3D needs a matrix
     reduction, which is nearly linear on smooth and on sparse images. 12 to 17 bytes per voxel for each image that is
-    computed at the same time, up to 36 for white noise. Plateaus are cheap, but a network's background is not one, since a
-    sigmoid never reaches 0. If values near 0 and 1 do not matter, make them plateaus with
+    computed at the same time, up to 36 for white noise. Plateaus are cheap, but a network's background is not one,
+    since a sigmoid never reaches 0. If values near 0 and 1 do not matter, make them plateaus with
     `images.clamp(1e-3, 1 - 1e-3)`: exact for the clamped image, and faster if many values are that close (nine times on
     a noisy vessel likelihood of 128^3, with an earlier kernel, and with 48 000 pairs instead of 650 000). Clamped
     voxels get no gradient. In a loss, `PersistenceLoss(saturation=1e-3)` does the same.
