@@ -41,7 +41,7 @@ def predict_crops(network: UNet, run: Run) -> NDArray[Any]:
         window = (..., *(slice(start, start + want) for start, want in zip(starts, extent, strict=True)))
         crop = {key: value[window] for key, value in case.items() if isinstance(value, Tensor)}
         pairs.append((predict_likelihood(network, run.study_set, crop), crop["label"][0].numpy()))
-    return np.stack(pairs, axis=1).astype(np.float32)
+    return np.stack(pairs, axis=1)
 
 
 def main() -> None:

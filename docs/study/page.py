@@ -67,7 +67,7 @@ def make_side_studies(images: Path) -> None:
     """Write the tables of two terms, without support, of fewer patches and of shorter and longer training."""
     _side_study("two_terms", beside=ONE_TERM)
     _side_study("without_support", beside=WITH_SUPPORT)
-    _side_study("fewer_patches")
+    _side_study("fewer_patches", beside={})
     lengths = {
         (path.parent.name, int(path.parent.parent.name)): pd.read_csv(path)
         for path in (RESULTS / "training_length").glob("*/*/cases.csv")
@@ -76,15 +76,15 @@ def make_side_studies(images: Path) -> None:
     draw_lengths(lengths, images / "study_training_length.png")
 
 
-def _side_study(folder: str, beside: Mapping[str, str] | None = None) -> None:
+def _side_study(folder: str, beside: Mapping[str, str]) -> None:
     """Write one table per data set, after clean-up.
 
-    `beside`: for a data set, the folder of the results with its runs of one term, or none.
+    `beside`: for a data set, the folder of the results with its runs of one term. Other sets have theirs in `folder`.
     """
     files = [RESULTS / folder / name / "cases.csv" for name in SETS]
     sets = {file.parent.name: pd.read_csv(file) for file in files if file.exists()}
-    for name in sets.keys() & (beside or {}).keys():
-        cases = pd.read_csv(RESULTS / (beside or {})[name] / "cases.csv")
+    for name in sets.keys() & beside.keys():
+        cases = pd.read_csv(RESULTS / beside[name] / "cases.csv")
         sets[name] = pd.concat([cases[cases.method.isin((BASE, *TERMS))], sets[name]])
     _write(folder, *(f"`{name}`, after clean-up:\n\n{markdown(cases, cleaned=True)}" for name, cases in sets.items()))
 

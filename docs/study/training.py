@@ -249,7 +249,8 @@ def predict_likelihood(network: UNet, study_set: StudySet, case: Case) -> NDArra
         likelihood = torch.sigmoid(inferer(case["image"][None].to(device), network))[0, 0].cpu()
     if "mask" in case:
         likelihood = likelihood * (case["mask"][0] > 0)
-    return np.asarray(likelihood.numpy(), dtype=np.float32)
+    values: NDArray[np.float32] = likelihood.numpy()
+    return values
 
 
 def _mean_dice(network: UNet, study_set: StudySet, cases: Sequence[Case]) -> float:
