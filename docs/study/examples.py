@@ -26,7 +26,7 @@ def write_examples(first: Run, cases: pd.DataFrame) -> None:
     Case and window are the worst of the cleaned pixel loss alone with the first seed, so the choice favors no term.
     The pictures are of the raw and the cleaned pixel loss, and of the cleaned masks of the compared methods.
     """
-    base = cases.query("method == @BASE and seed == 0 and base_steps == 0 and split == 'test' and cleaned")
+    base = cases.query("method == @BASE and seed == 0 and split == 'test' and cleaned")
     number = int(base.case[base[METRIC].idxmax()])
     label = load_cases(first.study_set, first.data, "test")[number]["label"][0].numpy() > 0
     weights = summary(cases, cleaned=True).query("seed == 0").set_index("method").weight

@@ -35,7 +35,7 @@ def study(first: Run, methods: Sequence[str], weights: Sequence[float] | None, s
     """
     results = Results(first.out)
     settings = {"steps": first.steps, "max_base_steps": first.max_base_steps, "device": first.device}
-    settings |= {"network": list(first.network) if first.network else None}
+    settings |= {"base_steps": first.base_steps, "network": list(first.network) if first.network else None}
     results.begin(settings)
     of_seed = [replace(first, seed=seed) for seed in range(seeds)]
     for _ in _map(train_base, [run for run in of_seed if not run.base.with_suffix(".pt").exists()], jobs, "bases"):

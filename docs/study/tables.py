@@ -23,10 +23,10 @@ MEASURES = {
 
 
 def chosen_runs(cases: pd.DataFrame) -> pd.DataFrame:
-    """Select the test cases of each method at its chosen weight, continued from a converged network."""
+    """Select the test cases of each method at its chosen weight."""
     weights = {BASE: 0.0, **choose_weights(cases)}
     is_chosen = cases.weight == cases.method.map(weights)
-    return cases[(cases.split == "test") & (cases.base_steps == 0) & is_chosen]
+    return cases[(cases.split == "test") & is_chosen]
 
 
 def summary(cases: pd.DataFrame, *, cleaned: bool) -> pd.DataFrame:

@@ -212,6 +212,14 @@ def test_one_command_runs_a_folder_with_a_data_list_and_the_next_start_finds_it_
 
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.stdout == first.stdout
+
+    short = [*command, "--base-steps", "2"]
+    mixed = subprocess.run(short, capture_output=True, text=True, check=False)
+    assert mixed.returncode == 1
+    assert "Expected the settings of the runs in" in mixed.stderr
+    third = subprocess.run([*short, "--out", str(tmp_path / "short")], capture_output=True, text=True, check=False)
+    assert third.returncode == 0, third.stderr
+    assert "persistence, support | 0.3 | 1 |" in third.stdout
     assert "persistence, support | 0.3 | 1 |" in second.stdout
     assert (results / "cases.csv").stat().st_mtime_ns == written
 
