@@ -7,11 +7,10 @@
 // deaths the images.
 #pragma once
 
-#include <optional>
 #include <tuple>
 
 #include "joint_extremum_pairs.hpp"
-#include "joint_saddle_pairs.hpp"
+#include "joint_saddle_reductions.hpp"
 #include "persistence_pairs.hpp"
 
 namespace topo {
@@ -75,17 +74,13 @@ class InducedMatching {
   std::array<DimensionMatching, D> run() {
     const bool has_middle = D == 3 && has_bit(dims_, 1);
     std::array<DimensionMatching, D> found;
-    std::array<Array<std::pair<Cell, int>>, 2> marks;
+    std::array<UnpairedSaddles, 2> unpaired;
     parallel_for(2, threads_, [&](std::size_t part) {
       const int dim = part == 0 ? 0 : D - 1;
-      if (has_middle || has_bit(dims_, dim)) match_extrema(dim, has_middle ? &marks[part] : nullptr, found[dim]);
+      if (has_middle || has_bit(dims_, dim)) match_extrema(dim, has_middle ? &unpaired[part] : nullptr, found[dim]);
     });
     if constexpr (D == 3)
-      if (has_middle) {
-        for (const auto& of_part : marks)
-          for (const auto& [cell, order] : of_part) gradient_.mark(cell, order);
-        match_saddles(found[1]);
-      }
+      if (has_middle) match_saddles(unpaired[0], std::move(unpaired[1]), found[1]);
     return found;
   }
 
@@ -109,7 +104,10 @@ class InducedMatching {
     return basins.pairs(orders_.index(is_top ? death : birth), orders_.index(is_top ? birth : death));
   }
 
-  void match_extrema(int dim, Array<std::pair<Cell, int>>* marks, DimensionMatching& found) const {
+  // Saddles of dimension 0 or D - 1 that are in no pair, by index of the order: dimension 1 of volumes needs them.
+  using UnpairedSaddles = std::array<Array<Index>, num_orders>;
+
+  void match_extrema(int dim, UnpairedSaddles* unpaired, DimensionMatching& found) const {
     const bool is_top = dim == D - 1;
     const JointBasins<D> basins(gradient_, is_top);
     const auto voxels = [&](const ExtremumPair& pair, Order birth, Order death) {
@@ -125,12 +123,9 @@ class InducedMatching {
     std::array<ExtremumPairs, num_orders> pairs;
     std::array<Array<Index>, 2> index;  // into the list of an image, by own cell
     for (Order o : all_orders) {
-      if (o == of_comparison && (marks == nullptr || is_same(o, of_label))) break;
+      if (o == of_comparison && (unpaired == nullptr || is_same(o, of_label))) break;
       pairs[o] = extremum_pairs(basins, is_top, o, o);
-      // In 3D, dimension 1 needs to know in every order which edges and squares are paired here.
-      if (marks != nullptr)
-        for (const ExtremumPair& pair : pairs[o])
-          marks->emplace_back(gradient_.critical_cells(is_top ? D - 1 : 1)[pair.saddle], orders_.index(o));
+      if (unpaired != nullptr) (*unpaired)[orders_.index(o)] = basins.unpaired(pairs[o], orders_.index(o));
       if (o == of_comparison || !has_bit(dims_, dim)) continue;
       VoxelPairs& list = o == of_prediction ? found.prediction : found.label;
       if (o == of_prediction) list.reserve(pairs[o].size());
@@ -171,65 +166,34 @@ class InducedMatching {
     }
   }
 
-  // Pairs in dimension 1 of a volume as (edge, square).
-  using SaddlePairs = Array<std::pair<Index, Index>>;
-
-  void match_saddles(DimensionMatching& found) const {
-    const Array<Cell>&edges = gradient_.critical_cells(1), &squares = gradient_.critical_cells(2);
-    // Independent reductions: of the two images, and of their maps to (or from) the comparison.
-    struct Reduction {
-      Order birth, death;
-      SaddlePairs pairs;
-    };
-    Array<Reduction> reductions{{of_prediction, of_prediction, {}}, {of_label, of_label, {}}};
-    for (Order image : images)
-      if (image == of_prediction || !is_same(births(image), deaths(image)))
-        reductions.push_back({births(image), deaths(image), {}});
-    const Bricks bricks(orders_.grid());
-    std::optional<JointSaddleReduction> common;
-    if (is_same(of_label, of_comparison)) common.emplace(gradient_, bricks, threads_, stop_);
-    const auto reduce = [&](std::size_t i) {
-      Reduction& reduction = reductions[i];
-      reduction.pairs = JointSaddleReduction(gradient_, orders_.index(reduction.birth), orders_.index(reduction.death),
-                                             common ? &*common : nullptr, stop_)
-                            .pair_all(bricks, threads_);
-    };
-    parallel_for(reductions.size(), threads_, reduce, threads_);
-    const auto voxels = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {
-      return std::make_pair(gradient_.top(edges[pair.first], orders_.index(birth)),
-                            gradient_.top(squares[pair.second], orders_.index(death)));
-    };
-    const auto persists = [&](const std::pair<Index, Index>& pair, Order birth, Order death) {
-      const auto [born, dead] = voxels(pair, birth, death);
-      return has_persistence(born, birth, dead, death);
-    };
-    const auto own = [&](const std::pair<Index, Index>& pair) { return dual_ ? pair.second : pair.first; };
-    const auto shared = [&](const std::pair<Index, Index>& pair) { return dual_ ? pair.first : pair.second; };
-    const std::size_t num_own = dual_ ? squares.size() : edges.size();
+  // From the edges and squares that dimensions 0 and 2 have left without a pair.
+  void match_saddles(const UnpairedSaddles& edges, UnpairedSaddles&& squares, DimensionMatching& found) {
+    const JointSaddleReductions reductions(gradient_,
+                                           {{{births(of_prediction), deaths(of_prediction)}, {births(of_label), deaths(of_label)}}},
+                                           edges, std::move(squares), threads_, stop_);
+    const std::size_t num_edges = gradient_.critical_cells(1).size(), num_squares = gradient_.critical_cells(2).size();
     std::array<Array<Index>, 2> index;  // into the list of an image, by own cell
     for (Order image : images) {
       VoxelPairs& list = image == of_prediction ? found.prediction : found.label;
-      index[image].assign(num_own, none);
-      for (const auto& pair : reductions[image].pairs) {
-        if (!persists(pair, image, image)) continue;
-        index[image][own(pair)] = static_cast<Index>(list.size());
-        list.push_back(voxels(pair, image, image));
-      }
+      index[image].assign(dual_ ? num_squares : num_edges, none);
+      reductions.own(image).for_each_pair([&](Index edge, Voxel birth, Index square, Voxel death) {
+        if (!has_persistence(birth, image, death, image)) return;
+        index[image][dual_ ? square : edge] = static_cast<Index>(list.size());
+        list.emplace_back(birth, death);
+      });
     }
-    Array<Index> in_prediction(dual_ ? edges.size() : squares.size(), none);  // own cell, by shared cell
-    for (Order image : images) {
-      const Order birth = births(image), death = deaths(image);
-      const Reduction& map = image == of_prediction  ? reductions[2]
-                             : reductions.size() > 3 ? reductions[3]
-                                                     : reductions[1];
-      for (const auto& pair : map.pairs) {
-        if (!persists(pair, birth, death)) continue;
-        if (image == of_prediction)
-          in_prediction[shared(pair)] = own(pair);
-        else if (in_prediction[shared(pair)] != none)
-          found.matched.emplace_back(index[0][in_prediction[shared(pair)]], index[1][own(pair)]);
-      }
-    }
+    Array<Index> in_label(dual_ ? num_edges : num_squares, none);  // own cell, by shared cell
+    for (Order image : {of_label, of_prediction})
+      reductions.map(image).for_each_pair([&](Index edge, Voxel birth, Index square, Voxel death) {
+        Index& label_here = in_label[dual_ ? edge : square];
+        const Index own = dual_ ? square : edge;
+        if (image == of_prediction && label_here == none) return;
+        if (!has_persistence(birth, births(image), death, deaths(image))) return;
+        if (image == of_label)
+          label_here = own;
+        else
+          found.matched.emplace_back(index[0][own], index[1][label_here]);
+      });
   }
 
   const bool dual_;

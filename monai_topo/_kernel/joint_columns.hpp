@@ -8,18 +8,19 @@
 
 namespace topo {
 
-// Reduced columns that one thread writes and others read: each the index of its square, the number of its edges, and these
-// without the pivot. They lie in blocks that never move.
+// Reduced columns that one thread writes and others read: each the index of its square, the number of its edges but for the
+// pivot, the pivot and these. They lie in blocks that never move.
 class JointColumns {
  public:
   using Entry = Edge;
-  static constexpr std::size_t header = 2;
+  static constexpr std::size_t header = 3;
 
   static Entry owner(const Entry* column) { return column[0]; }
-  static const Entry* begin(const Entry* column) { return column + header; }
-  static const Entry* end(const Entry* column) { return begin(column) + column[1]; }
+  static Edge pivot(const Entry* column) { return column[2]; }
+  static const Edge* begin(const Entry* column) { return column + header; }
+  static const Edge* end(const Entry* column) { return begin(column) + column[1]; }
 
-  const Entry* add(Entry owner, const Array<Edge>& edges) {
+  const Entry* add(Entry owner, Edge pivot, const Array<Edge>& edges) {
     if (left_ < edges.size() + header) {
       const std::size_t size = std::max(edges.size() + header, block_);
       blocks_.push_back(std::unique_ptr<Entry[]>(new Entry[size]));
@@ -30,6 +31,7 @@ class JointColumns {
     Entry* const column = next_;
     column[0] = owner;
     column[1] = static_cast<Entry>(edges.size());
+    column[2] = pivot;
     next_ = std::copy(edges.begin(), edges.end(), column + header);
     left_ -= edges.size() + header;
     return column;

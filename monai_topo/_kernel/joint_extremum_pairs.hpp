@@ -64,6 +64,18 @@ class JointBasins {
     return pairs;
   }
 
+  // The saddles that are in no pair, in an order.
+  Array<std::uint32_t> unpaired(const Array<ExtremumPair>& pairs, int o) const {
+    Array<char> is_paired(cells_.size(), 0);
+    for (const ExtremumPair& pair : pairs) is_paired[pair.saddle] = 1;
+    Array<std::uint32_t> rest;
+    rest.reserve(cells_.size() - pairs.size());
+    for (const Saddle& saddle : saddles_[o])
+      if (!is_paired[saddle.index]) rest.push_back(saddle.index);
+    if (dual_) std::reverse(rest.begin(), rest.end());
+    return rest;
+  }
+
   // The matching of extrema where basins of the comparison merge: calls emit(extremum, extremum, level).
   template <class Emit>
   void match_by_comparison(Emit emit) const {

@@ -35,8 +35,9 @@ class JointGradient {
   Voxel size() const { return static_cast<Voxel>(codes_.size()); }
 
   CellCode code(Voxel corner, int type) const { return CellCode((codes_[corner] >> (4 * type)) & 15u); }
-  void mark(Cell c, int order_index) {
-    codes_[C::corner(c)] |= static_cast<Codes>(1u << (4 * C::type(c) + order_index));
+  // Marks a critical edge.
+  void set_negative(Cell edge) {
+    codes_[C::corner(edge)] |= static_cast<Codes>(CellCode::negative << (4 * C::type(edge)));
   }
 
   const StraightRuns& straight_runs() const { return straight_runs_; }

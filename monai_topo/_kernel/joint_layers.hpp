@@ -17,13 +17,13 @@ namespace topo {
 //       +---+---------+-------+
 //       | 0 |  axis   | upper |   matched: the partner lies along this axis, towards higher coordinates if `upper`: a
 //       +---+---------+-------+   facet if the cell extends along the axis, else a cofacet
-//       | 1 |     marks       |   critical: one mark for each order in which the cell is paired in dimension 0 or D - 1
+//       | 1 |   0    |   mark |   critical; the mark: an edge that is negative in all orders
 //       +---+-----------------+
 //       | 0 |    all ones     |   missing: never enters, or lies in a frame that enters first
 //       +---+-----------------+
 class CellCode {
  public:
-  static constexpr std::uint32_t missing = 7, critical = 8;
+  static constexpr std::uint32_t missing = 7, critical = 8, negative = 9;
 
   explicit CellCode(std::uint32_t bits) : bits_(bits) {}
 
@@ -33,8 +33,7 @@ class CellCode {
   bool is_critical() const { return bits_ >= critical; }
   int axis() const { return static_cast<int>(bits_ >> 1); }
   bool upper() const { return bits_ & 1; }
-  bool is_marked(int order_index) const { return has_bit(bits_, order_index); }
-  bool has_marks(std::uint32_t of_orders) const { return (bits_ & of_orders) == of_orders; }  // a bit for each
+  bool is_negative() const { return bits_ == negative; }
   bool goes_down(int along) const { return bits_ == matched(along, false); }
 
  private:

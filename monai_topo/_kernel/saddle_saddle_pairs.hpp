@@ -120,7 +120,7 @@ class SaddleSaddleReduction::Worker {
         stop_(all.stop_),
         plateau_(all.plateau_),
         without_pivot_(without_pivot),
-        working_(all.grid_, working),
+        working_(all.grid_.level.data(), all.grid_.size(), working),
         writer_(all.store_) {}
 
   // Reduces squares in the order of the filtration.

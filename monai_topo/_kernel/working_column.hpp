@@ -1,4 +1,4 @@
-// The working column of the reduction in saddle_saddle_pairs.hpp: a chain of edges modulo 2.
+// The working column of the reductions in saddle_saddle_pairs.hpp and joint_saddle_pairs.hpp: a chain of edges modulo 2.
 #pragma once
 
 #include "star_word.hpp"
@@ -23,9 +23,9 @@ class WorkingColumn {
   enum class Edges : std::uint8_t {};
   using EdgesOfVoxels = Array<Edges>;
 
-  // `edges`: all 0, and again after every column that is consumed or moved.
-  WorkingColumn(const Grid<3>& grid, EdgesOfVoxels& edges)
-      : level_(grid.level.data()), edges_((edges.resize(grid.size()), edges.data())) {}
+  // Voxels come by level, or rank, and index. `edges`: all 0, and again after every column that is consumed or moved.
+  WorkingColumn(const std::int32_t* level, Voxel num_voxels, EdgesOfVoxels& edges)
+      : level_(level), edges_((edges.resize(num_voxels), edges.data())) {}
 
   // Begins an empty column. No edge to come enters later than voxel v.
   void start(Voxel v) { latest_ = key(v); }
@@ -55,6 +55,13 @@ class WorkingColumn {
     }
   }
 
+  // Takes the edges of one voxel.
+  CellBits take(Voxel v) {
+    const auto edges = static_cast<CellBits>(edges_[v]);
+    edges_[v] = Edges{};
+    return edges;
+  }
+
   // Appends all edges and leaves the column empty.
   void move_to(Array<Edge>& out) {
     const auto move = [&](Voxel v) {
@@ -71,12 +78,6 @@ class WorkingColumn {
  private:
   OrderKey key(Voxel v) const { return order_key(level_[v], v); }
 
-  CellBits take(Voxel v) {
-    const auto edges = static_cast<CellBits>(edges_[v]);
-    edges_[v] = Edges{};
-    return edges;
-  }
-
   void push(OrderKey key) {
     const OrderKey difference = key ^ latest_;
     if (difference == 0) return;
@@ -85,7 +86,7 @@ class WorkingColumn {
     filled_ |= std::uint64_t{1} << b;
   }
 
-  const Level* const level_;
+  const std::int32_t* const level_;
   Edges* const edges_;
   std::array<Array<OrderKey>, 64> bucket_;
   std::uint64_t filled_ = 0;  // buckets that are not empty

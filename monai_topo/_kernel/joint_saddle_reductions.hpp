@@ -1,0 +1,118 @@
+// The reductions of dimension 1 of a 3D joint gradient: of two images, and of their maps to, or from, the comparison.
+//
+// A reduced column is the boundary of its square and of some squares before it. It serves another reduction, in any order
+// of the edges, where these come before the square too:
+//
+//   the same order of the squares       all columns serve
+//   from the order of the prediction    those of squares whose last voxel in that order is not at the least level of the
+//   to that of the label                label: such voxels now come first, and the others as before
+//   from the order of the label         those of squares all of whose voxels are at the least level of the label: they
+//   to that of the prediction           come in the same order
+//
+// So if the comparison has the order of the label, few columns are reduced more than once.
+#pragma once
+
+#include "joint_saddle_pairs.hpp"
+
+namespace topo {
+
+class JointSaddleReductions {
+ public:
+  // Births and deaths of the map from an image to the comparison, or back.
+  struct Orders {
+    Order births, deaths;
+  };
+  using Unpaired = std::array<Array<SaddleIndex>, num_orders>;  // by index of the order, in that order
+
+  // `edges`, `squares`: those that dimensions 0 and 2 have left without a pair.
+  JointSaddleReductions(JointGradient<3>& gradient, const std::array<Orders, 2>& maps, const Unpaired& edges,
+                        Unpaired&& squares, std::size_t threads, const StopFlag& stop)
+      : gradient_(gradient),
+        orders_(gradient.orders()),
+        edges_(gradient),
+        squares_(negative_squares(std::move(squares))),
+        bricks_(orders_.grid()),
+        working_(threads),
+        label_is_mapped_(!is_same(maps[of_label].births, maps[of_label].deaths)),
+        own_{reduction({of_prediction, of_prediction}, stop), reduction({of_label, of_label}, stop)},
+        map_{reduction(maps[of_prediction], stop), reduction(maps[of_label], stop)} {
+    mark_negative_edges(edges);
+    if (label_is_mapped_)
+      reduce_all();
+    else
+      reduce_with_order_of_label();
+  }
+
+  // By image.
+  const JointSaddleReduction& own(Order image) const { return own_[image]; }
+  const JointSaddleReduction& map(Order image) const {
+    return image == of_label && !label_is_mapped_ ? own_[image] : map_[image];
+  }
+
+ private:
+  bool is_same(Order a, Order b) const { return orders_.index(a) == orders_.index(b); }
+
+  std::array<NegativeSquares, num_orders> negative_squares(Unpaired&& squares) const {
+    return {NegativeSquares(gradient_, 0, std::move(squares[0])), NegativeSquares(gradient_, 1, std::move(squares[1])),
+            NegativeSquares(gradient_, 2, std::move(squares[2]))};
+  }
+
+  JointSaddleReduction reduction(const Orders& of, const StopFlag& stop) const {
+    return JointSaddleReduction(gradient_, orders_.index(of.births), edges_, squares_[orders_.index(of.deaths)], stop);
+  }
+
+  void mark_negative_edges(const Unpaired& positive) {
+    const Array<Cell>& edges = gradient_.critical_cells(1);
+    Array<char> is_positive(edges.size(), 0);
+    for (const auto& in_order : positive)
+      for (const SaddleIndex edge : in_order) is_positive[edge] = 1;
+    for (std::size_t i = 0; i < edges.size(); ++i)
+      if (!is_positive[i]) gradient_.set_negative(edges[i]);
+  }
+
+  // Reduces squares from a place in their order on.
+  void reduce(JointSaddleReduction& of, std::size_t first = 0) {
+    of.reduce(first, of.squares().size(), bricks_, working_);
+  }
+
+  void reduce_all() {
+    for (JointSaddleReduction& of : own_) reduce(of);
+    const auto all = [](SaddleIndex) { return true; };
+    for (Order image : {of_prediction, of_label}) {
+      JointSaddleReduction& of = map_[image];
+      for (const JointSaddleReduction* other : {&own_[of_prediction], &own_[of_label], &map_[of_prediction]})
+        if (other != &of && &other->squares() == &of.squares()) of.begin_with(*other, all);
+      reduce(of);
+    }
+  }
+
+  void reduce_with_order_of_label() {
+    const auto enters_with_least = [&](SaddleIndex square, Order o) {
+      return orders_.is_least_of_label(gradient_.top(gradient_.critical_cells(2)[square], orders_.index(o)));
+    };
+    const auto is_least = [&](SaddleIndex square) { return enters_with_least(square, of_label); };
+    const auto is_other = [&](SaddleIndex square) { return !enters_with_least(square, of_prediction); };
+    auto &prediction = own_[of_prediction], &label = own_[of_label], &map = map_[of_prediction];
+    std::size_t num_least = 0;
+    while (num_least < label.squares().size() && is_least(label.squares().index(num_least))) ++num_least;
+    label.reduce(0, num_least, bricks_, working_);
+    prediction.begin_with(label, is_least);
+    reduce(prediction);
+    map.begin_with(label, is_least);
+    map.begin_with(prediction, is_other);
+    reduce(map);
+    label.begin_with(map, is_other);
+    reduce(label, num_least);
+  }
+
+  JointGradient<3>& gradient_;
+  const JointOrders<3>& orders_;
+  const CriticalEdges edges_;
+  const std::array<NegativeSquares, num_orders> squares_;  // by index of the order
+  const Bricks bricks_;
+  Array<WorkingColumn::EdgesOfVoxels> working_;
+  const bool label_is_mapped_;  // else its map is the label's own reduction
+  std::array<JointSaddleReduction, 2> own_, map_;
+};
+
+}  // namespace topo
