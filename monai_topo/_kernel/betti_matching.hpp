@@ -168,9 +168,9 @@ class InducedMatching {
 
   // From the edges and squares that dimensions 0 and 2 have left without a pair.
   void match_saddles(const UnpairedSaddles& edges, UnpairedSaddles&& squares, DimensionMatching& found) {
-    const JointSaddleReductions reductions(gradient_,
-                                           {{{births(of_prediction), deaths(of_prediction)}, {births(of_label), deaths(of_label)}}},
-                                           edges, std::move(squares), threads_, stop_);
+    const JointSaddleReductions reductions(
+        gradient_, {{{births(of_prediction), deaths(of_prediction)}, {births(of_label), deaths(of_label)}}}, edges,
+        std::move(squares), threads_, stop_);
     const std::size_t num_edges = gradient_.critical_cells(1).size(), num_squares = gradient_.critical_cells(2).size();
     std::array<Array<Index>, 2> index;  // into the list of an image, by own cell
     for (Order image : images) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #ifdef _MSC_VER
 #include <intrin.h>
@@ -46,6 +47,21 @@ constexpr bool has_bit(Word word, int position) {
 inline int nth_bit(std::uint32_t mask, int n) {
   for (; n > 0; --n) mask &= mask - 1;
   return lowest_bit(mask);
+}
+
+// The bits k below 64 for which is(k). Processors compare many values at once, but shift them one by one; so eight flags
+// of a byte each (little endian) are moved next to one another by a product.
+template <class Is>
+std::uint64_t word_of(Is is) {
+  std::uint8_t flags[64];
+  for (int k = 0; k < 64; ++k) flags[k] = is(k);
+  std::uint64_t word = 0;
+  for (int k = 0; k < 64; k += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, flags + k, sizeof eight);
+    word |= (eight * 0x0102040810204080u) >> 56 << k;
+  }
+  return word;
 }
 
 // Positions of the set bits of a mask, from the lowest: `for (int i : bits_of(mask))`.

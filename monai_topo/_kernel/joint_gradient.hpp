@@ -47,7 +47,7 @@ class JointGradient {
 
   // The voxel with which a cell enters.
   Voxel top(Cell c, int order_index) const {
-    const Array<Rank>& rank = orders_.ranks(order_index);
+    const RawArray<Rank>& rank = orders_.ranks(order_index);
     const auto type = static_cast<std::uint32_t>(C::type(c));
     Voxel last = C::corner(c);
     for (std::uint32_t rest = type; rest != 0; rest = (rest - 1) & type)

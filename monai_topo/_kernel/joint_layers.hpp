@@ -246,20 +246,28 @@ class JointLayers {
     return (types | (types << 3)) & 0x11111111u;
   }
 
-  void pack_codes(const Layer& layer, Codes* out) const {
-    for (std::size_t v = 0; v < stride_[0];) {
-      if (v + 8 <= stride_[0] && repeats(layer.cells, v, all_types) && repeats(layer.critical, v, 0) &&
-          repeats(layer.codes[0], v, types_along(0)) && repeats(layer.codes[1], v, 0) &&
-          repeats(layer.codes[2], v, 0)) {
-        std::fill_n(out + v, 8, static_cast<Codes>(spread(types_along(0))));
-        v += 8;
-        continue;
-      }
-      const std::uint32_t missing = spread(static_cast<Types>(~layer.cells[v]));
-      std::uint32_t word = missing * CellCode::missing + spread(layer.critical[v]) * CellCode::critical;
+  TOPO_ALSO_FOR_AVX2 void pack_codes(const Layer& layer, Codes* TOPO_RESTRICT out) const {
+    constexpr std::size_t lanes = 8;
+    const auto code = [&](std::size_t v) {
+      std::uint32_t word = spread(static_cast<Types>(~layer.cells[v])) * CellCode::missing;
+      word += spread(layer.critical[v]) * CellCode::critical;
       for (int bit = 0; bit < code_bits; ++bit) word |= spread(layer.codes[bit][v]) << bit;
-      out[v++] = static_cast<Codes>(word);
-    }
+      return static_cast<Codes>(word);
+    };
+    std::size_t v = 0;
+    for (; v + lanes <= stride_[0]; v += lanes)
+      if (is_straight(layer, v))
+        std::fill_n(out + v, lanes, static_cast<Codes>(spread(types_along(0))));
+      else
+        for (std::size_t x = v; x < v + lanes; ++x) out[x] = code(x);
+    for (; v < stride_[0]; ++v) out[v] = code(v);
+  }
+
+  // Whether eight corners have the codes of the inside of a plateau.
+  static bool is_straight(const Layer& layer, std::size_t first) {
+    return repeats(layer.critical, first, 0) && repeats(layer.cells, first, all_types) &&
+           repeats(layer.codes[0], first, types_along(0)) && repeats(layer.codes[1], first, 0) &&
+           repeats(layer.codes[2], first, 0);
   }
 
   void list_critical(const Layer& layer, Voxel origin, CriticalCells& critical) const {

@@ -250,7 +250,8 @@ inline void JointSaddleReduction::reduce(std::size_t first, std::size_t last, co
     };
   });
   for (const Pivot& pivot : pivots_)
-    if (const Entry* const column = pivot.load(std::memory_order_relaxed)) column_[JointColumns::owner(column)] = column;
+    if (const Entry* const column = pivot.load(std::memory_order_relaxed))
+      column_[JointColumns::owner(column)] = column;
 }
 
 }  // namespace topo

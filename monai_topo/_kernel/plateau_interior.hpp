@@ -21,13 +21,14 @@ class PlateauInterior {
   PlateauInterior(const std::array<Grid<D>, 2>& grids, const std::array<Level, 2>& levels, std::size_t threads)
       : size_(grids[0].size()), margin_(grids[0].stride[0] + word_bits) {
     Words inside = make_words(threads, [&](std::size_t i) {
-      const std::size_t first = i * word_bits - std::min(i * word_bits, margin_);
-      const std::size_t end = std::min(size_, (i + 1) * word_bits - margin_);
-      std::uint64_t word = 0;
-      for (std::size_t v = first; v < end; ++v)
-        word |= std::uint64_t{grids[0].level[v] == levels[0] && grids[1].level[v] == levels[1]}
-                << ((v + margin_) % word_bits);
-      return word;
+      const auto is_on_plateau = [&, prediction = grids[0].level.data(), label = grids[1].level.data()](std::size_t v) {
+        return (prediction[v] == levels[0]) & (label[v] == levels[1]);
+      };
+      const std::size_t bit = i * word_bits;
+      if (bit >= margin_ && bit + word_bits <= margin_ + size_)
+        return word_of([&](int k) { return is_on_plateau(bit - margin_ + k); });
+      const auto exists = [&](std::size_t b) { return b >= margin_ && b < margin_ + size_; };
+      return word_of([&](int k) { return exists(bit + k) && is_on_plateau(bit + k - margin_); });
     });
     for (const Voxel stride : grids[0].stride) inside = with_neighbors(inside, stride, true, threads);
     voxels_ = inside;

@@ -13,10 +13,16 @@
 namespace topo {
 
 // Sorts keys by their bits from `low` on; those that agree in them keep their order. Only the digits in which keys differ
-// are sorted. `memory` may become as large as the keys.
-inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>& memory, std::size_t threads = 1) {
-  if (keys.size() < 48) {
-    std::stable_sort(keys.begin(), keys.end(), [=](std::uint64_t a, std::uint64_t b) { return a >> low < b >> low; });
+// are sorted. `memory` may become as large as the keys. Keys: an array of std::uint64_t.
+template <class Keys>
+void radix_sort(Keys& keys, int low, Keys& memory, std::size_t threads = 1) {
+  if (keys.size() < 48) {  // by insertion
+    for (std::size_t i = 1; i < keys.size(); ++i) {
+      const std::uint64_t key = keys[i];
+      std::size_t to = i;
+      for (; to > 0 && key >> low < keys[to - 1] >> low; --to) keys[to] = keys[to - 1];
+      keys[to] = key;
+    }
     return;
   }
   std::uint64_t varying = 0;
@@ -52,8 +58,9 @@ inline void radix_sort(Array<std::uint64_t>& keys, int low, Array<std::uint64_t>
   }
 }
 
-inline void radix_sort(Array<std::uint64_t>& keys, int low = 0) {
-  Array<std::uint64_t> memory;
+template <class Keys>
+void radix_sort(Keys& keys, int low = 0) {
+  Keys memory;
   radix_sort(keys, low, memory);
 }
 

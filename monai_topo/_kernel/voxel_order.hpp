@@ -21,22 +21,29 @@ class VoxelOrder {
 
   // `listed`: all voxels in order, but of a plateau only `stand_in`, or no_voxel without a plateau.
   template <int D>
-  VoxelOrder(Array<Voxel>&& listed, Voxel stand_in, const Grid<D>& grid, Rank frame_rank, std::size_t threads)
-      : listed_(std::move(listed)), rank_(grid.size(), frame_rank), begin_(listed_.size()) {
+  VoxelOrder(RawArray<Voxel>&& listed, Voxel stand_in, const Grid<D>& grid, Rank frame_rank, std::size_t threads)
+      : listed_(std::move(listed)), rank_(grid.size()), begin_(listed_.size()) {
     if (stand_in != no_voxel) {
       begin_ = static_cast<std::size_t>(std::find(listed_.begin(), listed_.end(), stand_in) - listed_.begin());
       length_ = grid.size();
-      for (const Voxel first : grid.rows())
-        std::iota(&rank_[first], &rank_[first] + grid.extent[D - 1], static_cast<Rank>(begin_ + first + 1));
     }
+    const Voxel length = grid.extent[D - 1] + 2;
+    for_each_slab(grid.size() / length, threads, 0.3 * length, [&](std::size_t first, std::size_t end) {
+      std::fill(rank_.begin() + first * length, rank_.begin() + end * length, frame_rank);
+      if (length_ == 0) return;
+      for (std::size_t row = first; row < end; ++row) {
+        const auto v = static_cast<Voxel>(row * length);
+        if (!grid.in_frame(v + 1)) std::iota(&rank_[v + 1], &rank_[v] + length - 1, static_cast<Rank>(begin_ + v + 2));
+      }
+    });
     for_each_slab(listed_.size(), threads, 2.0, [&](std::size_t first, std::size_t end) {
       for (std::size_t i = first; i < end; ++i)
         if (i != begin_) rank_[listed_[i]] = static_cast<Rank>(i < begin_ ? i + 1 : i + length_);
     });
   }
 
-  const Array<Voxel>& listed() const { return listed_; }
-  const Array<Rank>& ranks() const { return rank_; }
+  const RawArray<Voxel>& listed() const { return listed_; }
+  const RawArray<Rank>& ranks() const { return rank_; }
   std::size_t greatest_rank() const { return listed_.size() + (length_ > 0 ? length_ - 1 : 0); }
 
   Voxel voxel(Rank rank) const {
@@ -46,8 +53,8 @@ class VoxelOrder {
   }
 
  private:
-  Array<Voxel> listed_;
-  Array<Rank> rank_;
+  RawArray<Voxel> listed_;
+  RawArray<Rank> rank_;
   std::size_t begin_ = 0, length_ = 0;  // of the range of the plateau; of the list, without a plateau
 };
 
