@@ -172,28 +172,31 @@ class InducedMatching {
         gradient_, {{{births(of_prediction), deaths(of_prediction)}, {births(of_label), deaths(of_label)}}}, edges,
         std::move(squares), threads_, stop_);
     const std::size_t num_edges = gradient_.critical_cells(1).size(), num_squares = gradient_.critical_cells(2).size();
+    const auto own = [&](const JointSaddleReduction& of, Index square) { return dual_ ? square : of.edge(square); };
+    const auto shared = [&](const JointSaddleReduction& of, Index square) { return dual_ ? of.edge(square) : square; };
     std::array<Array<Index>, 2> index;  // into the list of an image, by own cell
     for (Order image : images) {
+      const JointSaddleReduction& of = reductions.own(image);
       VoxelPairs& list = image == of_prediction ? found.prediction : found.label;
       index[image].assign(dual_ ? num_squares : num_edges, none);
-      reductions.own(image).for_each_pair([&](Index edge, Voxel birth, Index square, Voxel death) {
+      of.for_each_pair([&](Index square, Voxel birth, Voxel death) {
         if (!has_persistence(birth, image, death, image)) return;
-        index[image][dual_ ? square : edge] = static_cast<Index>(list.size());
+        index[image][own(of, square)] = static_cast<Index>(list.size());
         list.emplace_back(birth, death);
       });
     }
     Array<Index> in_label(dual_ ? num_edges : num_squares, none);  // own cell, by shared cell
-    for (Order image : {of_label, of_prediction})
-      reductions.map(image).for_each_pair([&](Index edge, Voxel birth, Index square, Voxel death) {
-        Index& label_here = in_label[dual_ ? edge : square];
-        const Index own = dual_ ? square : edge;
-        if (image == of_prediction && label_here == none) return;
+    for (Order image : {of_label, of_prediction}) {
+      const JointSaddleReduction& of = reductions.map(image);
+      of.for_each_pair([&](Index square, Voxel birth, Voxel death) {
         if (!has_persistence(birth, births(image), death, deaths(image))) return;
+        Index& label_here = in_label[shared(of, square)];
         if (image == of_label)
-          label_here = own;
-        else
-          found.matched.emplace_back(index[0][own], index[1][label_here]);
+          label_here = own(of, square);
+        else if (label_here != none)
+          found.matched.emplace_back(index[0][own(of, square)], index[1][label_here]);
       });
+    }
   }
 
   const bool dual_;

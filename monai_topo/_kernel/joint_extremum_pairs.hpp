@@ -153,6 +153,8 @@ class JointBasins {
       // A vertex leaves through the edge on that side, a top cell through the facet on that side.
       if (!dual_ && code.goes_down(0))
         at -= gradient_.stride[0] * (1 + gradient_.straight_runs().below(at));
+      else if (const Voxel run = dual_ ? gradient_.straight_runs().above(at) : 0; run > 0)
+        at += gradient_.stride[0] * run;
       else
         at = code.upper() ? at + gradient_.stride[code.axis()] : at - gradient_.stride[code.axis()];
     }

@@ -27,7 +27,7 @@ class JointGradient {
         codes_(orders.grid().size()) {
     match_cells(useful_threads(threads, 40.0 * size()), stop);
     if constexpr (D == 3)
-      if (orders_.interior().exists()) straight_runs_.find(codes_, stride[0]);
+      if (orders_.interior().exists()) straight_runs_.find(codes_, stride[0], threads);
   }
 
   const std::array<Voxel, D> stride;
@@ -71,7 +71,7 @@ class JointGradient {
 
   const JointOrders<D>& orders_;
   const std::array<Voxel, C::types> offset_;  // from the lowest corner of a cell to the highest
-  Array<Codes> codes_;
+  RawArray<Codes> codes_;
   StraightRuns straight_runs_;
   typename JointLayers<D>::CriticalCells critical_;
 };

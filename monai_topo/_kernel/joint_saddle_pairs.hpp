@@ -45,15 +45,15 @@ class JointSaddleReduction {
   // Reduces squares, given by their places in their order. `working`: memory of each thread.
   void reduce(std::size_t first, std::size_t last, const Bricks& bricks, Array<WorkingColumn::EdgesOfVoxels>& working);
 
-  // Calls visit(index of the edge, its top, index of the square, its top) for all pairs.
+  // Calls visit(square, the voxel of its birth, and of its death) for all pairs.
   template <class Visit>
   void for_each_pair(Visit visit) const {
-    for (SaddleIndex square = 0; square < column_.size(); ++square) {
-      if (!squares_.is_negative(square)) continue;
-      const Edge pivot = with_top(JointColumns::pivot(column_[square]));
-      visit(edges_.index(cell(pivot)), voxel_of(pivot), square, squares_.top(square));
-    }
+    for (SaddleIndex square = 0; square < column_.size(); ++square)
+      if (squares_.is_negative(square)) visit(square, voxel_of(pivot(square)), squares_.top(square));
   }
+
+  // The edge that a negative square is paired with.
+  SaddleIndex edge(SaddleIndex square) const { return edges_.index(cell(pivot(square))); }
 
   const NegativeSquares& squares() const { return squares_; }
 
@@ -75,6 +75,8 @@ class JointSaddleReduction {
     const Voxel end = corner + gradient_.stride[axis];
     return rank_[end] > rank_[corner] ? edge_at(end, axis) : edge_at(corner, axis + num_axes);
   }
+
+  Edge pivot(SaddleIndex square) const { return with_top(JointColumns::pivot(column_[square])); }
 
   // An edge that comes from another order.
   Edge with_top(Edge from) const { return edge(corner(from), direction_of(from) % num_axes); }

@@ -12,6 +12,8 @@
 // So if the comparison has the order of the label, few columns are reduced more than once.
 #pragma once
 
+#include <optional>
+
 #include "joint_saddle_pairs.hpp"
 
 namespace topo {
@@ -35,18 +37,20 @@ class JointSaddleReductions {
         working_(threads),
         label_is_mapped_(!is_same(maps[of_label].births, maps[of_label].deaths)),
         own_{reduction({of_prediction, of_prediction}, stop), reduction({of_label, of_label}, stop)},
-        map_{reduction(maps[of_prediction], stop), reduction(maps[of_label], stop)} {
+        map_of_prediction_(reduction(maps[of_prediction], stop)) {
     mark_negative_edges(edges);
-    if (label_is_mapped_)
+    if (label_is_mapped_) {
+      map_of_label_.emplace(reduction(maps[of_label], stop));
       reduce_all();
-    else
+    } else {
       reduce_with_order_of_label();
+    }
   }
 
   // By image.
   const JointSaddleReduction& own(Order image) const { return own_[image]; }
   const JointSaddleReduction& map(Order image) const {
-    return image == of_label && !label_is_mapped_ ? own_[image] : map_[image];
+    return image == of_prediction ? map_of_prediction_ : map_of_label_ ? *map_of_label_ : own_[of_label];
   }
 
  private:
@@ -77,22 +81,25 @@ class JointSaddleReductions {
 
   void reduce_all() {
     for (JointSaddleReduction& of : own_) reduce(of);
-    const auto all = [](SaddleIndex) { return true; };
-    for (Order image : {of_prediction, of_label}) {
-      JointSaddleReduction& of = map_[image];
-      for (const JointSaddleReduction* other : {&own_[of_prediction], &own_[of_label], &map_[of_prediction]})
-        if (other != &of && &other->squares() == &of.squares()) of.begin_with(*other, all);
-      reduce(of);
+    for (JointSaddleReduction* map : {&map_of_prediction_, &*map_of_label_}) {
+      for (const JointSaddleReduction* other : {&own_[of_prediction], &own_[of_label], &map_of_prediction_})
+        if (other != map && &other->squares() == &map->squares())
+          map->begin_with(*other, [](SaddleIndex) { return true; });
+      reduce(*map);
     }
   }
 
   void reduce_with_order_of_label() {
-    const auto enters_with_least = [&](SaddleIndex square, Order o) {
-      return orders_.is_least_of_label(gradient_.top(gradient_.critical_cells(2)[square], orders_.index(o)));
+    auto &prediction = own_[of_prediction], &label = own_[of_label], &map = map_of_prediction_;
+    const auto least_in = [&](Order o) {
+      Array<char> enters_with_least;
+      for (const Cell square : gradient_.critical_cells(2))
+        enters_with_least.push_back(orders_.is_least_of_label(gradient_.top(square, orders_.index(o))));
+      return enters_with_least;
     };
-    const auto is_least = [&](SaddleIndex square) { return enters_with_least(square, of_label); };
-    const auto is_other = [&](SaddleIndex square) { return !enters_with_least(square, of_prediction); };
-    auto &prediction = own_[of_prediction], &label = own_[of_label], &map = map_[of_prediction];
+    const Array<char> least_of_label = least_in(of_label), least_of_prediction = least_in(of_prediction);
+    const auto is_least = [&](SaddleIndex square) { return least_of_label[square] != 0; };
+    const auto is_other = [&](SaddleIndex square) { return least_of_prediction[square] == 0; };
     std::size_t num_least = 0;
     while (num_least < label.squares().size() && is_least(label.squares().index(num_least))) ++num_least;
     label.reduce(0, num_least, bricks_, working_);
@@ -112,7 +119,9 @@ class JointSaddleReductions {
   const Bricks bricks_;
   Array<WorkingColumn::EdgesOfVoxels> working_;
   const bool label_is_mapped_;  // else its map is the label's own reduction
-  std::array<JointSaddleReduction, 2> own_, map_;
+  std::array<JointSaddleReduction, 2> own_;
+  JointSaddleReduction map_of_prediction_;
+  std::optional<JointSaddleReduction> map_of_label_;
 };
 
 }  // namespace topo

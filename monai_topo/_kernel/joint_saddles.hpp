@@ -30,7 +30,7 @@ class CriticalEdges {
   }
 
  private:
-  static constexpr Voxel corners_per_entry = 4;
+  static constexpr Voxel corners_per_entry = 16;
 
   const Array<Cell>& edges_;
   Array<SaddleIndex> first_;  // at the corners of an entry, or after them

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "array.hpp"
 #include "cells.hpp"
+#include "parallel.hpp"
 
 namespace topo {
 
@@ -16,14 +16,17 @@ class StraightRuns {
   static constexpr std::uint32_t straight_codes = 0x10101010u;
 
   // `plane`: voxels of a plane across axis 0.
-  void find(const Array<std::uint32_t>& codes, Voxel plane) {
+  void find(const RawArray<std::uint32_t>& codes, Voxel plane, std::size_t threads) {
     plane_ = Divisor(plane);
     size_ = plane;
     words_.assign((codes.size() / plane / 64 + 1) * plane, 0);
-    for (std::size_t first = 0, z = 0; first < codes.size(); first += plane, ++z) {
-      std::uint64_t* const words = words_.data() + z / 64 * plane;
-      for (std::size_t i = 0; i < plane; ++i) words[i] |= std::uint64_t{codes[first + i] == straight_codes} << (z % 64);
-    }
+    for_each_slab(plane, threads, 0.5 * codes.size() / plane, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t first = 0, z = 0; first < codes.size(); first += plane, ++z) {
+        std::uint64_t* const words = words_.data() + z / 64 * plane;
+        for (std::size_t i = begin; i < end; ++i)
+          words[i] |= std::uint64_t{codes[first + i] == straight_codes} << (z % 64);
+      }
+    });
   }
 
   // How many corners next to one another below a corner, along axis 0, are straight; 0 without find().
@@ -39,6 +42,20 @@ class StraightRuns {
       if (run < bits) break;
     }
     return count;
+  }
+
+  // How many from a corner on, upwards, are straight; 0 without find().
+  Voxel above(Voxel corner) const {
+    if (words_.empty()) return 0;
+    const Voxel first = plane_.quotient(corner), column = corner - first * size_;
+    Voxel z = first;
+    for (std::size_t at = z / 64 * size_ + column; at < words_.size(); at = z / 64 * size_ + column) {
+      const Voxel bits = 64 - z % 64;
+      const std::uint64_t others = ~words_[at] >> (z % 64);
+      if (others != 0) return z + lowest_bit(others) - first;
+      z += bits;
+    }
+    return z - first;
   }
 
  private:
