@@ -157,52 +157,51 @@ class JointLayers {
     }
   }
 
-  // The rank of a cell is that of its top, the greater one of two opposite facets. tops[c][s]: ranks of the cells of type
-  // s at the corner that lies on the upper side along the axes c, which are none of s.
+  // The top of every cell is the greatest of its corners' ranks, each with the number of its corner in the low bits: these
+  // say on which side along every axis the top lies.
   TOPO_ALSO_FOR_AVX2 void compare_block(std::size_t first, std::size_t count, Types* TOPO_RESTRICT cells,
                                         const std::array<Types*, 2 * D>& sides) const {
-    Rank memory[C::types][C::types][block];
     std::uint32_t lower[D][block], upper[D][block], exist[block];
     for (int o = 0; o < orders_.num_distinct(); ++o) {
-      const Rank* tops[C::types][C::types];
-      for (int c = 0; c < C::types; ++c) tops[c][0] = orders_.ranks(o).data() + first + offset_[c];
-      for (int s = 1; s < C::types; ++s)
-        for (int c = 0; c < C::types; ++c) {
-          if ((c & s) != 0) continue;
-          const int a = s & -s;
-          const Rank *below = tops[c][s ^ a], *above = tops[c | a][s ^ a];
-          Rank* const out = memory[c][s];
-          for (std::size_t x = 0; x < count; ++x) out[x] = above[x] > below[x] ? above[x] : below[x];
-          tops[c][s] = out;
+      const Rank* const rank = orders_.ranks(o).data() + first;
+      const auto frame = static_cast<std::uint32_t>(orders_.frame_rank());
+      for (std::size_t x = 0; x < count; ++x) {
+        std::uint32_t corner[C::types], top[C::types];
+        for (int c = 0; c < C::types; ++c)
+          corner[c] = static_cast<std::uint32_t>(rank[x + offset_[c]]) << D | static_cast<std::uint32_t>(c);
+        find_tops(corner, top);
+        for (int a = 0; a < D; ++a) {
+          std::uint32_t is_upper = 0;
+          for (int t = 1; t < C::types; ++t)
+            if (has_bit(t, a)) is_upper |= (top[t] >> a & 1u) << t;
+          upper[a][x] = o == 0 ? is_upper : upper[a][x] & is_upper;
+          lower[a][x] = o == 0 ? is_upper ^ types_along(a) : lower[a][x] & ~is_upper;
         }
-      for (int a = 0; a < D; ++a) {
-        std::uint32_t is_upper[block];
-        std::fill_n(is_upper, count, 0u);
-        for (int t = 1; t < C::types; ++t) {
-          if (!has_bit(t, a)) continue;
-          const Rank *below = tops[0][t ^ (1 << a)], *above = tops[1 << a][t ^ (1 << a)];
-          const std::uint32_t bit = 1u << t;
-          for (std::size_t x = 0; x < count; ++x) is_upper[x] |= above[x] > below[x] ? bit : 0u;
-        }
-        const std::uint32_t along = types_along(a);
-        for (std::size_t x = 0; x < count; ++x) {
-          upper[a][x] = o == 0 ? is_upper[x] : upper[a][x] & is_upper[x];
-          lower[a][x] = o == 0 ? is_upper[x] ^ along : lower[a][x] & (is_upper[x] ^ along);
-        }
-      }
-      if (o > 0) continue;
-      std::fill_n(exist, count, 0u);
-      const Rank frame = orders_.frame_rank();
-      for (int t = 0; t < C::types; ++t) {
-        const Rank* top = tops[0][t];
-        const std::uint32_t bit = 1u << t;
-        for (std::size_t x = 0; x < count; ++x) exist[x] |= top[x] != frame ? bit : 0u;
+        std::uint32_t exists = 0;
+        for (int t = 0; t < C::types; ++t) exists |= (top[t] >> D) != frame ? 1u << t : 0u;
+        exist[x] = exists;
       }
     }
     narrow(exist, count, cells);
     for (int a = 0; a < D; ++a) {
       narrow(lower[a], count, sides[2 * a]);
       narrow(upper[a], count, sides[2 * a + 1]);
+    }
+  }
+
+  // By type, of the cells at the lowest of these corners.
+  TOPO_INTO_CALLER static void find_tops(const std::uint32_t* corner, std::uint32_t* top) {
+    const auto greater = [](std::uint32_t a, std::uint32_t b) { return a > b ? a : b; };
+    top[0] = corner[0];
+    top[1] = greater(corner[0], corner[1]);
+    top[2] = greater(corner[0], corner[2]);
+    top[3] = greater(top[1], greater(corner[2], corner[3]));
+    if constexpr (D == 3) {
+      const std::uint32_t edge = greater(corner[4], corner[5]);
+      top[4] = greater(corner[0], corner[4]);
+      top[5] = greater(top[1], edge);
+      top[6] = greater(top[2], greater(corner[4], corner[6]));
+      top[7] = greater(top[3], greater(edge, greater(corner[6], corner[7])));
     }
   }
 

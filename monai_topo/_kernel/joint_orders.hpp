@@ -17,7 +17,7 @@ class JointOrders {
  public:
   JointOrders(Grid<D>&& prediction, Grid<D>&& label, bool comparison_is_greater, std::size_t threads)
       : images_(std::move(prediction), std::move(label), comparison_is_greater, threads),
-        frame_rank_(grid().frame == enters_first ? 0 : INT32_MAX) {
+        frame_rank_(grid().frame == enters_first ? 0 : greatest_rank) {
     {
       PredictionOrder<D> found(images_);
       plateau_voxel_ = found.plateau_voxel;

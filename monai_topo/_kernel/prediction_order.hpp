@@ -33,7 +33,7 @@ class PredictionOrder {
 
  private:
   static constexpr int all = box_size<D>;
-  // With a plateau there are up to twice as many ranks as voxels, and ranks have 29 bits: see edge_at. Larger images are
+  // With a plateau there are up to twice as many ranks as voxels, and ranks have 29 bits. Larger images are
   // sorted as a whole, which gives the same result.
   static constexpr Voxel most_voxels_with_plateau = Voxel{1} << 28;
 

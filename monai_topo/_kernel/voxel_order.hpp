@@ -10,8 +10,9 @@
 
 namespace topo {
 
-// Position of a voxel in an order, from 1 on; signed, because compilers compare signed numbers in vectors.
+// Position of a voxel in an order, from 1 on. An image has at most 2^29 voxels with its frame, so three bits are left.
 using Rank = std::int32_t;
+inline constexpr Rank greatest_rank = (Rank{1} << 29) - 1;  // of a frame that never enters
 
 // Voxels on a plateau that enter one after another, by index, need no list: in their range of ranks, each has the rank that
 // its index gives it. Such a range has one rank for every voxel of the grid, so some ranks belong to no voxel.
@@ -44,7 +45,6 @@ class VoxelOrder {
 
   const RawArray<Voxel>& listed() const { return listed_; }
   const RawArray<Rank>& ranks() const { return rank_; }
-  std::size_t greatest_rank() const { return listed_.size() + (length_ > 0 ? length_ - 1 : 0); }
 
   Voxel voxel(Rank rank) const {
     const std::size_t i = static_cast<std::size_t>(rank) - 1;
