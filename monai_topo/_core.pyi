@@ -79,7 +79,7 @@ def betti_distance(
     NDArray[np.uint8],
     NDArray[np.uint8],
 ]: ...
-def add_distance_gradient(
+def distance_gradient(
     factors: NDArray[np.float32] | NDArray[np.float64],
     first: NDArray[np.int64],
     voxels: NDArray[np.int64],

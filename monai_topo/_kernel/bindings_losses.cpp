@@ -233,7 +233,7 @@ auto match_by_value(const Images<T>& values, const Images<std::int64_t>& group, 
 
 // Adds the terms of all patches, times their factors, to `gradient`, which has one row for every image.
 template <class T>
-void add_distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first,
+void distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first,
                            const Images<std::int64_t>& voxels, const Images<T>& derivatives,
                            const nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>& gradient, bool overlap,
                            std::size_t num_threads) {
@@ -241,6 +241,8 @@ void add_distance_gradient(const Images<T>& factors, const Images<std::int64_t>&
   T* const sum = gradient.data();
   nb::gil_scoped_release unlocked;
   const std::size_t per_image = factors.shape(0) / std::max<std::size_t>(1, num_images);
+  for_each_slab(gradient.size(), num_threads, 1.0,
+                [=](std::size_t begin, std::size_t end) { std::fill(sum + begin, sum + end, T{0}); });
   parallel_for<Array<T>>(num_images, num_threads, [&](std::size_t image, Array<T>& own) {
     if (overlap) own.resize(gradient.size());
     // From the last patch to the first, as automatic differentiation does.
@@ -263,7 +265,7 @@ void bind(nb::module_& m) {
   m.def("match_by_value", &match_by_value<T>, "values"_a, "group"_a, "num_true"_a, "by_rank"_a);
   m.def("betti_distance", &betti_distance<T>, "images"_a, "labels"_a, "starts"_a, "size"_a, "negate"_a, "dual"_a,
         "framed"_a, "dims"_a, "support"_a, "saturation"_a, "high"_a, "matched_cost"_a, "num_threads"_a);
-  m.def("add_distance_gradient", &add_distance_gradient<T>, "factors"_a, "first"_a, "voxels"_a, "derivatives"_a,
+  m.def("distance_gradient", &distance_gradient<T>, "factors"_a, "first"_a, "voxels"_a, "derivatives"_a,
         "gradient"_a.noconvert(), "overlap"_a, "num_threads"_a);
 }
 

@@ -202,8 +202,8 @@ class _PatchCosts(torch.autograd.Function):
         features: PatchFeatures = ctx.features
         if factors.device.type != "cpu" or torch.is_grad_enabled():
             return _gradient(images, features, factors), None
-        gradient = images.new_zeros(images.shape)
-        kernel.add_distance_gradient(
+        gradient = images.new_empty(images.shape)
+        kernel.distance_gradient(
             factors.contiguous().numpy(),
             features.first.numpy(),
             features.voxels.numpy(),

@@ -1,5 +1,7 @@
 """Betti matching against boundary matrices, published values, hand-drawn cases, and what must hold for all images."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -53,15 +55,56 @@ def test_matches_are_those_of_boundary_matrices(images, connectivity):
         assert {(prediction[i], label[j]) for i, j in matching.matched.tolist()} == expected.matched
 
 
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.sampled_from([(4, 5, 6), (6, 5, 7), (5, 6, 9)]),
+    low_and_width=st.sampled_from([(0.0, 1.0), (-0.5, 2.0), (0.5, 1.0), (-0.5, 1.0)]),
+)
+def test_matches_of_a_volume_with_a_binary_label_are_those_of_boundary_matrices(
+    seed, shape, low_and_width, connectivity
+):
+    rng = np.random.default_rng(seed)
+    noise, other = (ndimage.gaussian_filter(rng.standard_normal(shape), rng.choice([0.4, 0.6])) for _ in range(2))
+    low, width = low_and_width  # the values of the label lie outside or inside
+    prediction = low + width * (noise.argsort(None).argsort() + 1.0).reshape(shape) / (noise.size + 2)
+    label = (noise / noise.std() + other / other.std() > rng.choice([-0.5, 0, 0.5])).astype(float)
+    # Among equal values the label has the order of the prediction: a little of it added says so without ties.
+    images = prediction, label + prediction / 10000
+    expected = match_by_matrices(*images, connectivity=connectivity, min_persistence=0.001)
+    with_ties = match_by_matrices(*images, connectivity=connectivity)
+    matching = match(torch.tensor(prediction), torch.tensor(label), connectivity=connectivity)
+    found = as_list(matching.prediction), as_list(matching.label)
+    assert tuple(map(set, found)) == (expected.first, expected.second)
+    clear = clear_pairs(with_ties.first), clear_pairs(with_ties.second)
+
+    # Where the union has ties, merges of components, or cavities, at one level are taken together.
+    dims = (0, 1, 2) if low_and_width == (0.0, 1.0) else (1,)
+
+    def clear_matches(matches):
+        return {(a, b) for a, b in matches if a in clear[0] and b in clear[1] and a[0] in dims}
+
+    assert clear_matches((found[0][i], found[1][j]) for i, j in matching.matched.tolist()) == clear_matches(
+        expected.matched
+    )
+
+
+def clear_pairs(pairs):
+    """Those whose birth voxel, and whose death voxel, no other pair of their dimension has: which is which is clear."""
+    ends = Counter((pair[0], end, pair[end]) for pair in pairs for end in (1, 2))
+    return {pair for pair in pairs if all(ends[pair[0], end, pair[end]] == 1 for end in (1, 2))}
+
+
 @pytest.mark.parametrize("border", ["open", "foreground"])
 @pytest.mark.parametrize("connectivity", ["full", "face"])
 @pytest.mark.parametrize("filtration", ["superlevel", "sublevel"])
+@pytest.mark.parametrize("most", [1, 2], ids=["binary", "three levels"])
 @pytest.mark.parametrize("shape", [(2, 5, 7), (2, 3, 4, 5), (1, 20, 24, 28), (1, 1, 1), (2, 1, 4, 1)])
-def test_pairs_have_the_values_of_persistence(shape, filtration, connectivity, border):
+def test_pairs_have_the_values_of_persistence(shape, most, filtration, connectivity, border):
     settings = {"filtration": filtration, "connectivity": connectivity, "border": border}
     generator = torch.Generator().manual_seed(sum(shape))
     prediction = torch.randint(0, 5, shape, generator=generator) / 4.0
-    label = torch.randint(0, 2, shape, generator=generator).float()
+    label = torch.randint(0, most + 1, shape, generator=generator).float() / most
     assert_values_of_persistence(prediction, label, settings)
 
 
@@ -150,6 +193,26 @@ def test_loops_and_cavities_of_volumes_are_matched_where_they_lie():
     assert [counts(match(ring + shell, ring), dim) for dim in range(3)] == [(0, 1, 0), (1, 0, 0), (0, 1, 0)]
     assert [counts(match(ring, shell), dim) for dim in range(3)] == [(0, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert [counts(match(shell, ring + shell), dim) for dim in range(3)] == [(0, 0, 1), (0, 0, 1), (1, 0, 0)]
+
+
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@pytest.mark.parametrize("height", [0.8, 1.0], ids=["between", "greatest"])
+@pytest.mark.parametrize("has_binary_label", [True, False])
+@pytest.mark.parametrize("shape", [(7, 16), (7, 9, 16)])
+def test_of_voxels_of_equal_value_the_one_with_the_fewest_lower_neighbors_is_the_birth(
+    shape, has_binary_label, height, connectivity
+):
+    image = torch.zeros(shape)
+    for end in (5, 10):  # two flat peaks, whose corners have lower indices than their centers
+        image[(*(slice(2, 5) for _ in shape[1:]), slice(end - 3, end))] = height
+    image[..., 14] = 1.0  # so that other values are between the least and the greatest
+    label = image.round() if has_binary_label else image / 2
+    pairs = match(image, label, connectivity=connectivity).prediction
+    births = {np.unravel_index(voxel, shape) for voxel in pairs.birth[pairs.dim == 0].tolist()}
+    births = {birth for birth in births if birth[-1] < 12}
+    centers = {(*(3 for _ in shape[1:]), x) for x in (3, 8)}
+    assert births <= centers
+    assert len(births) == (2 if height < 1 else 1)  # the oldest is in no pair
 
 
 def test_features_that_never_live_together_are_not_matched():

@@ -31,13 +31,17 @@ class Matching(NamedTuple):
     is_unique: bool
 
 
-def match_by_matrices(first: NDArray[Any], second: NDArray[Any], *, connectivity: str) -> Matching:
+def match_by_matrices(
+    first: NDArray[Any], second: NDArray[Any], *, connectivity: str, min_persistence: float = 0.0
+) -> Matching:
     """Match the classes of the superlevel filtrations of two images.
 
     Args:
         first: Values, all different within each image and between the two.
         second: Values of the same shape.
         connectivity: Connectivity of the foreground, `"full"` or `"face"`.
+        min_persistence: Classes of an image, or of the image of a map, do not count up to here. Greater than what was
+            added to values to make them different.
     """
     union = np.maximum(first, second)
     cells = cubical_cells(first.shape, connectivity)
@@ -67,7 +71,7 @@ def match_by_matrices(first: NDArray[Any], second: NDArray[Any], *, connectivity
                 continue
             reduced[low] = column
             creator = order[rows][low]
-            if level[rows][creator.position] > level[columns][cell.position]:
+            if level[rows][creator.position] > level[columns][cell.position] + min_persistence:
                 found[creator.position] = creator, cell
         return found
 
