@@ -231,12 +231,12 @@ auto match_by_value(const Images<T>& values, const Images<std::int64_t>& group, 
   return to_numpy(std::move(is_matched));
 }
 
-// Adds the terms of all patches, times their factors, to `gradient`, which has one row for every image.
+// Sets `gradient`, which has one row for every image, to the sum of the terms of all patches times their factors.
 template <class T>
-void distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first,
-                           const Images<std::int64_t>& voxels, const Images<T>& derivatives,
-                           const nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>& gradient, bool overlap,
-                           std::size_t num_threads) {
+void distance_gradient(const Images<T>& factors, const Images<std::int64_t>& first, const Images<std::int64_t>& voxels,
+                       const Images<T>& derivatives,
+                       const nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>& gradient, bool overlap,
+                       std::size_t num_threads) {
   const std::size_t num_images = gradient.shape(0);
   T* const sum = gradient.data();
   nb::gil_scoped_release unlocked;

@@ -46,6 +46,7 @@ class JointOrders {
   Voxel voxel(Rank rank, int index) const { return order_[index].voxel(rank); }
 
   Level level(Voxel v, Order o) const { return images_.level(v, o); }
+  bool label_is_binary() const { return images_.label_is_binary(); }
   bool is_least_of_label(Voxel v) const { return level(v, of_label) == images_.range(of_label).low; }
 
  private:

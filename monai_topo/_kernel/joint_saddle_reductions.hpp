@@ -5,11 +5,11 @@
 //
 //   the same order of the squares       all columns serve
 //   from the order of the prediction    those of squares whose last voxel in that order is not at the least level of the
-//   to that of the label                label: such voxels now come first, and the others as before
-//   from the order of the label         those of squares all of whose voxels are at the least level of the label: they
+//   to that of a binary label           label: such voxels now come first, and the others as before
+//   from the order of a binary label    those of squares all of whose voxels are at the least level of the label: they
 //   to that of the prediction           come in the same order
 //
-// So if the comparison has the order of the label, few columns are reduced more than once.
+// So if the comparison has the order of a binary label, few columns are reduced more than once.
 #pragma once
 
 #include <optional>
@@ -35,16 +35,15 @@ class JointSaddleReductions {
         squares_(negative_squares(std::move(squares))),
         bricks_(orders_.grid()),
         working_(threads),
-        label_is_mapped_(!is_same(maps[of_label].births, maps[of_label].deaths)),
         own_{reduction({of_prediction, of_prediction}, stop), reduction({of_label, of_label}, stop)},
         map_of_prediction_(reduction(maps[of_prediction], stop)) {
     mark_negative_edges(edges);
-    if (label_is_mapped_) {
-      map_of_label_.emplace(reduction(maps[of_label], stop));
+    const bool label_is_mapped = !is_same(maps[of_label].births, maps[of_label].deaths);
+    if (label_is_mapped) map_of_label_.emplace(reduction(maps[of_label], stop));
+    if (orders_.label_is_binary() && !label_is_mapped)
+      reduce_with_binary_label();
+    else
       reduce_all();
-    } else {
-      reduce_with_order_of_label();
-    }
   }
 
   // By image.
@@ -79,9 +78,11 @@ class JointSaddleReductions {
     of.reduce(first, of.squares().size(), bricks_, working_);
   }
 
+  // Where all orders may differ.
   void reduce_all() {
     for (JointSaddleReduction& of : own_) reduce(of);
-    for (JointSaddleReduction* map : {&map_of_prediction_, &*map_of_label_}) {
+    for (JointSaddleReduction* map : {&map_of_prediction_, map_of_label_ ? &*map_of_label_ : nullptr}) {
+      if (map == nullptr) continue;
       for (const JointSaddleReduction* other : {&own_[of_prediction], &own_[of_label], &map_of_prediction_})
         if (other != map && &other->squares() == &map->squares())
           map->begin_with(*other, [](SaddleIndex) { return true; });
@@ -89,7 +90,8 @@ class JointSaddleReductions {
     }
   }
 
-  void reduce_with_order_of_label() {
+  // Where the comparison has the order of a binary label: squares at its least level first, for all reductions.
+  void reduce_with_binary_label() {
     auto &prediction = own_[of_prediction], &label = own_[of_label], &map = map_of_prediction_;
     const auto least_in = [&](Order o) {
       Array<char> enters_with_least;
@@ -118,10 +120,9 @@ class JointSaddleReductions {
   const std::array<NegativeSquares, num_orders> squares_;  // by index of the order
   const Bricks bricks_;
   Array<WorkingColumn::EdgesOfVoxels> working_;
-  const bool label_is_mapped_;  // else its map is the label's own reduction
   std::array<JointSaddleReduction, 2> own_;
   JointSaddleReduction map_of_prediction_;
-  std::optional<JointSaddleReduction> map_of_label_;
+  std::optional<JointSaddleReduction> map_of_label_;  // or none: it is the label's own
 };
 
 }  // namespace topo

@@ -69,24 +69,42 @@ def test_matches_of_a_volume_with_a_binary_label_are_those_of_boundary_matrices(
     low, width = low_and_width  # the values of the label lie outside or inside
     prediction = low + width * (noise.argsort(None).argsort() + 1.0).reshape(shape) / (noise.size + 2)
     label = (noise / noise.std() + other / other.std() > rng.choice([-0.5, 0, 0.5])).astype(float)
-    # Among equal values the label has the order of the prediction: a little of it added says so without ties.
-    images = prediction, label + prediction / 10000
-    expected = match_by_matrices(*images, connectivity=connectivity, min_persistence=0.001)
-    with_ties = match_by_matrices(*images, connectivity=connectivity)
     matching = match(torch.tensor(prediction), torch.tensor(label), connectivity=connectivity)
+    # Among equal values the label has the order of the prediction: a little of it added says so without ties. Where the
+    # union has ties, merges of components, or cavities, at one level are taken together.
+    dims = (0, 1, 2) if low_and_width == (0.0, 1.0) else (1,)
+    assert_matches_of_boundary_matrices(
+        matching, prediction, label + prediction / 10000, connectivity, dims, min_persistence=0.001
+    )
+
+
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.sampled_from([(4, 5, 6), (6, 5, 7), (5, 6, 9)]),
+    sign=st.sampled_from([-1, 1]),
+)
+def test_so_are_those_of_two_likelihoods_of_which_one_is_the_greater_everywhere(seed, shape, sign, connectivity):
+    # It is their union.
+    noise = np.random.default_rng(seed).standard_normal((2, *shape))
+    prediction, other = (ndimage.gaussian_filter(image, 0.5) for image in noise)
+    label = prediction + sign * (other - other.min() + 0.01)
+    matching = match(torch.tensor(prediction), torch.tensor(label), connectivity=connectivity)
+    assert_matches_of_boundary_matrices(matching, prediction, label, connectivity)
+
+
+def assert_matches_of_boundary_matrices(matching, prediction, label, connectivity, dims=(0, 1, 2), min_persistence=0.0):
+    expected = match_by_matrices(prediction, label, connectivity=connectivity, min_persistence=min_persistence)
     found = as_list(matching.prediction), as_list(matching.label)
     assert tuple(map(set, found)) == (expected.first, expected.second)
-    clear = clear_pairs(with_ties.first), clear_pairs(with_ties.second)
-
-    # Where the union has ties, merges of components, or cavities, at one level are taken together.
-    dims = (0, 1, 2) if low_and_width == (0.0, 1.0) else (1,)
+    with_all = match_by_matrices(prediction, label, connectivity=connectivity)
+    clear = clear_pairs(with_all.first), clear_pairs(with_all.second)
 
     def clear_matches(matches):
         return {(a, b) for a, b in matches if a in clear[0] and b in clear[1] and a[0] in dims}
 
-    assert clear_matches((found[0][i], found[1][j]) for i, j in matching.matched.tolist()) == clear_matches(
-        expected.matched
-    )
+    matched = [(found[0][i], found[1][j]) for i, j in matching.matched.tolist()]
+    assert clear_matches(matched) == clear_matches(expected.matched)
 
 
 def clear_pairs(pairs):
