@@ -1,4 +1,4 @@
-// Bit operations of GCC, Clang and MSVC under one name, and the set bits of a mask as a range.
+// Bit operations of GCC, Clang and MSVC under one name, flags as the bits of a word, and the set bits of a mask as a range.
 #pragma once
 
 #include <cstdint>
@@ -56,6 +56,10 @@ std::uint64_t word_of(Is is) {
   std::uint8_t flags[64];
   for (int k = 0; k < 64; ++k) flags[k] = is(k);
   std::uint64_t word = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+  for (int k = 0; k < 64; ++k) word |= std::uint64_t{flags[k]} << k;
+  return word;
+#endif
   for (int k = 0; k < 64; k += 8) {
     std::uint64_t eight;
     std::memcpy(&eight, flags + k, sizeof eight);

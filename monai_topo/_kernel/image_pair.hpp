@@ -2,10 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <numeric>
+#include <array>
 
 #include "bits.hpp"
 #include "filtration.hpp"
+#include "parallel.hpp"
 #include "voxel_order.hpp"
 
 namespace topo {
@@ -48,8 +49,8 @@ class ImagePair {
     return o == of_prediction ? of_p : of_l;
   }
 
-  // The least and the greatest level, and how many voxels of the prediction have them.
-  const LevelRange& range(Order o) const { return summary_.ranges[o]; }
+  // The least and the greatest level of an image, and how many voxels of the prediction have them.
+  const LevelRange& range(Order image) const { return summary_.ranges[image]; }
   std::size_t num_at_low() const { return summary_.at_low; }
   std::size_t num_at_high() const { return summary_.at_high; }
 
@@ -62,7 +63,7 @@ class ImagePair {
   // and the prediction lies between its two levels and reaches only in the label the one that the comparison prefers.
   bool label_gives_comparison() const { return label_gives_comparison_; }
 
-  // At most.
+  // At most so many lie in a slab.
   std::size_t voxels_of_slab() const { return (rows_.size() / num_slabs(rows_.size(), threads_) + 1) * row_length(); }
 
   // Calls visit(first voxel of a row, what was made of its slab) for all rows, on threads; returns what was made of each
@@ -84,7 +85,7 @@ class ImagePair {
 
   // What is found in rows.
   struct Summary {
-    std::array<LevelRange, num_orders> ranges;
+    std::array<LevelRange, 2> ranges;
     std::size_t at_low = 0, at_high = 0;  // voxels of the prediction
     bool label_is_binary = true;
 
@@ -96,7 +97,7 @@ class ImagePair {
         return;
       }
       const auto before = ranges;
-      for (Order o : all_orders) ranges[o].include(other.ranges[o]);
+      for (Order image : {of_prediction, of_label}) ranges[image].include(other.ranges[image]);
       const auto count = [&](Level LevelRange::* end, std::size_t own, std::size_t others) {
         const Level level = ranges[of_prediction].*end;
         return (before[of_prediction].*end == level ? own : 0) +
@@ -118,8 +119,6 @@ class ImagePair {
     for (Voxel x = 0; x < length; ++x) {
       found.ranges[of_prediction].include(of_p[x]);
       found.ranges[of_label].include(of_l[x]);
-      found.ranges[of_comparison].include(comparison_is_greater_ ? std::max(of_p[x], of_l[x])
-                                                                 : std::min(of_p[x], of_l[x]));
     }
     const auto [low, high] = found.ranges[of_prediction];
     const auto [label_low, label_high] = found.ranges[of_label];

@@ -177,6 +177,7 @@ class JointLayers {
           upper[a][x] = o == 0 ? is_upper : upper[a][x] & is_upper;
           lower[a][x] = o == 0 ? is_upper ^ types_along(a) : lower[a][x] & ~is_upper;
         }
+        if (o > 0) continue;
         std::uint32_t exists = 0;
         for (int t = 0; t < C::types; ++t) exists |= (top[t] >> D) != frame ? 1u << t : 0u;
         exist[x] = exists;

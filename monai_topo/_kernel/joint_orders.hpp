@@ -8,6 +8,8 @@
 // value outside of it: both take the voxels of the label first, or last. What is the same is computed once.
 #pragma once
 
+#include <utility>
+
 #include "prediction_order.hpp"
 
 namespace topo {

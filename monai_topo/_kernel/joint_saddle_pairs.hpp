@@ -9,7 +9,9 @@
 // cycle is positive, so those that are negative in the order at hand are never a pivot.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "bricks.hpp"
 #include "joint_columns.hpp"

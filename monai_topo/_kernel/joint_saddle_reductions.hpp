@@ -12,6 +12,7 @@
 // So if the comparison has the order of a binary label, few columns are reduced more than once.
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "joint_saddle_pairs.hpp"
@@ -101,16 +102,19 @@ class JointSaddleReductions {
     };
     const Array<char> least_of_label = least_in(of_label), least_of_prediction = least_in(of_prediction);
     const auto is_least = [&](SaddleIndex square) { return least_of_label[square] != 0; };
-    const auto is_other = [&](SaddleIndex square) { return least_of_prediction[square] == 0; };
+    const auto begin_others = [&](JointSaddleReduction& of, const JointSaddleReduction& from) {
+      const auto& serves_not = &of.squares() == &from.squares() ? least_of_label : least_of_prediction;
+      of.begin_with(from, [&](SaddleIndex square) { return serves_not[square] == 0; });
+    };
     std::size_t num_least = 0;
     while (num_least < label.squares().size() && is_least(label.squares().index(num_least))) ++num_least;
     label.reduce(0, num_least, bricks_, working_);
     prediction.begin_with(label, is_least);
     reduce(prediction);
     map.begin_with(label, is_least);
-    map.begin_with(prediction, is_other);
+    begin_others(map, prediction);
     reduce(map);
-    label.begin_with(map, is_other);
+    begin_others(label, map);
     reduce(label, num_least);
   }
 

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "array.hpp"
+#include "bits.hpp"
 #include "grid.hpp"
 
 namespace topo {

@@ -213,9 +213,11 @@ class PredictionOrder {
     const RawArray<std::int8_t> above = neighbors_above_ties();
     if (above.empty()) return;
     Array<std::size_t> begin(num_slabs(between_.size(), images_.threads()) + 1);  // of slabs that share no ties
-    for (std::size_t slab = 0; slab < begin.size(); ++slab) {
-      std::size_t& first = begin[slab] = slab * between_.size() / (begin.size() - 1);
-      while (first > 0 && first < between_.size() && is_tie(first)) ++first;
+    for (std::size_t slab = 1; slab < begin.size(); ++slab) {
+      const std::uint64_t last =
+          between_[slab * between_.size() / (begin.size() - 1) - 1] | UINT32_MAX;  // of its level
+      begin[slab] =
+          static_cast<std::size_t>(std::upper_bound(between_.begin(), between_.end(), last) - between_.begin());
     }
     parallel_for(begin.size() - 1, images_.threads(), [&](std::size_t slab) {
       Items ties, memory;

@@ -1,7 +1,6 @@
 // Radix sort of 64-bit keys, least significant digits first.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>

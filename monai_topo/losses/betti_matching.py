@@ -40,7 +40,7 @@ class BettiMatchingLoss(MatchedFeatureLoss):
     :py:class:`LikelihoodLoss`.
 
     Cost: about twice that of the persistence pairs of the likelihood in 2D, and in 3D without dimension 1; else two to
-    three times for a likelihood like its label, and up to five. The matching is that of :py:func:`monai_topo.persistence.betti_matching` where it is unique. It may be
+    four times. The matching is that of :py:func:`monai_topo.persistence.betti_matching` where it is unique. It may be
     another one where values are equal, or where one voxel is the birth or the death of two features: of equal features
     those on the label come first, then those of lower index, so value and gradient are deterministic.
 

@@ -127,8 +127,8 @@ def betti_matching(
         TypeError: If an image is not a floating-point tensor.
         ValueError: If the shapes differ or are wrong, a value is not finite, or a setting is wrong.
 
-    Cost: in 2D three sorts of the voxels; in 3D dimension 1 takes four matrix reductions. Two different likelihoods are
-    the most expensive case, a binary image the cheapest. About 80 bytes per voxel for each image that is computed at
+    Cost: in 2D up to three sorts of the voxels; in 3D dimension 1 takes three or four matrix reductions. Two
+    likelihoods are the most expensive case, a binary image the cheapest. About 80 bytes per voxel for each image that is computed at
     the same time.
 
     Source: Stucki, Paetzold, Shit, Menze, Bauer, "Topologically faithful image segmentation via induced matching of
