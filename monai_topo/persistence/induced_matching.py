@@ -128,8 +128,8 @@ def betti_matching(
         ValueError: If the shapes differ or are wrong, a value is not finite, or a setting is wrong.
 
     Cost: in 2D up to three sorts of the voxels; in 3D dimension 1 takes three or four matrix reductions. Two
-    likelihoods are the most expensive case, a binary image the cheapest. About 80 bytes per voxel for each image that is computed at
-    the same time.
+    likelihoods are the most expensive case, a binary image the cheapest. About 80 bytes per voxel for each image that
+    is computed at the same time.
 
     Source: Stucki, Paetzold, Shit, Menze, Bauer, "Topologically faithful image segmentation via induced matching of
     persistence barcodes", ICML 2023 (arXiv 2211.15272), section 3; 3D in Stucki, Bürgin, Paetzold, Bauer, "Efficient
