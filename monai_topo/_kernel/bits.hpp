@@ -58,13 +58,13 @@ std::uint64_t word_of(Is is) {
   std::uint64_t word = 0;
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
   for (int k = 0; k < 64; ++k) word |= std::uint64_t{flags[k]} << k;
-  return word;
-#endif
+#else
   for (int k = 0; k < 64; k += 8) {
     std::uint64_t eight;
     std::memcpy(&eight, flags + k, sizeof eight);
     word |= (eight * 0x0102040810204080u) >> 56 << k;
   }
+#endif
   return word;
 }
 
